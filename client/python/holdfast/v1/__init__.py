@@ -1,0 +1,1 @@
+"""Generated stubs of the package holdfast.v1; see protos/."""
