@@ -1,0 +1,107 @@
+"""The composition root: the only module that imports every layer and chooses implementations."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
+from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
+from holdfast.v1 import model_service_pb2_grpc as model_grpc
+from holdfast.v1 import run_service_pb2_grpc as run_grpc
+from holdfast_server.config import MIB, ServerConfig
+from holdfast_server.rpc.experiment_service import ExperimentServicer
+from holdfast_server.rpc.interceptor import ErrorInterceptor
+from holdfast_server.rpc.model_registry_service import ModelRegistryServicer
+from holdfast_server.rpc.model_service import ModelServicer
+from holdfast_server.rpc.run_service import RunServicer
+from holdfast_server.storage.sql.sqlite import SqliteDatabase
+
+MAX_MESSAGE = 4 * MIB
+
+
+class SystemClock:
+    """The host's clock."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, UTC."""
+        return time.time_ns() // 1_000_000
+
+
+class RandomIds:
+    """Ids from the operating system's random numbers."""
+
+    def new_id(self) -> str:
+        """128 random bits as 32 hex digits."""
+        return secrets.token_hex(16)
+
+
+class App:
+    """A running server: open, ``start``, wait, ``stop``."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.database = SqliteDatabase(config.data_dir / "holdfast.db", clock=SystemClock(), ids=RandomIds())
+        self.ports: list[int] = []
+        self._server: grpc.aio.Server | None = None
+        self._health = health.aio.HealthServicer()
+
+    async def start(self) -> None:
+        """Bind the addresses and serve.
+
+        Raises:
+            OSError: An address cannot be bound.
+        """
+        server = grpc.aio.server(
+            interceptors=[ErrorInterceptor()],
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE),
+                ("grpc.max_send_message_length", MAX_MESSAGE),
+                ("grpc.so_reuseport", 0),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.keepalive_time_ms", 60_000),
+            ],
+        )
+        self._add_services(server)
+        self.ports = [_bind(server, address) for address in self.config.addresses]
+        await server.start()
+        self._server = server
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self) -> None:
+        """Refuse new calls, let those in progress finish, and close the storage."""
+        await self._health.enter_graceful_shutdown()
+        if self._server is not None:
+            await self._server.stop(self.config.drain_timeout)
+        await asyncio.get_running_loop().run_in_executor(None, self.database.close)
+
+    async def wait(self) -> None:
+        """Return when the server has stopped."""
+        if self._server is not None:
+            await self._server.wait_for_termination()
+
+    def _add_services(self, server: grpc.aio.Server) -> None:
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database), server)
+        run_grpc.add_RunServiceServicer_to_server(RunServicer(self.database), server)
+        model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.database), server)
+        registry_grpc.add_ModelRegistryServiceServicer_to_server(ModelRegistryServicer(self.database), server)
+
+
+def _bind(server: grpc.aio.Server, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise OSError(f"cannot bind {address}: {error}") from error
+
+
+def data_path(config: ServerConfig) -> Path:
+    """The database file of a configuration."""
+    return config.data_dir / "holdfast.db"

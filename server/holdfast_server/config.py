@@ -1,0 +1,37 @@
+"""Every setting of the server: one frozen dataclass, filled from flags and variables by the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_PORT = 5600
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """What a server needs to know.
+
+    Attributes:
+        data_dir: Holds the database and, unless ``store`` says otherwise, the blocks. Private to its owner.
+        addresses: gRPC addresses to bind, such as ``127.0.0.1:5600`` or ``unix:/run/holdfast.sock``.
+        store: ``""`` for blocks below ``data_dir``, or ``s3://bucket[/prefix]?endpoint=http://host:port``.
+        insecure: Allow addresses other than loopback without TLS.
+        idle_timeout: Seconds after which a stream on which nothing moves is cancelled.
+        drain_timeout: Seconds that calls in progress get when the server stops.
+        byte_budget: Bytes of uploads and downloads held in memory by all streams together.
+        workers: Threads that hash and move blocks.
+        reflection: Offer gRPC server reflection.
+    """
+
+    data_dir: Path
+    addresses: tuple[str, ...] = (f"127.0.0.1:{DEFAULT_PORT}",)
+    store: str = ""
+    insecure: bool = False
+    idle_timeout: float = 120.0
+    drain_timeout: float = 10.0
+    byte_budget: int = 64 * MIB
+    workers: int = 2
+    reflection: bool = False
+    s3_credentials_file: Path | None = field(default=None, repr=False)

@@ -1,0 +1,68 @@
+"""Turns domain errors into gRPC statuses with machine-readable details."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from holdfast_server import errors
+
+logger = logging.getLogger(__name__)
+
+DOMAIN = "holdfast"
+DETAILS_KEY = "grpc-status-details-bin"
+
+STATUS: dict[type[errors.DomainError], grpc.StatusCode] = {
+    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Conflict: grpc.StatusCode.ABORTED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.DataLoss: grpc.StatusCode.DATA_LOSS,
+    errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.IdleTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+# Details travel as metadata, which grpc limits to 16 KiB in all.
+MAX_MESSAGE = 4_096
+
+
+def to_domain_error(error: Exception, method: str) -> errors.DomainError:
+    """Return ``error`` if it is meant for callers, else an INTERNAL one that only names an entry of the log."""
+    if isinstance(error, errors.DomainError):
+        return error
+    error_id = secrets.token_hex(8)
+    logger.error("%s failed, error id %s", method, error_id, exc_info=error)
+    return errors.DomainError(
+        f"The server failed to handle this call; its log has the details under error id {error_id}.",
+        metadata={"error_id": error_id},
+    )
+
+
+def status_code(error: errors.DomainError) -> grpc.StatusCode:
+    """The gRPC status of a domain error."""
+    return STATUS.get(type(error), grpc.StatusCode.INTERNAL)
+
+
+def trailing_metadata(error: errors.DomainError) -> tuple[tuple[str, bytes], ...]:
+    """``google.rpc.Status`` with ErrorInfo, and BadRequest or RetryInfo where they help."""
+    message = error.message[:MAX_MESSAGE]
+    status = status_pb2.Status(code=status_code(error).value[0], message=message)
+    info = error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN)
+    for key, value in error.metadata.items():
+        info.metadata[key] = value[:512]
+    status.details.add().Pack(info)
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=message[:1024])
+        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, errors.Unavailable):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(500)
+        status.details.add().Pack(retry)
+    return ((DETAILS_KEY, status.SerializeToString()),)

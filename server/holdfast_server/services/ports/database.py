@@ -1,0 +1,103 @@
+"""Transactions, time and ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from holdfast_server.services.ports.artifacts import BlockIndex, TreeRepository
+from holdfast_server.services.ports.registry import RegisteredModelRepository
+from holdfast_server.services.ports.tracking import ExperimentRepository, LoggedModelRepository, RunRepository
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Tells the time; injected, so that tests can set it."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, UTC."""
+        ...
+
+
+class Ids(Protocol):
+    """Makes ids; injected, so that tests can foresee them."""
+
+    def new_id(self) -> str:
+        """128 random bits as 32 hex digits."""
+        ...
+
+
+class Transaction(Protocol):
+    """The repositories as one transaction sees them. Use cases are plain functions over it."""
+
+    @property
+    def now_ms(self) -> int:
+        """The time of this transaction; the same for all that it writes."""
+        ...
+
+    @property
+    def ids(self) -> Ids:
+        """Source of new ids."""
+        ...
+
+    @property
+    def experiments(self) -> ExperimentRepository:
+        """Experiments and their tags."""
+        ...
+
+    @property
+    def runs(self) -> RunRepository:
+        """Runs with params, tags, metrics and links."""
+        ...
+
+    @property
+    def models(self) -> LoggedModelRepository:
+        """Logged models."""
+        ...
+
+    @property
+    def registry(self) -> RegisteredModelRepository:
+        """Registered models, versions and aliases."""
+        ...
+
+    @property
+    def trees(self) -> TreeRepository:
+        """Artifact trees."""
+        ...
+
+    @property
+    def blocks(self) -> BlockIndex:
+        """Where blocks are."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """Identifies a mutation, so that a retry has one effect and the same answer."""
+
+    principal: str
+    request_id: str
+    method: str
+    payload_hash: bytes
+
+
+class Database(Protocol):
+    """Runs functions in transactions, off the event loop."""
+
+    async def read(self, job: Callable[[Transaction], T]) -> T:
+        """Run ``job`` on a snapshot; it cannot write."""
+        ...
+
+    async def write(self, job: Callable[[Transaction], T]) -> T:
+        """Run ``job`` and return when its transaction is durable. If it raises, nothing it did is kept."""
+        ...
+
+    async def write_once(self, key: RequestKey | None, job: Callable[[Transaction], bytes]) -> bytes:
+        """Like ``write``; when ``key`` was seen before, return its answer and do nothing.
+
+        Raises:
+            InvalidArgument: REQUEST_ID_REUSED, the key came before with another payload or method.
+        """
+        ...

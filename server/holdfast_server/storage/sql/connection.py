@@ -1,0 +1,51 @@
+"""Opens SQLite connections with the settings that durability needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database as SqliteUtils
+from sqlite_utils.utils import sqlite3
+
+# The WAL-reset bug can corrupt a database with two or more connections; fixed in this version.
+WAL_SAFE_SINCE = (3, 51, 3)
+BUSY_TIMEOUT_MS = 10_000
+
+Connection = Any  # sqlite3.Connection or pysqlite3's; the two have no common type
+sqlite_version: tuple[int, int, int] = sqlite3.sqlite_version_info
+OperationalError: type[Exception] = sqlite3.OperationalError
+IntegrityError: type[Exception] = sqlite3.IntegrityError
+DatabaseError: type[Exception] = sqlite3.DatabaseError
+
+
+def journal_mode() -> str:
+    """``wal`` where the library is sound, else a rollback journal."""
+    return "wal" if sqlite_version >= WAL_SAFE_SINCE else "delete"
+
+
+def connect(path: Path, *, read_only: bool = False) -> Connection:
+    """Open the database for one thread at a time.
+
+    Transactions are begun explicitly (``isolation_level=None``); every commit is fsynced (``synchronous=FULL``).
+    """
+    connection = sqlite3.connect(
+        str(path), timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
+    connection.row_factory = sqlite3.Row
+    for pragma in (
+        f"journal_mode={journal_mode()}",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "cache_size=-16384",
+        "mmap_size=268435456",
+        f"query_only={'ON' if read_only else 'OFF'}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def inspect(connection: Connection) -> SqliteUtils:
+    """Wrap a connection for migrations and inspection."""
+    return SqliteUtils(connection)

@@ -1,0 +1,11 @@
+-- Answers of mutations by request id, kept seven days so that a retry has one effect and the same answer.
+CREATE TABLE requests (
+  principal    TEXT NOT NULL,
+  request_id   TEXT NOT NULL,
+  method       TEXT NOT NULL,
+  payload_hash BLOB NOT NULL,
+  answer       BLOB NOT NULL,
+  create_time  INTEGER NOT NULL,
+  PRIMARY KEY (principal, request_id)
+);
+CREATE INDEX requests_create_time ON requests (create_time);

@@ -1,0 +1,179 @@
+"""The database port over SQLite: one writer thread with group commit, readers on connections of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from holdfast_server.errors import Unavailable
+from holdfast_server.services.ports.database import Clock, Ids, RequestKey, Transaction
+from holdfast_server.storage.sql.connection import Connection, DatabaseError, connect
+from holdfast_server.storage.sql.migrate import migrate
+from holdfast_server.storage.sql.requests import SqlRequests
+from holdfast_server.storage.sql.transaction import SqlTransaction
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+# Jobs that one COMMIT may carry; bounds how long the first of them waits for the others.
+MAX_GROUP = 128
+
+
+@dataclass(slots=True)
+class _Job:
+    run: Callable[[Transaction], Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class SqliteDatabase:
+    """Runs jobs in transactions off the event loop.
+
+    Writes that wait at the same time share one COMMIT and so one fsync; each has a savepoint of its own, so that one
+    job's error leaves the others alone. Jobs return rows or values, never cursors: a cursor that crosses threads breaks
+    the connection's cached statements.
+    """
+
+    def __init__(self, path: Path, *, clock: Clock, ids: Ids, readers: int = 3) -> None:
+        migrate(path)
+        self._path, self._clock, self._ids = path, clock, ids
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._local = threading.local()
+        self._reader_connections: list[Connection] = []
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="sql-read")
+        self._writer = threading.Thread(target=self._write_loop, name="sql-write", daemon=True)
+        self._writer.start()
+
+    async def read(self, job: Callable[[Transaction], T]) -> T:
+        """Run ``job`` on a snapshot; it cannot write."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
+
+    async def write(self, job: Callable[[Transaction], T]) -> T:
+        """Run ``job`` and return when its transaction is durable. If it raises, nothing it did is kept."""
+        if self._closed:
+            raise Unavailable("The server is stopping; try again.")
+        loop = asyncio.get_running_loop()
+        entry = _Job(job, loop, loop.create_future())
+        self._queue.put(entry)
+        # Shielded: the transaction goes on when the caller is cancelled, and must find its future.
+        result: T = await asyncio.shield(entry.future)
+        return result
+
+    async def write_once(self, key: RequestKey | None, job: Callable[[Transaction], bytes]) -> bytes:
+        """Like ``write``; when ``key`` was seen before, return its answer and do nothing."""
+        if key is None:
+            return await self.write(job)
+
+        def once(tx: Transaction) -> bytes:
+            requests: SqlRequests = tx.requests  # type: ignore[attr-defined]  # not part of the services' port
+            answer = requests.find(key)
+            if answer is None:
+                answer = job(tx)
+                requests.add(key, answer)
+            return answer
+
+        return await self.write(once)
+
+    def close(self) -> None:
+        """Finish the writes that were accepted, then close all connections."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._writer.join()
+        self._readers.shutdown(wait=True)
+        for connection in self._reader_connections:
+            connection.close()
+
+    def _read(self, job: Callable[[Transaction], T]) -> T:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self._path, read_only=True)
+            self._reader_connections.append(connection)
+        connection.execute("BEGIN")
+        try:
+            return job(SqlTransaction(connection, self._clock.now_ms(), self._ids))
+        except DatabaseError as error:
+            raise _unavailable(error) from error
+        finally:
+            connection.execute("ROLLBACK")
+
+    def _write_loop(self) -> None:
+        connection = connect(self._path)
+        try:
+            while (first := self._queue.get()) is not None:
+                group = [first]
+                while len(group) < MAX_GROUP:
+                    try:
+                        job = self._queue.get_nowait()
+                    except queue.Empty:
+                        break
+                    if job is None:
+                        self._queue.put(None)  # stop after this group
+                        break
+                    group.append(job)
+                self._run_group(connection, group)
+        finally:
+            connection.close()
+
+    def _run_group(self, connection: Connection, group: list[_Job]) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            transaction = SqlTransaction(connection, self._clock.now_ms(), self._ids)
+            for job in group:
+                self._run_job(connection, transaction, job)
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - whatever happened, no job of the group is durable
+            logger.exception("a group of %d transactions failed", len(group))
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for job in group:
+                job.error = job.error or _unavailable(error)
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+        for job in group:
+            by_loop.setdefault(job.loop, []).append(job)
+        for loop, jobs in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_deliver, jobs)
+            except RuntimeError:
+                logger.warning("%d answers had no event loop to go to", len(jobs))
+
+    @staticmethod
+    def _run_job(connection: Connection, transaction: Transaction, job: _Job) -> None:
+        connection.execute("SAVEPOINT job")
+        try:
+            job.result = job.run(transaction)
+        except Exception as error:  # noqa: BLE001 - it belongs to the job's caller
+            if not connection.in_transaction:
+                raise  # SQLite itself rolled back (disk full, I/O error): the whole group is lost
+            connection.execute("ROLLBACK TO job")
+            job.error = error
+        connection.execute("RELEASE job")
+
+
+def _deliver(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.future.cancelled():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+            job.future.exception()  # retrieved here: a caller that was cancelled never will
+        else:
+            job.future.set_result(job.result)
+
+
+def _unavailable(error: BaseException) -> BaseException:
+    """Keep domain errors; what SQLite says of locks, disks and files becomes a retryable error."""
+    if isinstance(error, DatabaseError):
+        return Unavailable("The database cannot be used right now; try again. The server's log says why.")
+    return error

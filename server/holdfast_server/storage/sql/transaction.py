@@ -1,0 +1,59 @@
+"""All repositories over one connection, inside one transaction."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from holdfast_server.services.ports.database import Ids
+from holdfast_server.storage.sql.blocks import SqlBlockIndex
+from holdfast_server.storage.sql.connection import Connection
+from holdfast_server.storage.sql.experiments import SqlExperiments
+from holdfast_server.storage.sql.models import SqlLoggedModels
+from holdfast_server.storage.sql.registry import SqlRegistry
+from holdfast_server.storage.sql.requests import SqlRequests
+from holdfast_server.storage.sql.runs import SqlRuns
+from holdfast_server.storage.sql.trees import SqlTrees
+
+
+class SqlTransaction:
+    """Implements ``services.ports.database.Transaction``; repositories are made when first used."""
+
+    def __init__(self, connection: Connection, now_ms: int, ids: Ids) -> None:
+        self._connection = connection
+        self.now_ms = now_ms
+        self.ids = ids
+
+    @cached_property
+    def experiments(self) -> SqlExperiments:
+        """Experiments and their tags."""
+        return SqlExperiments(self._connection)
+
+    @cached_property
+    def runs(self) -> SqlRuns:
+        """Runs with params, tags, metrics and links."""
+        return SqlRuns(self._connection)
+
+    @cached_property
+    def models(self) -> SqlLoggedModels:
+        """Logged models."""
+        return SqlLoggedModels(self._connection)
+
+    @cached_property
+    def registry(self) -> SqlRegistry:
+        """Registered models, versions and aliases."""
+        return SqlRegistry(self._connection)
+
+    @cached_property
+    def trees(self) -> SqlTrees:
+        """Artifact trees."""
+        return SqlTrees(self._connection, self.now_ms)
+
+    @cached_property
+    def blocks(self) -> SqlBlockIndex:
+        """Where blocks are."""
+        return SqlBlockIndex(self._connection, self.now_ms)
+
+    @cached_property
+    def requests(self) -> SqlRequests:
+        """Answers of earlier mutations; used by the database itself."""
+        return SqlRequests(self._connection, self.now_ms)

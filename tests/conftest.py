@@ -1,0 +1,33 @@
+"""Fixtures that the whole suite shares: real servers on real sockets, in directories of their own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from holdfast_server.app import App
+from holdfast_server.config import ServerConfig
+
+
+@pytest.fixture
+def server_config(tmp_path: Path) -> ServerConfig:
+    return ServerConfig(data_dir=tmp_path / "data", addresses=("127.0.0.1:0",))
+
+
+@pytest.fixture
+async def app(server_config: ServerConfig) -> AsyncIterator[App]:
+    """A server in this process, on a free port."""
+    app = App(server_config)
+    await app.start()
+    yield app
+    await app.stop()
+
+
+@pytest.fixture
+async def channel(app: App) -> AsyncIterator[grpc.aio.Channel]:
+    """A real channel to the server in this process."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
+        yield channel
