@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from holdfast.v1 import artifact_service_pb2_grpc as artifact_grpc
 from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
 from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
 from holdfast.v1 import model_service_pb2_grpc as model_grpc
 from holdfast.v1 import run_service_pb2_grpc as run_grpc
 from holdfast_server.config import MIB, ServerConfig
+from holdfast_server.rpc.artifact_service import ArtifactServicer
 from holdfast_server.rpc.experiment_service import ExperimentServicer
 from holdfast_server.rpc.interceptor import ErrorInterceptor
 from holdfast_server.rpc.model_registry_service import ModelRegistryServicer
 from holdfast_server.rpc.model_service import ModelServicer
 from holdfast_server.rpc.run_service import RunServicer
+from holdfast_server.services.artifacts import ArtifactService
+from holdfast_server.services.ports.artifacts import ObjectStore
+from holdfast_server.storage.blocks.local import LocalObjectStore
+from holdfast_server.storage.blocks.packs import PackedBlockStore
+from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
 from holdfast_server.storage.sql.sqlite import SqliteDatabase
 
 MAX_MESSAGE = 4 * MIB
@@ -48,6 +55,11 @@ class App:
         self.config = config
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.database = SqliteDatabase(config.data_dir / "holdfast.db", clock=SystemClock(), ids=RandomIds())
+        objects = open_object_store(config)
+        objects.check()
+        self._executor = ThreadPoolExecutor(config.workers, thread_name_prefix="blocks")
+        store = VerifyingBlockStore(PackedBlockStore(objects))
+        self.artifacts = ArtifactService(self.database, store, self._executor)
         self.ports: list[int] = []
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
@@ -80,7 +92,9 @@ class App:
         await self._health.enter_graceful_shutdown()
         if self._server is not None:
             await self._server.stop(self.config.drain_timeout)
-        await asyncio.get_running_loop().run_in_executor(None, self.database.close)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._executor.shutdown)
+        await loop.run_in_executor(None, self.database.close)
 
     async def wait(self) -> None:
         """Return when the server has stopped."""
@@ -89,6 +103,14 @@ class App:
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        servicer = ArtifactServicer(
+            self.database,
+            self.artifacts,
+            byte_budget=self.config.byte_budget,
+            idle_timeout=self.config.idle_timeout,
+            max_message=MAX_MESSAGE,
+        )
+        artifact_grpc.add_ArtifactServiceServicer_to_server(servicer, server)
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database), server)
         run_grpc.add_RunServiceServicer_to_server(RunServicer(self.database), server)
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.database), server)
@@ -102,6 +124,10 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
         raise OSError(f"cannot bind {address}: {error}") from error
 
 
-def data_path(config: ServerConfig) -> Path:
-    """The database file of a configuration."""
-    return config.data_dir / "holdfast.db"
+def open_object_store(config: ServerConfig) -> ObjectStore:
+    """The store that the configuration names."""
+    if not config.store:
+        return LocalObjectStore(config.data_dir / "store")
+    from holdfast_server.storage.blocks.s3 import open_s3_store
+
+    return open_s3_store(config.store, config.s3_credentials_file)

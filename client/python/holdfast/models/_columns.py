@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models.data_types import DataType
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["convert_column"]
 
 
-def convert_column(name: Any, column: pd.Series[Any], wanted: DataType) -> pd.Series[Any]:
+def convert_column(name: Any, column: Any, wanted: DataType) -> Any:
     """Return ``column`` with the dtype of ``wanted``; only conversions that change no value are made.
 
     Raises:
@@ -43,32 +40,35 @@ def convert_column(name: Any, column: pd.Series[Any], wanted: DataType) -> pd.Se
         ) from error
 
 
-def _convert(column: pd.Series[Any], wanted: DataType, *, is_object: bool) -> pd.Series[Any]:
+def _convert(column: Any, wanted: DataType, *, is_object: bool) -> Any:
     """Convert, or raise ValueError where MLflow refuses as well."""
     import pandas as pd
 
     if wanted is DataType.datetime and (is_object or column.dtype.kind == "M"):
         return column.astype("datetime64[ns]")
-    if wanted is DataType.double and is_object and all(isinstance(cell, decimal.Decimal) for cell in column):
-        return pd.to_numeric(column)
+    if wanted is DataType.double and is_object:
+        # Decimals, and columns in which everything is missing; text that looks like a number stays an error.
+        if all(isinstance(cell, decimal.Decimal) or pd.isna(cell) for cell in column):
+            return pd.to_numeric(column)
     if _widens(column, wanted):
         return column.astype(wanted.to_numpy())
     raise ValueError
 
 
-def _widens(column: pd.Series[Any], wanted: DataType) -> bool:
-    have, want = column.dtype, wanted.to_numpy()
+def _widens(column: Any, wanted: DataType) -> bool:
+    have: Any = column.dtype  # of numpy, or an extension with the same attributes
+    want = wanted.to_numpy()
     if have.kind == want.kind:
-        return have.itemsize <= want.itemsize
+        return bool(have.itemsize <= want.itemsize)
     if have.kind == "u" and want.kind == "i":
-        return have.itemsize < want.itemsize
+        return bool(have.itemsize < want.itemsize)
     if have.kind in "iu" and want.kind == "f":
         # A double holds every integer of 32 bits. Flags stored as long are common enough to look at the values.
         return (want.itemsize == 8 and have.itemsize <= 4) or (have == "int64" and bool(column.isin([0, 1]).all()))
     return False
 
 
-def _hint(column: pd.Series[Any], wanted: DataType, error: Exception) -> str:
+def _hint(column: Any, wanted: DataType, error: Exception) -> str:
     if column.dtype.kind == "f" and wanted in (DataType.integer, DataType.long) and column.isna().any():
         return (
             " It has missing values, which turn integer columns into floats; infer the signature from data that has "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models import _libraries
@@ -14,9 +14,6 @@ from holdfast.models._values import enforce_value, is_scalar
 from holdfast.models.data_types import Array, DataType, Map, Object
 from holdfast.models.params import ParamSchema
 from holdfast.models.schema import ColSpec, Schema
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["enforce_input", "enforce_params"]
 
@@ -55,12 +52,10 @@ def enforce_params(params: Any, schema: ParamSchema | None) -> dict[str, Any]:
         _logger.warning(
             "The model's signature has no parameters %s; they are ignored. It has: %s", unknown, sorted(known) or "none"
         )
-    return {
-        name: item.convert(given[name]) if name in given else item.default for name, item in known.items()
-    }
+    return {name: item.convert(given[name]) if name in given else item.default for name, item in known.items()}
 
 
-def _as_frame(data: Any, schema: Schema) -> pd.DataFrame:
+def _as_frame(data: Any, schema: Schema) -> Any:
     try:
         import pandas as pd
     except ImportError as error:
@@ -101,7 +96,7 @@ def _flat_cells(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.tolist() if getattr(value, "ndim", 1) > 1 else value for name, value in data.items()}
 
 
-def _named_columns(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+def _named_columns(frame: Any, schema: Schema) -> Any:
     import pandas as pd
 
     present = list(frame.columns)
@@ -110,14 +105,16 @@ def _named_columns(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     extra = [name for name in present if name not in names]
     if missing:
         hint = f" It has columns that the model does not take: {extra}." if extra else ""
-        raise InvalidArgumentError(f"The input lacks the columns {missing}, which the model's signature requires.{hint}")
+        raise InvalidArgumentError(
+            f"The input lacks the columns {missing}, which the model's signature requires.{hint}"
+        )
     if extra:
         _logger.warning("The model's signature does not name the columns %s; they are ignored.", extra)
     columns = {item.name: _column(item.name, frame[item.name], item) for item in schema if item.name in present}
     return pd.DataFrame(columns, index=frame.index)
 
 
-def _unnamed_columns(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+def _unnamed_columns(frame: Any, schema: Schema) -> Any:
     import pandas as pd
 
     if len(frame.columns) < len(schema):
@@ -130,7 +127,7 @@ def _unnamed_columns(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return pd.DataFrame(columns, index=frame.index)
 
 
-def _column(name: Any, column: pd.Series[Any], spec: Any) -> pd.Series[Any]:
+def _column(name: Any, column: Any, spec: Any) -> Any:
     import pandas as pd
 
     assert isinstance(spec, ColSpec)

@@ -35,7 +35,7 @@ def infer_schema_or_any(data: Any, what: str) -> Schema:
         return Schema([ColSpec(AnyType())])
 
 
-def infer_schema(data: Any) -> Schema:
+def infer_schema(data: Any) -> Schema:  # noqa: PLR0911 - one case for each kind of data
     """Infer the schema of ``data``.
 
     Raises:
@@ -95,10 +95,7 @@ def _dict_schema(data: dict[Any, Any]) -> Schema:
     if not all(isinstance(name, str) for name in data):
         raise InvalidArgumentError(f"Columns are named by strings, got the keys {list(data)}.")
     return Schema(
-        [
-            ColSpec(_known(_value_type(value)), name, required=_is_given(value))
-            for name, value in data.items()
-        ]
+        [ColSpec(_known(_value_type(value)), name, required=_is_given(value)) for name, value in data.items()]
     )
 
 
@@ -226,7 +223,7 @@ def _param_type(name: str, value: Any) -> tuple[DataType | Object, tuple[int, ..
     try:
         if isinstance(value, (list, np.ndarray)):
             if _depth(value) != 1:
-                raise InvalidArgumentError(f"expected a flat list, got {_depth(value)} dimensions")
+                raise InvalidArgumentError(f"expected a flat list, got {_depth(value)} dimensions")  # noqa: TRY301
             if all(type(item) in moments for item in value):
                 return DataType.datetime, (-1,)
             return _dtype_type(np.array(value).dtype), (-1,)

@@ -97,9 +97,11 @@ def _from_column(column: Any, spec: TensorSpec) -> Any:
         elif spec.shape in ((-1,), (-1, 1)):
             value = np.array(column, dtype=spec.type).reshape(spec.shape)
         else:
-            raise ValueError("its cells are scalars")
+            raise ValueError("its cells are scalars")  # noqa: TRY301 - joins what numpy raises
     except ValueError as error:
         raise InvalidArgumentError(f"{_label(spec)} cannot take the shape {spec.shape}: {error}.") from error
     if len(value) != len(column):
-        raise InvalidArgumentError(f"{_label(spec)} has {len(column)} rows that make {len(value)} of shape {spec.shape}.")
+        raise InvalidArgumentError(
+            f"{_label(spec)} has {len(column)} rows that make {len(value)} of shape {spec.shape}."
+        )
     return _check(value, spec)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import InvalidArgumentError
 
@@ -116,7 +116,7 @@ class Property:
     dtype: ColumnType
     required: bool
 
-    def __init__(self, name: str, dtype: ColumnType | str, required: bool = True) -> None:  # noqa: FBT001, FBT002 - MLflow's own signature
+    def __init__(self, name: str, dtype: ColumnType | str, required: bool = True) -> None:
         if not isinstance(name, str):
             raise InvalidArgumentError(f"The name of a property must be a string, not {type(name).__name__}: {name!r}.")
         object.__setattr__(self, "name", name)
@@ -156,7 +156,7 @@ class Object:
         return {"type": "object", "properties": properties}
 
 
-ColumnType = Union[DataType, Array, Object, Map, AnyType]
+ColumnType = DataType | Array | Object | Map | AnyType
 
 
 def as_column_type(value: ColumnType | str) -> ColumnType:
@@ -202,7 +202,7 @@ def column_type_from_dict(spec: Mapping[str, Any]) -> ColumnType:
     raise InvalidArgumentError(f"Not the JSON of a column type: {dict(spec) if isinstance(spec, Mapping) else spec!r}.")
 
 
-def merge(left: ColumnType, right: ColumnType) -> ColumnType:
+def merge(left: ColumnType, right: ColumnType) -> ColumnType:  # noqa: PLR0911 - one case for each pair of types
     """Return the type of values of which some have type ``left`` and some ``right``.
 
     A value that was missing (`AnyType`) agrees with every type; a key that only some objects have becomes optional.

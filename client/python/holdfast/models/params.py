@@ -25,7 +25,8 @@ class ParamSpec:
         self.shape = None if shape is None else tuple(shape)
         if not isinstance(self.dtype, (DataType, Object)) or self.dtype is DataType.binary:
             raise InvalidArgumentError(
-                f"Parameter {self.name!r} has type {self.dtype!r}; a parameter is a scalar other than binary, or an object."
+                f"Parameter {self.name!r} has type {self.dtype!r}; "
+                "a parameter is a scalar other than binary, or an object."
             )
         if self.shape not in (None, (-1,)):
             raise InvalidArgumentError(f"Parameter {self.name!r} has shape {shape}; it must be None or (-1,).")
@@ -43,10 +44,12 @@ class ParamSpec:
             if self.shape is None:
                 return _convert(value, self.dtype)
             if not _is_flat_list(value):
-                raise InvalidArgumentError(f"expected a flat list, got {type(value).__name__}")
+                raise InvalidArgumentError(f"expected a flat list, got {type(value).__name__}")  # noqa: TRY301
             return [_convert(item, self.dtype) for item in value]
         except InvalidArgumentError as error:
-            raise InvalidArgumentError(f"Invalid value for parameter {self.name!r} ({self.dtype!r}): {error}.") from error
+            raise InvalidArgumentError(
+                f"Invalid value for parameter {self.name!r} ({self.dtype!r}): {error}."
+            ) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; datetimes as ISO 8601."""
@@ -59,7 +62,11 @@ class ParamSpec:
     @classmethod
     def from_dict(cls, spec: Any) -> ParamSpec:
         """Read the JSON form."""
-        if not isinstance(spec, Mapping) or not {"name", "default"} <= spec.keys() or not {"type", "dtype"} & spec.keys():
+        if (
+            not isinstance(spec, Mapping)
+            or not {"name", "default"} <= spec.keys()
+            or not {"type", "dtype"} & spec.keys()
+        ):
             raise InvalidArgumentError(f"The JSON of a parameter needs name, type and default, got {spec!r}.")
         dtype = column_type_from_dict({**spec, "type": spec.get("type") or spec.get("dtype")})
         return cls(spec["name"], dtype, spec["default"], spec.get("shape"))  # type: ignore[arg-type]  # checked by the constructor
@@ -67,7 +74,12 @@ class ParamSpec:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ParamSpec):
             return NotImplemented
-        return (self.name, self.dtype, self.default, self.shape) == (other.name, other.dtype, other.default, other.shape)
+        return (self.name, self.dtype, self.default, self.shape) == (
+            other.name,
+            other.dtype,
+            other.default,
+            other.shape,
+        )
 
     __hash__ = None  # type: ignore[assignment]  # defaults may be lists
 
@@ -121,7 +133,7 @@ def _is_flat_list(value: Any) -> bool:
     return isinstance(value, list) and not any(isinstance(item, (list, tuple, dict)) for item in value)
 
 
-# Which scalars (by numpy or Python type name) each type takes, the widenings that lose nothing a user would miss included.
+# Which scalars each type takes, by the name of their Python or numpy type; integers widen to floats.
 _LONG = {"int", "int64"}
 _INTEGER = {"int", "int32"}
 _FLOAT = {"float", "float32"}

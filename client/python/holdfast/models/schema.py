@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models.data_types import ColumnType, as_column_type, column_type_from_dict
@@ -24,7 +24,7 @@ class ColSpec:
     name: str | None
     required: bool
 
-    def __init__(self, type: ColumnType | str, name: str | None = None, required: bool = True) -> None:  # noqa: A002, FBT001, FBT002 - MLflow's own signature
+    def __init__(self, type: ColumnType | str, name: str | None = None, required: bool = True) -> None:  # noqa: A002 - MLflow's name
         object.__setattr__(self, "type", as_column_type(type))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "required", required)
@@ -105,7 +105,7 @@ class TensorSpec:
         return cls(tensor["dtype"], tensor["shape"], spec.get("name"))
 
 
-Input = Union[ColSpec, TensorSpec]
+Input = ColSpec | TensorSpec
 
 
 class Schema:

@@ -19,7 +19,11 @@ class ModelSignature:
     def __init__(
         self, inputs: Schema | None = None, outputs: Schema | None = None, params: ParamSchema | None = None
     ) -> None:
-        for what, value, kind in (("inputs", inputs, Schema), ("outputs", outputs, Schema), ("params", params, ParamSchema)):
+        for what, value, kind in (
+            ("inputs", inputs, Schema),
+            ("outputs", outputs, Schema),
+            ("params", params, ParamSchema),
+        ):
             if value is not None and not isinstance(value, kind):
                 raise TypeError(f"{what} of a signature must be a {kind.__name__} or None, not {type(value).__name__}")
         if inputs is None and outputs is None and params is None:

@@ -1,13 +1,178 @@
-"""Blocks, their store, and trees."""
+"""Blocks, the store of their bytes, and trees."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, NewBlock, NewEntry, Owner, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object of the store as a listing shows it."""
+
+    key: str
+    size: int
+    modified_ms: int
+
+
+class ObjectStore(Protocol):
+    """Immutable objects by key. Methods block; call them from threads.
+
+    Keys are unique per write and never reused, so that deleting one can never hit what another writer just stored.
+    """
+
+    def put(self, key: str, parts: Sequence[bytes | memoryview], sha256: bytes) -> None:
+        """Store the concatenated parts, durable when this returns.
+
+        ``sha256`` is the digest of the whole, already computed; a store may sign or check with it.
+
+        Raises:
+            Unavailable: The store cannot be reached or is full; nothing is promised.
+        """
+        ...
+
+    def get(self, key: str, offset: int, length: int) -> bytes:
+        """Read a part of an object; fewer bytes come back only when the object is shorter.
+
+        Raises:
+            KeyError: There is no such object.
+            Unavailable: The store cannot be reached.
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is passed over."""
+        ...
+
+    def list_objects(self, prefix: str = "") -> Iterator[StoredObject]:
+        """All objects whose keys begin with ``prefix``."""
+        ...
+
+    def check(self) -> None:
+        """Make sure that the store can be used, creating its bucket or directory when absent.
+
+        Raises:
+            Unavailable: It cannot; the message says what to look at.
+        """
+        ...
+
+
+class BlockStore(Protocol):
+    """Blocks by digest. Methods block; call them from threads."""
+
+    def write(self, blocks: Sequence[NewBlock]) -> list[Extent]:
+        """Store blocks, durable when this returns, and tell where each is."""
+        ...
+
+    def read(self, blocks: Sequence[tuple[bytes, Extent]]) -> list[bytes]:
+        """Read some blocks (digest, place), in order.
+
+        Raises:
+            DataLoss: One is gone or damaged.
+            Unavailable: The store cannot be reached.
+        """
+        ...
+
+    def discard(self, extents: Sequence[Extent]) -> None:
+        """Remove objects just written whose rows lost a race; errors are passed over, gc finds the rest."""
+        ...
 
 
 class BlockIndex(Protocol):
-    """Where blocks are."""
+    """Rows of blocks: which are present and where."""
+
+    def find_missing(self, digests: Sequence[bytes]) -> list[bytes]:
+        """Those of ``digests`` that are not present, in order, each once."""
+        ...
+
+    def touch(self, digests: Sequence[bytes]) -> None:
+        """Extend the life of those that are present."""
+        ...
+
+    def add(self, blocks: Sequence[tuple[bytes, int, Extent]]) -> list[Extent]:
+        """Record stored blocks (digest, size, place); return the places that lost a race and must be discarded."""
+        ...
 
 
 class TreeRepository(Protocol):
-    """Artifact trees."""
+    """Artifact trees: commits staged, checked, and made visible at once."""
+
+    def latest_sequence(self, owner: Owner) -> int:
+        """Number of the newest visible commit; 0 when there is none."""
+        ...
+
+    def begin_commit(self, owner: Owner) -> int:
+        """Start a commit that nobody sees; its id is returned."""
+        ...
+
+    def stage(self, commit_id: int, entries: Sequence[NewEntry], *, all_ancestors: bool) -> list[bytes]:
+        """Add entries, with the directories above them, to a commit. Returns digests of missing blocks.
+
+        With ``all_ancestors`` directories are staged even where they exist, so that the commit stays right whatever
+        happens before it is sealed; without, the caller seals in the same transaction.
+
+        Raises:
+            InvalidArgument: A path comes twice in the commit.
+            FailedPrecondition: PATH_CONFLICT within the commit; or the stage expired.
+        """
+        ...
+
+    def stage_removals(self, commit_id: int, paths: Sequence[str]) -> None:
+        """Add removals of files, or of directories with all below them.
+
+        Raises:
+            NotFound: FILE_NOT_FOUND, a path is not there.
+        """
+        ...
+
+    def check_conflicts(self, commit_id: int, since: int = 0) -> int:
+        """Compare a staged commit with its tree; returns the sequence that it was compared with.
+
+        Only entries of later commits than ``since`` are looked at.
+
+        Raises:
+            FailedPrecondition: PATH_CONFLICT, a file would stand in the place of a directory or the reverse, or two
+                siblings would be equal after normalization.
+        """
+        ...
+
+    def seal(self, commit_id: int) -> Tree:
+        """Make a staged commit visible under the next number of its tree."""
+        ...
+
+    def abandon(self, commit_id: int) -> None:
+        """Forget a staged commit."""
+        ...
+
+    def get_entries(self, owner: Owner, sequence: int, paths: Sequence[str]) -> list[Entry]:
+        """What stands at some paths of a snapshot, in no order; absent ones are passed over."""
+        ...
+
+    def get_entry(self, owner: Owner, sequence: int, path: str) -> Entry | None:
+        """What stands at a path of a snapshot."""
+        ...
+
+    def list_entries(
+        self, owner: Owner, sequence: int, directory: str, *, recursive: bool, after: str, limit: int
+    ) -> list[Entry]:
+        """Entries below a directory (empty: the root) with paths after ``after``, in order of their UTF-8 bytes."""
+        ...
+
+    def describe(self, owner: Owner, sequence: int) -> Tree:
+        """Digest, count and size of a snapshot; a pass over all its entries unless they were kept."""
+        ...
+
+    def keep_description(self, tree: Tree) -> None:
+        """Keep what ``describe`` computed."""
+        ...
+
+    def list_blocks(self, file_id: int, first: int, limit: int) -> list[FileBlock]:
+        """Blocks of a file from position ``first``."""
+        ...
+
+    def list_blocks_of(self, file_ids: Sequence[int]) -> dict[int, list[FileBlock]]:
+        """All blocks of some small files."""
+        ...

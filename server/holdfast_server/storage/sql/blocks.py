@@ -1,12 +1,82 @@
-"""To be written."""
+"""Rows of blocks and of the objects that hold them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from holdfast_server.domain.artifacts import Extent
 from holdfast_server.storage.sql.connection import Connection
+
+T = TypeVar("T")
+# Well below SQLite's limit of 32,766 variables, and a statement that the cache can hold.
+CHUNK = 500
+
+
+def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    """Slices of at most ``size`` items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def marks(count: int) -> str:
+    """``?,?,…`` for an IN list."""
+    return ",".join("?" * count)
 
 
 class SqlBlockIndex:
-    """Rows of blocks."""
+    """Implements ``BlockIndex``."""
 
     def __init__(self, connection: Connection, now_ms: int) -> None:
         self._connection, self._now_ms = connection, now_ms
+
+    def find_missing(self, digests: Sequence[bytes]) -> list[bytes]:
+        """Those of ``digests`` that are not present, in order, each once."""
+        wanted = list(dict.fromkeys(digests))
+        present = self.find_present(wanted)
+        return [digest for digest in wanted if digest not in present]
+
+    def find_present(self, digests: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+        """Block id and size of those of ``digests`` that are present."""
+        found: dict[bytes, tuple[int, int]] = {}
+        for part in chunks(digests):
+            rows = self._connection.execute(
+                f"SELECT digest, block_id, size FROM blocks WHERE state = 0 AND digest IN ({marks(len(part))})",  # noqa: S608
+                part,
+            )
+            found.update((bytes(row["digest"]), (row["block_id"], row["size"])) for row in rows)
+        return found
+
+    def touch(self, digests: Sequence[bytes]) -> None:
+        """Extend the life of those that are present."""
+        for part in chunks(digests):
+            self._connection.execute(
+                f"UPDATE blocks SET touch_time = ? WHERE state = 0 AND digest IN ({marks(len(part))})",  # noqa: S608
+                (self._now_ms, *part),
+            )
+
+    def add(self, blocks: Sequence[tuple[bytes, int, Extent]]) -> list[Extent]:
+        """Record stored blocks (digest, size, place); return the places of objects that no block needs.
+
+        A block that is there already keeps its place. An object is only given back when none of its blocks was new.
+        """
+        present = self.find_present([digest for digest, _, _ in blocks])
+        sizes: dict[str, int] = {}
+        for _, _, extent in blocks:
+            sizes[extent.object_key] = max(sizes.get(extent.object_key, 0), extent.offset + extent.length)
+        fresh = {d: (size, extent) for d, size, extent in reversed(blocks) if d not in present}
+        needed = dict.fromkeys(extent.object_key for _, extent in fresh.values())
+        self._connection.executemany(
+            "INSERT INTO objects (object_key, size, create_time) VALUES (?, ?, ?)",
+            [(key, sizes[key], self._now_ms) for key in needed],
+        )
+        self._connection.executemany(
+            'INSERT INTO blocks (digest, size, object_id, "offset", touch_time)'
+            " VALUES (?, ?, (SELECT object_id FROM objects WHERE object_key = ?), ?, ?)"
+            # A row that is being deleted comes back to life at its new place.
+            ' ON CONFLICT (digest) DO UPDATE SET object_id = excluded.object_id, "offset" = excluded."offset",'
+            " state = 0, touch_time = excluded.touch_time",
+            [(d, size, extent.object_key, extent.offset, self._now_ms) for d, (size, extent) in fresh.items()],
+        )
+        self.touch(list(present))
+        return [extent for _, _, extent in blocks if extent.object_key not in needed]

@@ -1,0 +1,291 @@
+"""The connection to a server: opened when first used, anew in a forked process, with retries and our own errors."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import grpc
+
+from holdfast import errors
+from holdfast._config import Target
+from holdfast._rpc_errors import status_of, translate
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Stub = TypeVar("Stub")
+
+MIB = 1 << 20
+MAX_MESSAGE = 4 * MIB
+CALL_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How long and how often a call is repeated that found no server.
+
+    Attributes:
+        window: Seconds to keep trying once the server has answered before.
+        first_window: The same before its first answer: then the address is more likely wrong than the server gone.
+        initial_delay: Upper bound in seconds of the first pause; it doubles with each.
+        max_delay: Where that bound stops growing.
+    """
+
+    window: float = 30.0
+    first_window: float = 5.0
+    initial_delay: float = 0.1
+    max_delay: float = 2.0
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to pause after failure ``attempt``, from 0: full jitter, so that many clients do not come back at once.
+
+        See "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+        """
+        return random.uniform(0, min(self.max_delay, self.initial_delay * 2**attempt))  # noqa: S311 - no secret
+
+
+class Channel:
+    """Calls to one server, from any thread and across forks.
+
+    Attributes:
+        target: The server.
+        grpc: A channel for generated stubs. Stubs made on it stay good when the connection is opened anew.
+    """
+
+    def __init__(self, target: Target, *, retry: RetryPolicy | None = None) -> None:
+        self.target = target
+        self.retry = retry or RetryPolicy()
+        self.grpc = cast("grpc.Channel", _RebindingChannel(self))
+        self._lock = threading.Lock()
+        self._open: _Connection | None = None
+        self._closed = False
+        self._stubs: dict[type[Any], Any] = {}
+        _channels.add(self)
+
+    def stub(self, stub_type: Callable[[grpc.Channel], Stub]) -> Stub:
+        """The stub of a service, made once."""
+        stub = self._stubs.get(cast("type[Any]", stub_type))
+        if stub is None:
+            stub = self._stubs.setdefault(cast("type[Any]", stub_type), stub_type(self.grpc))
+        return cast("Stub", stub)
+
+    def call(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        *,
+        timeout: float | None = None,
+    ) -> Response:
+        """Call and wait for the answer, trying again while the server cannot be reached.
+
+        Every call of ours may be repeated: a mutation's request id makes its repetitions one.
+
+        Args:
+            method: Of a stub made on ``grpc``.
+            request: A mutation carries its request id already.
+            timeout: Seconds for each attempt; None for two minutes.
+
+        Raises:
+            HoldfastError: As the server says.
+            UnavailableError: Nobody answered within the window of ``retry``.
+        """
+        return self.run(lambda: method(request, timeout=CALL_TIMEOUT if timeout is None else timeout))
+
+    def run(self, attempt: Callable[[], Response]) -> Response:
+        """Do something with the server, again while it cannot be reached: a call, or a whole stream.
+
+        Raises:
+            HoldfastError: As the server says.
+            UnavailableError: Nobody answered within the window of ``retry``.
+        """
+        failures = 0
+        give_up = 0.0
+        while True:
+            connection = self._connection()
+            try:
+                response = attempt()
+            except grpc.RpcError as error:
+                if status_of(error) is not grpc.StatusCode.UNAVAILABLE:
+                    connection.answered = True
+                    raise self.translate(error) from None
+                now = time.monotonic()
+                if failures == 0:
+                    give_up = now + (self.retry.window if connection.answered else self.retry.first_window)
+                pause = self.retry.delay(failures)
+                if now + pause > give_up:
+                    raise self.translate(error) from None
+                failures += 1
+                time.sleep(pause)
+                self._revive(connection)
+            else:
+                connection.answered = True
+                return response
+
+    def translate(self, error: grpc.RpcError) -> errors.HoldfastError:
+        """Turn an error of a stream on ``grpc`` into ours; ``call`` does so by itself."""
+        return translate(error, self.target)
+
+    def close(self) -> None:
+        """End calls in progress and refuse further ones. Closing again does nothing."""
+        with self._lock:
+            self._closed = True
+            connection, self._open = self._open, None
+        if connection is not None:
+            connection.channel.close()
+
+    def _connection(self) -> _Connection:
+        connection = self._open
+        if connection is not None:
+            return connection
+        with self._lock:
+            if self._closed:
+                raise errors.FailedPreconditionError("This client is closed; connect again to make a new one.")
+            if self._open is None:
+                self._open = _Connection(_address(self.target), self.target)
+            return self._open
+
+    def _revive(self, failed: _Connection) -> None:
+        """Find the embedded server again, which has another address when it was started anew."""
+        if self.target.data_dir is None:
+            return
+        address = _address(self.target)
+        with self._lock:
+            if self._open is not failed or address == failed.address or self._closed:
+                return
+            self._open = _Connection(address, self.target, answered=failed.answered)
+        failed.channel.close()
+
+    def _abandon(self) -> None:
+        """Forget the connection of the process that this one was forked from."""
+        self._lock = threading.Lock()
+        if self._open is not None:
+            # Closing or collecting it here would wait for threads that exist in the other process only.
+            _inherited.append(self._open)
+            self._open = None
+
+
+class _Connection:
+    """An open gRPC channel.
+
+    Attributes:
+        answered: Whether a server was ever heard on it.
+    """
+
+    def __init__(self, address: str, target: Target, *, answered: bool = False) -> None:
+        self.address = address
+        self.answered = answered
+        self.metadata = (("authorization", f"Bearer {target.token}"),) if target.token else ()
+        if target.tls:
+            self.channel = grpc.secure_channel(address, _credentials(target), options=_options(target))
+        else:
+            self.channel = grpc.insecure_channel(address, options=_options(target))
+
+
+class _RebindingChannel:
+    """What generated stubs take for a ``grpc.Channel``: it looks the open connection up at each call.
+
+    Stubs bind their methods once, yet a fork or a restart of the embedded server needs a new connection underneath.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def unary_unary(self, *args: Any, **options: Any) -> _Method:
+        return _Method(self._channel, "unary_unary", args, options)
+
+    def unary_stream(self, *args: Any, **options: Any) -> _Method:
+        return _Method(self._channel, "unary_stream", args, options)
+
+    def stream_unary(self, *args: Any, **options: Any) -> _Method:
+        return _Method(self._channel, "stream_unary", args, options)
+
+    def stream_stream(self, *args: Any, **options: Any) -> _Method:
+        return _Method(self._channel, "stream_stream", args, options)
+
+
+class _Method:
+    """A method on whichever connection is open."""
+
+    def __init__(self, channel: Channel, kind: str, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        self._channel = channel
+        self._make = (kind, args, options)
+        self._bound: tuple[_Connection, Any] | None = None
+
+    def __call__(self, request: Any, **options: Any) -> Any:
+        return self._method(options)(request, **options)
+
+    def future(self, request: Any, **options: Any) -> Any:
+        return self._method(options).future(request, **options)
+
+    def with_call(self, request: Any, **options: Any) -> Any:
+        return self._method(options).with_call(request, **options)
+
+    def _method(self, options: dict[str, Any]) -> Any:
+        connection = self._channel._connection()  # noqa: SLF001 - a part of Channel
+        if connection.metadata:
+            options["metadata"] = (*(options.get("metadata") or ()), *connection.metadata)
+        bound = self._bound
+        if bound is None or bound[0] is not connection:
+            kind, args, made = self._make
+            bound = self._bound = (connection, getattr(connection.channel, kind)(*args, **made))
+        return bound[1]
+
+
+def _address(target: Target) -> str:
+    if target.data_dir is None:
+        return target.address
+    from holdfast._embedded import attach
+
+    return attach(target.data_dir)
+
+
+def _credentials(target: Target) -> grpc.ChannelCredentials:
+    if target.ca_file is None:
+        return grpc.ssl_channel_credentials()
+    try:
+        return grpc.ssl_channel_credentials(target.ca_file.read_bytes())
+    except OSError as error:
+        raise errors.InvalidArgumentError(f"HOLDFAST_TLS_CA_FILE cannot be read: {error}") from error
+
+
+def _options(target: Target) -> list[tuple[str, Any]]:
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", MAX_MESSAGE),
+        ("grpc.max_send_message_length", MAX_MESSAGE),
+        # The server allows a ping every 10 s.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # Channels of the same arguments would share a connection, and a stalled upload would stall metrics.
+        ("grpc.use_local_subchannel_pool", 1),
+        # gRPC would wait up to two minutes before it looks whether a restarted server is back.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+        # By its code this also bounds an attempt to connect, which takes 20 s otherwise when nothing answers at all.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
+        # Retries are ours: gRPC's own stop once its buffer overflows.
+        ("grpc.enable_retries", 0),
+        ("grpc.primary_user_agent", "holdfast-python"),
+    ]
+    if target.loopback:
+        # A proxy cannot reach what is on this machine.
+        options.append(("grpc.enable_http_proxy", 0))
+    return options
+
+
+_channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+_inherited: list[_Connection] = []
+
+
+def _abandon_all() -> None:
+    for channel in list(_channels):
+        channel._abandon()  # noqa: SLF001 - this module's own
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)

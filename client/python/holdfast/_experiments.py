@@ -1,0 +1,132 @@
+"""Experiments: conversion and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from holdfast._calls import Calls, collect, tags_from_proto, tags_to_proto
+from holdfast._times import ms_from_proto
+from holdfast.entities import Experiment, PagedList, ViewType
+from holdfast.errors import NotFoundError
+from holdfast.v1 import experiment_pb2
+from holdfast.v1 import experiment_service_pb2 as messages
+from holdfast.v1.experiment_service_pb2_grpc import ExperimentServiceStub
+
+PAGE_SIZE = 1_000
+
+
+def lifecycle_stage(stage: experiment_pb2.LifecycleStage.ValueType) -> str:
+    """MLflow's word for a stage."""
+    return "deleted" if stage == experiment_pb2.LIFECYCLE_STAGE_DELETED else "active"
+
+
+def view_type_to_proto(view_type: ViewType | int) -> experiment_pb2.ViewType.ValueType:
+    """The wire's value of a view type; the numbers are the same."""
+    return experiment_pb2.ViewType.ValueType(ViewType(view_type))
+
+
+def experiment_from_proto(proto: experiment_pb2.Experiment) -> Experiment:
+    """An experiment as users see it."""
+    return Experiment(
+        experiment_id=proto.experiment_id,
+        name=proto.name,
+        lifecycle_stage=lifecycle_stage(proto.lifecycle_stage),
+        tags=tags_from_proto(proto.tags),
+        creation_time=ms_from_proto(proto.create_time),
+        last_update_time=ms_from_proto(proto.update_time),
+    )
+
+
+class ExperimentCalls(Calls):
+    """What a client does with experiments."""
+
+    def create_experiment(self, name: str, tags: Mapping[str, Any] | None = None) -> str:
+        """Create an experiment and return its id.
+
+        Raises:
+            AlreadyExistsError: The name is taken, perhaps by a deleted experiment.
+        """
+        request = messages.CreateExperimentRequest(name=name, tags=tags_to_proto(tags))
+        return self._mutate(self._experiments.CreateExperiment, request).experiment.experiment_id
+
+    def get_experiment(self, experiment_id: str) -> Experiment:
+        """Read an experiment, deleted or not.
+
+        Raises:
+            NotFoundError: There is none of this id.
+        """
+        request = messages.GetExperimentRequest(experiment_id=str(experiment_id))
+        return experiment_from_proto(self._channel.call(self._experiments.GetExperiment, request).experiment)
+
+    def get_experiment_by_name(self, name: str) -> Experiment | None:
+        """Read an experiment, deleted or not; None when there is none of this name."""
+        request = messages.GetExperimentRequest(name=name)
+        try:
+            return experiment_from_proto(self._channel.call(self._experiments.GetExperiment, request).experiment)
+        except NotFoundError:
+            return None
+
+    def search_experiments(
+        self,
+        view_type: ViewType | int = ViewType.ACTIVE_ONLY,
+        max_results: int | None = 1_000,
+        filter_string: str | None = None,
+        order_by: Sequence[str] | None = None,
+        page_token: str | None = None,
+    ) -> PagedList[Experiment]:
+        """Find experiments, such as ``"name LIKE 'ocr-%' AND tags.team = 'b'"``; newest first without an ordering.
+
+        Args:
+            view_type: Which lifecycle stages.
+            max_results: None for all.
+            filter_string: Conditions on ``name``, ``experiment_id``, ``creation_time``, ``last_update_time``, ``tags.*``.
+            order_by: Such as ``["name ASC"]``.
+            page_token: ``token`` of the list before.
+        """
+
+        def fetch(page_size: int, token: str) -> tuple[Iterable[Experiment], str]:
+            request = messages.SearchExperimentsRequest(
+                filter=filter_string or "",
+                order_by=order_by or (),
+                view_type=view_type_to_proto(view_type),
+                page_size=page_size,
+                page_token=token,
+            )
+            page = self._channel.call(self._experiments.SearchExperiments, request)
+            return map(experiment_from_proto, page.experiments), page.next_page_token
+
+        return collect(fetch, max_results=max_results, page_size=PAGE_SIZE, token=page_token)
+
+    def rename_experiment(self, experiment_id: str, new_name: str) -> None:
+        """Give an active experiment another name."""
+        request = messages.UpdateExperimentRequest(experiment_id=str(experiment_id), name=new_name)
+        self._mutate(self._experiments.UpdateExperiment, request)
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        """Mark an experiment and its runs as deleted; ``restore_experiment`` undoes it."""
+        request = messages.DeleteExperimentRequest(experiment_id=str(experiment_id))
+        self._mutate(self._experiments.DeleteExperiment, request)
+
+    def restore_experiment(self, experiment_id: str) -> None:
+        """Undo ``delete_experiment``, also for the runs deleted with it."""
+        request = messages.RestoreExperimentRequest(experiment_id=str(experiment_id))
+        self._mutate(self._experiments.RestoreExperiment, request)
+
+    def set_experiment_tag(self, experiment_id: str, key: str, value: Any) -> None:
+        """Set a label of an active experiment."""
+        self.set_experiment_tags(experiment_id, {key: value})
+
+    def set_experiment_tags(self, experiment_id: str, tags: Mapping[str, Any]) -> None:
+        """Set up to 100 labels at once."""
+        request = messages.SetExperimentTagsRequest(experiment_id=str(experiment_id), tags=tags_to_proto(tags))
+        self._mutate(self._experiments.SetExperimentTags, request)
+
+    def delete_experiment_tag(self, experiment_id: str, key: str) -> None:
+        """Remove a label; one that is not there is passed over."""
+        request = messages.SetExperimentTagsRequest(experiment_id=str(experiment_id), deleted_keys=[key])
+        self._mutate(self._experiments.SetExperimentTags, request)
+
+    @property
+    def _experiments(self) -> ExperimentServiceStub:
+        return self._channel.stub(ExperimentServiceStub)

@@ -1,0 +1,209 @@
+"""Logged models: conversion and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from holdfast._calls import MAX_BATCH_PARAMS, MAX_BATCH_TAGS, Calls, batches, collect, tags_from_proto, tags_to_proto
+from holdfast._experiments import lifecycle_stage, view_type_to_proto
+from holdfast._runs import metric_from_proto, param_to_proto
+from holdfast._times import ms_from_proto
+from holdfast.entities import LoggedModel, LoggedModelStatus, PagedList, Param, ViewType
+from holdfast.errors import InvalidArgumentError
+from holdfast.v1 import experiment_pb2, model_pb2, run_pb2
+from holdfast.v1 import model_service_pb2 as messages
+from holdfast.v1.model_service_pb2_grpc import ModelServiceStub
+
+PAGE_SIZE = 1_000
+_STATUS_PREFIX = "LOGGED_MODEL_STATUS_"
+
+
+def logged_model_from_proto(proto: model_pb2.LoggedModel) -> LoggedModel:
+    """A logged model as users see it."""
+    return LoggedModel(
+        model_id=proto.model_id,
+        experiment_id=proto.experiment_id,
+        name=proto.name,
+        artifact_location=f"models:/{proto.model_id}",
+        creation_timestamp=ms_from_proto(proto.create_time),
+        last_updated_timestamp=ms_from_proto(proto.update_time),
+        model_type=proto.model_type or None,
+        source_run_id=proto.source_run_id or None,
+        status=LoggedModelStatus(model_pb2.LoggedModelStatus.Name(proto.status).removeprefix(_STATUS_PREFIX)),
+        status_message=proto.status_message or None,
+        lifecycle_stage=lifecycle_stage(proto.lifecycle_stage),
+        tags=tags_from_proto(proto.tags),
+        params={param.key: param.value for param in proto.params},
+        metrics=[metric_from_proto(metric) for metric in proto.metrics],
+        registrations=[(item.name, str(item.version)) for item in proto.registrations],
+    )
+
+
+def status_to_proto(status: str) -> model_pb2.LoggedModelStatus.ValueType:
+    """The wire's value of a status.
+
+    Raises:
+        InvalidArgumentError: There is no such status.
+    """
+    try:
+        return model_pb2.LoggedModelStatus.Value(_STATUS_PREFIX + LoggedModelStatus(status).value)
+    except ValueError:
+        raise InvalidArgumentError(f"A logged model ends READY or FAILED, not {status!r}.") from None
+
+
+class LoggedModelCalls(Calls):
+    """What a client does with logged models."""
+
+    def create_logged_model(
+        self,
+        experiment_id: str,
+        name: str | None = None,
+        source_run_id: str | None = None,
+        tags: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        model_type: str | None = None,
+    ) -> LoggedModel:
+        """Begin a model, PENDING; ``finalize_logged_model`` ends it.
+
+        Args:
+            experiment_id: An active experiment.
+            name: None to have one made up; none of ``/ : . % " '``.
+            source_run_id: The run that logs it.
+            tags: Any number of labels.
+            params: Any number of inputs.
+            model_type: Such as ``"classifier"``.
+        """
+        wire_params, wire_tags = _params(params), tags_to_proto(tags)
+        request = messages.CreateLoggedModelRequest(
+            experiment_id=str(experiment_id),
+            name=name or "",
+            source_run_id=source_run_id or "",
+            model_type=model_type or "",
+            params=wire_params[:MAX_BATCH_PARAMS],
+            tags=wire_tags[:MAX_BATCH_TAGS],
+        )
+        model = self._mutate(self._models.CreateLoggedModel, request).model
+        if len(wire_params) <= MAX_BATCH_PARAMS and len(wire_tags) <= MAX_BATCH_TAGS:
+            return logged_model_from_proto(model)
+        # Pipelines have more params than one request takes. The model is PENDING until all are there.
+        self._update(model.model_id, wire_params[MAX_BATCH_PARAMS:], wire_tags[MAX_BATCH_TAGS:])
+        return self.get_logged_model(model.model_id)
+
+    def get_logged_model(self, model_id: str) -> LoggedModel:
+        """Read a model whole.
+
+        Raises:
+            NotFoundError: There is none of this id, or it is deleted.
+        """
+        whole = model_pb2.LoggedModel()
+        request = messages.GetLoggedModelRequest(model_id=model_id)
+        while True:
+            page = self._channel.call(self._models.GetLoggedModel, request)
+            # Merging appends lists, which is how pages of a model continue each other.
+            whole.MergeFrom(page.model)
+            if not page.next_page_token:
+                return logged_model_from_proto(whole)
+            request.page_token = page.next_page_token
+
+    def finalize_logged_model(
+        self, model_id: str, status: LoggedModelStatus | str, *, status_message: str | None = None
+    ) -> LoggedModel:
+        """End writing a model, READY or FAILED; its artifacts never change again.
+
+        Raises:
+            FailedPreconditionError: It ended with another status before.
+        """
+        request = messages.FinalizeLoggedModelRequest(
+            model_id=model_id, status=status_to_proto(status), status_message=status_message or ""
+        )
+        return logged_model_from_proto(self._mutate(self._models.FinalizeLoggedModel, request).model)
+
+    def log_model_params(self, model_id: str, params: Mapping[str, Any]) -> None:
+        """Add params to a model, 100 at a time; those it has cannot change."""
+        self._update(model_id, _params(params), [])
+
+    def set_logged_model_tags(self, model_id: str, tags: Mapping[str, Any]) -> None:
+        """Set labels of a model, 100 at a time."""
+        self._update(model_id, [], tags_to_proto(tags))
+
+    def delete_logged_model_tag(self, model_id: str, key: str) -> None:
+        """Remove a label; one that is not there is passed over."""
+        request = messages.UpdateLoggedModelRequest(model_id=model_id, deleted_tag_keys=[key])
+        self._mutate(self._models.UpdateLoggedModel, request)
+
+    def delete_logged_model(self, model_id: str) -> None:
+        """Mark a model as deleted. Versions registered from it stay."""
+        self._mutate(self._models.DeleteLoggedModel, messages.DeleteLoggedModelRequest(model_id=model_id))
+
+    def restore_logged_model(self, model_id: str) -> None:
+        """Undo ``delete_logged_model``."""
+        self._mutate(self._models.RestoreLoggedModel, messages.RestoreLoggedModelRequest(model_id=model_id))
+
+    def search_logged_models(
+        self,
+        experiment_ids: Sequence[str] | None = None,
+        filter_string: str | None = None,
+        max_results: int | None = 100,
+        order_by: Sequence[str | Mapping[str, Any]] | None = None,
+        page_token: str | None = None,
+        *,
+        source_run_id: str | None = None,
+        view_type: ViewType | int = ViewType.ACTIVE_ONLY,
+    ) -> PagedList[LoggedModel]:
+        """Find logged models, newest first without an ordering.
+
+        Args:
+            experiment_ids: At least one, unless ``source_run_id`` is given.
+            filter_string: Conditions on ``metrics.*``, ``params.*``, ``tags.*`` and attributes such as ``name``.
+            max_results: None for all.
+            order_by: Such as ``["creation_timestamp DESC"]``, or MLflow's ``[{"field_name": …, "ascending": …}]``.
+            page_token: ``token`` of the list before.
+            source_run_id: Only those that this run logged.
+            view_type: Which lifecycle stages.
+        """
+        if isinstance(experiment_ids, (str, int)):
+            experiment_ids = [str(experiment_ids)]
+
+        def fetch(page_size: int, token: str) -> tuple[Iterable[LoggedModel], str]:
+            request = messages.SearchLoggedModelsRequest(
+                experiment_ids=[str(experiment_id) for experiment_id in experiment_ids or ()],
+                filter=filter_string or "",
+                order_by=[_ordering(item) for item in order_by or ()],
+                source_run_id=source_run_id or "",
+                view_type=view_type_to_proto(view_type),
+                page_size=page_size,
+                page_token=token,
+            )
+            page = self._channel.call(self._models.SearchLoggedModels, request)
+            models = (
+                self.get_logged_model(model.model_id) if model.truncated else logged_model_from_proto(model)
+                for model in page.models
+            )
+            return models, page.next_page_token
+
+        return collect(fetch, max_results=max_results, page_size=PAGE_SIZE, token=page_token)
+
+    def _update(self, model_id: str, params: Sequence[run_pb2.Param], tags: Sequence[experiment_pb2.Tag]) -> None:
+        for some_params in batches(params, MAX_BATCH_PARAMS):
+            request = messages.UpdateLoggedModelRequest(model_id=model_id, params=some_params)
+            self._mutate(self._models.UpdateLoggedModel, request)
+        for some_tags in batches(tags, MAX_BATCH_TAGS):
+            request = messages.UpdateLoggedModelRequest(model_id=model_id, tags=some_tags)
+            self._mutate(self._models.UpdateLoggedModel, request)
+
+    @property
+    def _models(self) -> ModelServiceStub:
+        return self._channel.stub(ModelServiceStub)
+
+
+def _params(params: Mapping[str, Any] | None) -> list[run_pb2.Param]:
+    return [param_to_proto(Param(key, value)) for key, value in (params or {}).items()]
+
+
+def _ordering(item: str | Mapping[str, Any]) -> str:
+    if isinstance(item, str):
+        return item
+    if "field_name" not in item or not item.keys() <= {"field_name", "ascending"}:
+        raise InvalidArgumentError(f"An ordering is a text, or has field_name and perhaps ascending: {item!r}.")
+    return f"{item['field_name']} {'ASC' if item.get('ascending', True) else 'DESC'}"

@@ -1,0 +1,75 @@
+"""The model registry as users see it and as it travels."""
+
+from __future__ import annotations
+
+from holdfast._calls import tags_from_proto
+from holdfast._times import ms_from_proto
+from holdfast.entities import ModelVersion, RegisteredModel
+from holdfast.errors import InvalidArgumentError
+from holdfast.v1 import registered_model_pb2
+
+_STATUS_PREFIX = "MODEL_VERSION_STATUS_"
+_STAGES = {
+    registered_model_pb2.MODEL_STAGE_NONE: "None",
+    registered_model_pb2.MODEL_STAGE_STAGING: "Staging",
+    registered_model_pb2.MODEL_STAGE_PRODUCTION: "Production",
+    registered_model_pb2.MODEL_STAGE_ARCHIVED: "Archived",
+}
+
+
+def model_version_from_proto(proto: registered_model_pb2.ModelVersion) -> ModelVersion:
+    """A version as users see it."""
+    return ModelVersion(
+        name=proto.name,
+        version=str(proto.version),
+        creation_timestamp=ms_from_proto(proto.create_time),
+        last_updated_timestamp=ms_from_proto(proto.update_time) if proto.HasField("update_time") else None,
+        description=proto.description or None,
+        user_id=proto.user_id or None,
+        current_stage=_STAGES.get(proto.stage, "None"),
+        source=proto.source,
+        run_id=proto.run_id or None,
+        model_id=proto.model_id or None,
+        status=registered_model_pb2.ModelVersionStatus.Name(proto.status).removeprefix(_STATUS_PREFIX),
+        status_message=proto.status_message or None,
+        tags=tags_from_proto(proto.tags),
+        aliases=list(proto.aliases),
+        digest=proto.tree.digest.hex(),
+    )
+
+
+def registered_model_from_proto(proto: registered_model_pb2.RegisteredModel) -> RegisteredModel:
+    """A registered model as users see it."""
+    return RegisteredModel(
+        name=proto.name,
+        creation_timestamp=ms_from_proto(proto.create_time),
+        last_updated_timestamp=ms_from_proto(proto.update_time) if proto.HasField("update_time") else None,
+        description=proto.description or None,
+        latest_versions=[model_version_from_proto(version) for version in proto.latest_versions],
+        tags=tags_from_proto(proto.tags),
+        aliases={alias.alias: str(alias.version) for alias in proto.aliases},
+    )
+
+
+def version_number(version: str | int) -> int:
+    """The number of a version given as number or text.
+
+    Raises:
+        InvalidArgumentError: It is neither.
+    """
+    text = str(version)
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) < 2**63:
+        raise InvalidArgumentError(f"A version is a whole number from 1, not {version!r}; use an alias for names.")
+    return int(text)
+
+
+def stage_to_proto(stage: str) -> registered_model_pb2.ModelStage.ValueType:
+    """The wire's value of a stage, whatever its case.
+
+    Raises:
+        InvalidArgumentError: There is no such stage.
+    """
+    for number, name in _STAGES.items():
+        if name.lower() == str(stage).lower():
+            return number
+    raise InvalidArgumentError(f"{stage!r} is no stage: it is one of {', '.join(_STAGES.values())}.")

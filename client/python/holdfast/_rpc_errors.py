@@ -1,0 +1,111 @@
+"""The one place where gRPC's errors become Holdfast's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+
+from holdfast import errors
+from holdfast._config import Target
+
+DOMAIN = "holdfast"
+DETAILS_KEY = "grpc-status-details-bin"
+
+ERRORS: dict[grpc.StatusCode, type[errors.HoldfastError]] = {
+    grpc.StatusCode.OK: errors.InternalError,  # an error that says OK is a defect
+    grpc.StatusCode.CANCELLED: errors.UnavailableError,  # we never cancel what we wait for: a side went away
+    grpc.StatusCode.UNKNOWN: errors.InternalError,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceededError,
+    grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExistsError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhaustedError,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPreconditionError,
+    grpc.StatusCode.ABORTED: errors.ConflictError,
+    grpc.StatusCode.OUT_OF_RANGE: errors.InvalidArgumentError,
+    grpc.StatusCode.UNIMPLEMENTED: errors.UnimplementedError,
+    grpc.StatusCode.INTERNAL: errors.InternalError,
+    grpc.StatusCode.UNAVAILABLE: errors.UnavailableError,
+    grpc.StatusCode.DATA_LOSS: errors.DataLossError,
+}
+
+
+def status_of(error: grpc.RpcError) -> grpc.StatusCode:
+    """The status of an error; UNKNOWN for one that carries none."""
+    code = getattr(error, "code", None)
+    status = code() if callable(code) else None
+    return status if isinstance(status, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
+
+
+def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
+    """Say in Holdfast's terms what went wrong, with what the server told about it and what to do."""
+    status = status_of(error)
+    details = getattr(error, "details", None)
+    text = (details() if callable(details) else None) or str(error)
+    reason, metadata = _error_info(error)
+    return ERRORS[status](
+        # A message with a reason comes from our server and says what to do by itself.
+        text if reason else _with_advice(status, text, target),
+        reason=reason,
+        metadata=metadata,
+        request_id=metadata.get("request_id", metadata.get("error_id", "")),
+    )
+
+
+def _with_advice(status: grpc.StatusCode, text: str, target: Target) -> str:
+    if status is grpc.StatusCode.UNAVAILABLE:
+        return unreachable(target, text)
+    advice = {
+        grpc.StatusCode.DEADLINE_EXCEEDED: f"The server at {target.uri} did not answer in time; it may have done what was asked.",
+        grpc.StatusCode.UNIMPLEMENTED: f"The server at {target.uri} does not know this call: update it, or check the port.",
+        grpc.StatusCode.RESOURCE_EXHAUSTED: "A message is larger than gRPC's limit; send less at once.",
+        grpc.StatusCode.CANCELLED: f"The call to {target.uri} was cancelled.",
+    }.get(status)
+    return f"{advice} ({text})" if advice else text
+
+
+def unreachable(target: Target, text: str) -> str:
+    """What to tell a user whose server does not answer."""
+    if target.data_dir is not None:
+        return (
+            f"The embedded server of {target.data_dir} does not answer; its log in that directory says why. "
+            f"Calling again starts a new one. ({text})"
+        )
+    host = target.address.rpartition(":")[0]
+    port = target.address.rpartition(":")[2]
+    if target.address.startswith("unix:"):
+        start = "start one there"
+    elif target.loopback:
+        start = f"start one with `holdfast server --port {port}`"
+    else:
+        start = f"start one on {host} with `holdfast server --port {port}`"
+    return f"No Holdfast server answers at {target.uri}: {start}, or set HOLDFAST_URI to where it is. ({text})"
+
+
+def _error_info(error: grpc.RpcError) -> tuple[str, dict[str, str]]:
+    """The reason and metadata of our ErrorInfo, with the ``field`` of a BadRequest; empty without them."""
+    trailing = getattr(error, "trailing_metadata", None)
+    pairs: Iterable[Any] = (trailing() if callable(trailing) else None) or ()
+    raw = next((value for key, value in pairs if key == DETAILS_KEY), None)
+    if raw is None:
+        return "", {}
+    from google.protobuf.message import DecodeError
+    from google.rpc import error_details_pb2, status_pb2
+
+    reason, metadata = "", {}
+    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    try:
+        for detail in status_pb2.Status.FromString(raw).details:
+            if detail.Unpack(info) and info.domain == DOMAIN:
+                reason = info.reason
+                metadata.update(info.metadata)
+            elif detail.Unpack(bad_request) and bad_request.field_violations:
+                metadata.setdefault("field", bad_request.field_violations[0].field)
+    except DecodeError:
+        # What a proxy put there is not ours; the status and its text still are.
+        return "", {}
+    return reason, metadata

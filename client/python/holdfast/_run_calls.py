@@ -1,0 +1,265 @@
+"""What a client does with runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from holdfast._calls import MAX_BATCH_TAGS, Calls, batches, collect, tags_to_proto
+from holdfast._experiments import view_type_to_proto
+from holdfast._runs import (
+    dataset_input_to_proto,
+    metric_from_proto,
+    metric_to_proto,
+    param_to_proto,
+    run_from_proto,
+    status_to_proto,
+)
+from holdfast._times import ms_to_proto, now_ms
+from holdfast.entities import (
+    DatasetInput,
+    LoggedModelInput,
+    LoggedModelOutput,
+    Metric,
+    PagedList,
+    Param,
+    Run,
+    RunStatus,
+    RunTag,
+    ViewType,
+)
+from holdfast.v1 import run_pb2
+from holdfast.v1 import run_service_pb2 as messages
+from holdfast.v1.run_service_pb2_grpc import RunServiceStub
+
+if TYPE_CHECKING:
+    from holdfast._client import Client
+
+PAGE_SIZE = 1_000
+HISTORY_PAGE_SIZE = 25_000
+PARENT_TAG = "mlflow.parentRunId"
+USER_TAG = "mlflow.user"
+
+
+class RunCalls(Calls):
+    """What a client does with runs. Writes to finished runs are accepted, to deleted ones refused."""
+
+    def create_run(
+        self,
+        experiment_id: str,
+        start_time: int | None = None,
+        tags: Mapping[str, Any] | None = None,
+        run_name: str | None = None,
+        *,
+        run_id: str | None = None,
+    ) -> Run:
+        """Create a run, RUNNING.
+
+        Args:
+            experiment_id: An active experiment.
+            start_time: Milliseconds since 1970; None for now.
+            tags: At most 100.
+            run_name: None to have one made up.
+            run_id: 32 hex digits of one's own, for work begun elsewhere; creating is idempotent by it.
+        """
+        request = messages.CreateRunRequest(
+            experiment_id=str(experiment_id),
+            run_name=run_name or "",
+            user_id=str((tags or {}).get(USER_TAG, "")),
+            start_time=ms_to_proto(now_ms() if start_time is None else start_time),
+            tags=tags_to_proto(tags),
+            run_id=run_id or "",
+        )
+        return self._run(self._mutate(self._runs.CreateRun, request).run)
+
+    def get_run(self, run_id: str) -> Run:
+        """Read a run whole, deleted or not.
+
+        Raises:
+            NotFoundError: There is none of this id.
+        """
+        whole = run_pb2.Run()
+        request = messages.GetRunRequest(run_id=run_id)
+        while True:
+            page = self._channel.call(self._runs.GetRun, request)
+            # Merging appends lists, which is how pages of a run continue each other.
+            whole.MergeFrom(page.run)
+            if not page.next_page_token:
+                return self._run(whole)
+            request.page_token = page.next_page_token
+
+    def get_parent_run(self, run_id: str) -> Run | None:
+        """Read the run that this one is nested in; None when it is in none."""
+        parent = self.get_run(run_id).data.tags.get(PARENT_TAG)
+        return self.get_run(parent) if parent else None
+
+    def search_runs(
+        self,
+        experiment_ids: Sequence[str],
+        filter_string: str = "",
+        run_view_type: ViewType | int = ViewType.ACTIVE_ONLY,
+        max_results: int | None = 1_000,
+        order_by: Sequence[str] | None = None,
+        page_token: str | None = None,
+    ) -> PagedList[Run]:
+        """Find runs, such as ``"metrics.loss < 0.1 AND params.optimizer = 'adam'"``; newest first without an ordering.
+
+        Args:
+            experiment_ids: At least one.
+            filter_string: Conditions joined by AND on ``metrics.*``, ``params.*``, ``tags.*``, ``attributes.*``, ``dataset.*``.
+            run_view_type: Which lifecycle stages.
+            max_results: None for all.
+            order_by: Such as ``["metrics.loss ASC", "attributes.start_time DESC"]``.
+            page_token: ``token`` of the list before.
+        """
+        if isinstance(experiment_ids, (str, int)):
+            experiment_ids = [str(experiment_ids)]
+
+        def fetch(page_size: int, token: str) -> tuple[Iterable[Run], str]:
+            request = messages.SearchRunsRequest(
+                experiment_ids=[str(experiment_id) for experiment_id in experiment_ids],
+                filter=filter_string or "",
+                order_by=order_by or (),
+                view_type=view_type_to_proto(run_view_type),
+                page_size=page_size,
+                page_token=token,
+            )
+            page = self._channel.call(self._runs.SearchRuns, request)
+            # A run too large for a page comes without its lists.
+            runs = (self.get_run(run.run_id) if run.truncated else self._run(run) for run in page.runs)
+            return runs, page.next_page_token
+
+        return collect(fetch, max_results=max_results, page_size=PAGE_SIZE, token=page_token)
+
+    def update_run(self, run_id: str, status: str | None = None, name: str | None = None) -> None:
+        """Change a run's status or name. RUNNING clears its end."""
+        request = messages.UpdateRunRequest(run_id=run_id, run_name=name)
+        if status is not None:
+            request.status = status_to_proto(status)
+        self._mutate(self._runs.UpdateRun, request)
+
+    def set_terminated(self, run_id: str, status: str | None = None, end_time: int | None = None) -> None:
+        """End a run, FINISHED unless ``status`` says otherwise, now unless ``end_time`` (milliseconds) does."""
+        request = messages.UpdateRunRequest(
+            run_id=run_id,
+            status=status_to_proto(status or RunStatus.FINISHED),
+            end_time=ms_to_proto(now_ms() if end_time is None else end_time),
+        )
+        self._mutate(self._runs.UpdateRun, request)
+
+    def delete_run(self, run_id: str) -> None:
+        """Mark a run as deleted; ``restore_run`` undoes it."""
+        self._mutate(self._runs.DeleteRun, messages.DeleteRunRequest(run_id=run_id))
+
+    def restore_run(self, run_id: str) -> None:
+        """Undo ``delete_run``."""
+        self._mutate(self._runs.RestoreRun, messages.RestoreRunRequest(run_id=run_id))
+
+    def log_batch(
+        self,
+        run_id: str,
+        metrics: Iterable[Metric] = (),
+        params: Iterable[Param] = (),
+        tags: Iterable[RunTag] = (),
+        synchronous: bool | None = None,
+    ) -> None:
+        """Log up to 1,000 metrics, 100 params and 100 tags at once. This operation is atomic.
+
+        Args:
+            run_id: The run.
+            metrics: Points; those without a time get this moment's.
+            params: New ones; the same value again is fine.
+            tags: To set.
+            synchronous: Taken for compatibility: what returns is durable.
+
+        Raises:
+            InvalidArgumentError: A param has another value already, or a limit is exceeded; nothing of the batch is kept.
+        """
+        del synchronous
+        request = messages.LogBatchRequest(
+            run_id=run_id,
+            metrics=[metric_to_proto(metric) for metric in metrics],
+            params=[param_to_proto(param) for param in params],
+            tags=tags_to_proto({tag.key: tag.value for tag in tags}),
+        )
+        self._mutate(self._runs.LogBatch, request)
+
+    def log_metric(
+        self,
+        run_id: str,
+        key: str,
+        value: float,
+        timestamp: int | None = None,
+        step: int | None = None,
+        synchronous: bool | None = None,
+        dataset_name: str | None = None,
+        dataset_digest: str | None = None,
+        model_id: str | None = None,
+    ) -> None:
+        """Log one point; ``timestamp`` is milliseconds since 1970, None for now."""
+        metric = Metric(key, value, timestamp, step or 0, model_id, dataset_name, dataset_digest)
+        self.log_batch(run_id, metrics=[metric], synchronous=synchronous)
+
+    def log_param(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> Any:
+        """Log a param as text and return its value.
+
+        Raises:
+            InvalidArgumentError: It has another value already.
+        """
+        self.log_batch(run_id, params=[Param(key, value)], synchronous=synchronous)
+        return value
+
+    def set_tag(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> None:
+        """Set a label of a run."""
+        self.log_batch(run_id, tags=[RunTag(key, value)], synchronous=synchronous)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
+        """Set labels of a run, 100 at a time."""
+        for batch in batches([RunTag(key, value) for key, value in tags.items()], MAX_BATCH_TAGS):
+            self.log_batch(run_id, tags=batch)
+
+    def delete_tag(self, run_id: str, key: str) -> None:
+        """Remove a label of a run.
+
+        Raises:
+            NotFoundError: The run has no such label.
+        """
+        self._mutate(self._runs.LogBatch, messages.LogBatchRequest(run_id=run_id, deleted_tag_keys=[key]))
+
+    def get_metric_history(
+        self, run_id: str, key: str, max_results: int | None = None, page_token: str | None = None
+    ) -> PagedList[Metric]:
+        """Read the points of a metric in order of step, time and arrival; all of them without ``max_results``."""
+
+        def fetch(page_size: int, token: str) -> tuple[Iterable[Metric], str]:
+            request = messages.ListMetricHistoryRequest(run_id=run_id, key=key, page_size=page_size, page_token=token)
+            page = self._channel.call(self._runs.ListMetricHistory, request)
+            return [metric_from_proto(metric, run_id) for metric in page.metrics], page.next_page_token
+
+        return collect(fetch, max_results=max_results, page_size=HISTORY_PAGE_SIZE, token=page_token)
+
+    def log_inputs(
+        self,
+        run_id: str,
+        datasets: Sequence[DatasetInput] | None = None,
+        models: Sequence[LoggedModelInput] | None = None,
+    ) -> None:
+        """Link what a run read: up to 100 datasets and 100 logged models. This operation is atomic."""
+        request = messages.LogInputsRequest(
+            run_id=run_id,
+            datasets=[dataset_input_to_proto(item) for item in datasets or ()],
+            models=[run_pb2.ModelInput(model_id=item.model_id) for item in models or ()],
+        )
+        self._mutate(self._runs.LogInputs, request)
+
+    def log_outputs(self, run_id: str, models: Sequence[LoggedModelOutput]) -> None:
+        """Link up to 100 logged models that a run produced. This operation is atomic."""
+        outputs = [run_pb2.ModelOutput(model_id=item.model_id, step=item.step) for item in models]
+        self._mutate(self._runs.LogOutputs, messages.LogOutputsRequest(run_id=run_id, models=outputs))
+
+    @property
+    def _runs(self) -> RunServiceStub:
+        return self._channel.stub(RunServiceStub)
+
+    def _run(self, proto: run_pb2.Run) -> Run:
+        return run_from_proto(proto).bind(cast("Client", self))

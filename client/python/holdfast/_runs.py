@@ -1,0 +1,200 @@
+"""Runs as users see them and as they travel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from holdfast._calls import check_text, tags_from_proto
+from holdfast._experiments import lifecycle_stage
+from holdfast._times import ms_from_proto, ms_to_proto, now_ms
+from holdfast.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelInput,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    Run,
+    RunData,
+    RunInfo,
+    RunInputs,
+    RunOutputs,
+    RunStatus,
+)
+from holdfast.errors import InvalidArgumentError
+from holdfast.v1 import experiment_pb2, run_pb2
+
+_STATUS_PREFIX = "RUN_STATUS_"
+_MAX_STEP = 2**63 - 1
+
+
+def run_from_proto(proto: run_pb2.Run) -> Run:
+    """A run as users see it, bound to no client."""
+    return Run(
+        info=RunInfo(
+            run_id=proto.run_id,
+            experiment_id=proto.experiment_id,
+            run_name=proto.run_name,
+            user_id=proto.user_id,
+            status=status_from_proto(proto.status),
+            start_time=ms_from_proto(proto.start_time) if proto.HasField("start_time") else None,
+            end_time=ms_from_proto(proto.end_time) if proto.HasField("end_time") else None,
+            lifecycle_stage=lifecycle_stage(proto.lifecycle_stage),
+            artifact_uri=f"runs:/{proto.run_id}",
+        ),
+        data=RunData(
+            metrics=_newest(proto.metrics),
+            params={param.key: param.value for param in proto.params},
+            tags=tags_from_proto(proto.tags),
+        ),
+        inputs=RunInputs(
+            dataset_inputs=[dataset_input_from_proto(item) for item in proto.dataset_inputs],
+            model_inputs=[LoggedModelInput(item.model_id) for item in proto.model_inputs],
+        ),
+        outputs=RunOutputs(model_outputs=[LoggedModelOutput(item.model_id, item.step) for item in proto.model_outputs]),
+    )
+
+
+def _newest(metrics: Iterable[run_pb2.Metric]) -> dict[str, float]:
+    return {metric.key: metric.value for metric in metrics}
+
+
+def status_from_proto(status: run_pb2.RunStatus.ValueType) -> str:
+    """The name of a status, such as ``"FINISHED"``."""
+    return run_pb2.RunStatus.Name(status).removeprefix(_STATUS_PREFIX)
+
+
+def status_to_proto(status: str) -> run_pb2.RunStatus.ValueType:
+    """The wire's value of a status.
+
+    Raises:
+        InvalidArgumentError: There is no such status.
+    """
+    try:
+        return run_pb2.RunStatus.Value(_STATUS_PREFIX + RunStatus(status).value)
+    except ValueError:
+        names = ", ".join(status.value for status in RunStatus)
+        raise InvalidArgumentError(f"{status!r} is no status of a run: it is one of {names}.") from None
+
+
+def metric_from_proto(proto: run_pb2.Metric, run_id: str | None = None) -> Metric:
+    """A point as users see it."""
+    return Metric(
+        key=proto.key,
+        value=proto.value,
+        timestamp=ms_from_proto(proto.timestamp),
+        step=proto.step,
+        model_id=proto.model_id or None,
+        dataset_name=proto.dataset_name or None,
+        dataset_digest=proto.dataset_digest or None,
+        run_id=run_id,
+    )
+
+
+def metric_to_proto(metric: Metric) -> run_pb2.Metric:
+    """A point as it travels; one without a time gets this moment's."""
+    return run_pb2.Metric(
+        key=check_text(metric.key, "metric"),
+        value=metric_value(metric.key, metric.value),
+        timestamp=ms_to_proto(now_ms() if metric.timestamp is None else metric.timestamp),
+        step=_step(metric.key, metric.step),
+        model_id=metric.model_id or "",
+        dataset_name=metric.dataset_name or "",
+        dataset_digest=metric.dataset_digest or "",
+    )
+
+
+def metric_value(key: str, value: Any) -> float:
+    """The float that a number means: Python's and numpy's numbers, and tensors of one element.
+
+    Raises:
+        InvalidArgumentError: It is none of these.
+    """
+    if isinstance(value, float):
+        return value
+    item = getattr(value, "item", None)
+    try:
+        number = item() if callable(item) else value
+        if isinstance(number, (str, bytes, bytearray)):
+            raise TypeError  # noqa: TRY301 - float() would read them as numbers
+        return float(number)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise InvalidArgumentError(
+            f"The value of metric {key!r} is one number, not {value!r:.80} of type {type(value).__name__}."
+        ) from None
+
+
+def _step(key: str, step: Any) -> int:
+    if step is None:
+        return 0
+    try:
+        number = int(step)
+    except (TypeError, ValueError, OverflowError):
+        number = _MAX_STEP + 1
+    if not -_MAX_STEP - 1 <= number <= _MAX_STEP:
+        raise InvalidArgumentError(f"The step of metric {key!r} is a whole number of 64 bits, not {step!r:.80}.")
+    return number
+
+
+def param_to_proto(param: Param) -> run_pb2.Param:
+    """A param as it travels; values become text, as MLflow's do."""
+    return run_pb2.Param(key=check_text(param.key, "param"), value=str(param.value))
+
+
+def dataset_input_from_proto(proto: run_pb2.DatasetInput) -> DatasetInput:
+    """A dataset's use as users see it."""
+    dataset = proto.dataset
+    return DatasetInput(
+        dataset=Dataset(
+            name=dataset.name,
+            digest=dataset.digest,
+            source_type=dataset.source_type,
+            source=dataset.source,
+            schema=dataset.schema or None,
+            profile=dataset.profile or None,
+        ),
+        tags=[InputTag(tag.key, tag.value) for tag in proto.tags],
+    )
+
+
+def dataset_input_to_proto(value: DatasetInput) -> run_pb2.DatasetInput:
+    """A dataset's use as it travels."""
+    dataset = value.dataset
+    return run_pb2.DatasetInput(
+        dataset=run_pb2.Dataset(
+            name=dataset.name,
+            digest=dataset.digest,
+            source_type=dataset.source_type,
+            source=dataset.source,
+            schema=dataset.schema or "",
+            profile=dataset.profile or "",
+        ),
+        tags=[experiment_pb2.Tag(key=tag.key, value=str(tag.value)) for tag in value.tags],
+    )
+
+
+def dataset_from_any(value: Any) -> Dataset:
+    """Our dataset of an MLflow-like one, which describes itself by ``to_dict()``.
+
+    Raises:
+        InvalidArgumentError: It does not.
+    """
+    if isinstance(value, Dataset):
+        return value
+    describe = getattr(value, "to_dict", None)
+    described = describe() if callable(describe) else value
+    if not isinstance(described, dict) or not {"name", "digest", "source_type", "source"} <= described.keys():
+        raise InvalidArgumentError(
+            f"A dataset is a holdfast.entities.Dataset, or has to_dict() with name, digest, source_type and source; "
+            f"{type(value).__name__} is neither."
+        )
+    return Dataset(
+        name=described["name"],
+        digest=described["digest"],
+        source_type=described["source_type"],
+        source=described["source"],
+        schema=described.get("schema"),
+        profile=described.get("profile"),
+    )

@@ -1,0 +1,34 @@
+"""Milliseconds, which MLflow's API speaks, and protobuf's timestamps."""
+
+from __future__ import annotations
+
+import time
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from holdfast.errors import InvalidArgumentError
+
+# The years 1 to 9999, which is what a Timestamp may hold.
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def ms_to_proto(ms: int) -> Timestamp:
+    """A timestamp of milliseconds since 1970.
+
+    Raises:
+        InvalidArgumentError: It lies outside the years 1 to 9999, as seconds or nanoseconds passed by mistake often do.
+    """
+    if not _FIRST_MS <= ms <= _LAST_MS:
+        raise InvalidArgumentError(f"A time is milliseconds since 1970 in the years 1 to 9999, which {ms} is not.")
+    seconds, rest = divmod(int(ms), 1000)
+    return Timestamp(seconds=seconds, nanos=rest * 1_000_000)
+
+
+def ms_from_proto(timestamp: Timestamp) -> int:
+    """Milliseconds since 1970 of a timestamp."""
+    return timestamp.seconds * 1000 + timestamp.nanos // 1_000_000

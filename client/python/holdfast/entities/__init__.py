@@ -1,0 +1,55 @@
+"""What the service keeps, as values: experiments, runs, metrics, models, versions. They read as MLflow's entities do."""
+
+from __future__ import annotations
+
+from holdfast.entities._experiment import Experiment, ExperimentTag, ViewType
+from holdfast.entities._model import LoggedModel, LoggedModelParameter, LoggedModelStatus, LoggedModelTag
+from holdfast.entities._paged_list import PagedList
+from holdfast.entities._registry import ModelVersion, ModelVersionTag, RegisteredModel, RegisteredModelTag
+from holdfast.entities._run import (
+    Dataset,
+    DatasetInput,
+    FileInfo,
+    InputTag,
+    LoggedModelInput,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    Run,
+    RunData,
+    RunInfo,
+    RunInputs,
+    RunOutputs,
+    RunStatus,
+    RunTag,
+)
+
+__all__ = [
+    "Dataset",
+    "DatasetInput",
+    "Experiment",
+    "ExperimentTag",
+    "FileInfo",
+    "InputTag",
+    "LoggedModel",
+    "LoggedModelInput",
+    "LoggedModelOutput",
+    "LoggedModelParameter",
+    "LoggedModelStatus",
+    "LoggedModelTag",
+    "Metric",
+    "ModelVersion",
+    "ModelVersionTag",
+    "PagedList",
+    "Param",
+    "RegisteredModel",
+    "RegisteredModelTag",
+    "Run",
+    "RunData",
+    "RunInfo",
+    "RunInputs",
+    "RunOutputs",
+    "RunStatus",
+    "RunTag",
+    "ViewType",
+]

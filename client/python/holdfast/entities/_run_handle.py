@@ -1,0 +1,142 @@
+"""What can be done with a run that was read through a client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from holdfast.errors import FailedPreconditionError
+
+if TYPE_CHECKING:
+    from holdfast._client import Client
+    from holdfast.entities._paged_list import PagedList
+    from holdfast.entities._run import FileInfo, LoggedModelOutput, Metric, Run, RunInfo
+
+Self = TypeVar("Self", bound="RunHandle")
+
+
+class RunHandle:
+    """Methods of ``Run``: each acts through the client that the run was read with, and touches no global state."""
+
+    info: RunInfo
+    _client: Client | None = None
+
+    def bind(self: Self, client: Client) -> Self:
+        """Let the methods act through ``client``, and return this run."""
+        object.__setattr__(self, "_client", client)
+        return self
+
+    @property
+    def client(self) -> Client:
+        """The client that this run was read with.
+
+        Raises:
+            FailedPreconditionError: The run was made by hand, not read.
+        """
+        if self._client is None:
+            raise FailedPreconditionError(
+                f"Run {self.info.run_id} was not read through a client; get it by Client.get_run, or bind it to one."
+            )
+        return self._client
+
+    def refresh(self) -> Run:
+        """Read the run again as it is now."""
+        return self.client.get_run(self.info.run_id)
+
+    def end(self, status: str = "FINISHED") -> None:
+        """End the run now."""
+        self.client.set_terminated(self.info.run_id, status)
+
+    def delete(self) -> None:
+        """Mark the run as deleted."""
+        self.client.delete_run(self.info.run_id)
+
+    def log_metric(
+        self, key: str, value: float, step: int | None = None, *, timestamp: int | None = None, model_id: str | None = None
+    ) -> None:
+        """Log one point; ``timestamp`` is milliseconds since 1970, None for now."""
+        self.client.log_metric(self.info.run_id, key, value, timestamp, step, model_id=model_id)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None, *, timestamp: int | None = None) -> None:
+        """Log points of one step and time."""
+        self.client.log_metrics(self.info.run_id, metrics, step, timestamp=timestamp)
+
+    def log_param(self, key: str, value: Any) -> Any:
+        """Log a param and return its value."""
+        return self.client.log_param(self.info.run_id, key, value)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log params, 100 at a time."""
+        self.client.log_params(self.info.run_id, params)
+
+    def set_tag(self, key: str, value: Any) -> None:
+        """Set a label."""
+        self.client.set_tag(self.info.run_id, key, value)
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Set labels, 100 at a time."""
+        self.client.set_tags(self.info.run_id, tags)
+
+    def delete_tag(self, key: str) -> None:
+        """Remove a label."""
+        self.client.delete_tag(self.info.run_id, key)
+
+    def get_metric_history(self, key: str) -> PagedList[Metric]:
+        """Read all points of a metric."""
+        return self.client.get_metric_history(self.info.run_id, key)
+
+    def log_outputs(self, models: Sequence[LoggedModelOutput]) -> None:
+        """Link logged models that the run produced."""
+        self.client.log_outputs(self.info.run_id, models)
+
+    def log_artifact(self, local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+        """Store a local file or directory; see ``holdfast.log_artifact``."""
+        self.client.log_artifact(self.info.run_id, local_path, artifact_path)
+
+    def log_artifacts(self, local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+        """Store a local directory's contents; see ``holdfast.log_artifacts``."""
+        self.client.log_artifacts(self.info.run_id, local_dir, artifact_path)
+
+    def log_text(self, text: str, artifact_file: str) -> None:
+        """Store a text as UTF-8."""
+        self.client.log_text(self.info.run_id, text, artifact_file)
+
+    def log_dict(self, dictionary: Any, artifact_file: str) -> None:
+        """Store a dictionary as YAML or JSON, by the file's ending."""
+        self.client.log_dict(self.info.run_id, dictionary, artifact_file)
+
+    def log_bytes(self, data: bytes, artifact_file: str) -> None:
+        """Store bytes."""
+        self.client.log_bytes(self.info.run_id, data, artifact_file)
+
+    def log_figure(self, figure: Any, artifact_file: str, *, save_kwargs: Mapping[str, Any] | None = None) -> None:
+        """Store a figure of matplotlib or plotly."""
+        self.client.log_figure(self.info.run_id, figure, artifact_file, save_kwargs=save_kwargs)
+
+    def log_image(
+        self, image: Any, artifact_file: str | None = None, *, key: str | None = None, step: int | None = None
+    ) -> None:
+        """Store an image of PIL or numpy."""
+        self.client.log_image(self.info.run_id, image, artifact_file, key=key, step=step)
+
+    def log_table(self, data: Any, artifact_file: str) -> None:
+        """Store a table, or append to one."""
+        self.client.log_table(self.info.run_id, data, artifact_file)
+
+    def log_stream(self, fileobj: BinaryIO, artifact_file: str) -> None:
+        """Store what a file object yields, of unknown length."""
+        self.client.log_stream(self.info.run_id, fileobj, artifact_file)
+
+    def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
+        """List one level of the run's artifacts."""
+        return self.client.list_artifacts(self.info.run_id, path)
+
+    def download_artifacts(
+        self, artifact_path: str | None = None, dst_path: str | os.PathLike[str] | None = None
+    ) -> Path:
+        """Fetch artifacts into a local directory and return where they are."""
+        return Path(
+            self.client.download_artifacts(run_id=self.info.run_id, artifact_path=artifact_path, dst_path=dst_path)
+        )

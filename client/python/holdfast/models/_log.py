@@ -1,0 +1,175 @@
+"""Logging of a model: what every flavor's ``log_model`` does."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast.errors import FailedPreconditionError, HoldfastError, InvalidArgumentError
+from holdfast.models._info import ModelInfo, model_info
+from holdfast.models._writer import Flavor, PackageOptions, write_package
+
+__all__ = ["LogOptions", "log_package", "refuse_unknown"]
+
+_FORBIDDEN_IN_NAME = "/:.%\"'"
+
+
+def refuse_unknown(function: str, keywords: Mapping[str, Any]) -> None:
+    """Raise TypeError, as Python does, when there are ``keywords``."""
+    if keywords:
+        raise TypeError(f"{function}() got an unexpected keyword argument {next(iter(keywords))!r}")
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """Options of ``log_model`` that concern the logged model rather than its package, checked by `check`."""
+
+    name: str | None
+    registered_model_name: str | None
+    await_registration_for: float | None
+    params: dict[str, str]
+    tags: dict[str, str]
+    model_type: str | None
+    step: int
+    model_id: str | None
+
+    @classmethod
+    def check(
+        cls,
+        *,
+        name: str | None,
+        artifact_path: str | None,
+        registered_model_name: str | None,
+        await_registration_for: float | None,
+        params: Mapping[str, Any] | None,
+        tags: Mapping[str, Any] | None,
+        model_type: str | None,
+        step: int,
+        model_id: str | None,
+    ) -> LogOptions:
+        """Check the arguments; nothing is sent.
+
+        Called by a flavor's ``log_model``, whose caller a deprecation warning names.
+
+        Raises:
+            InvalidArgumentError: One of them breaks a rule.
+        """
+        if artifact_path is not None:
+            if name is not None:
+                raise InvalidArgumentError("Give name or artifact_path (its deprecated spelling), not both.")
+            warnings.warn("artifact_path is deprecated; use name instead.", DeprecationWarning, stacklevel=3)
+            name = artifact_path
+        if name is not None:
+            _check_name(name)
+        if not isinstance(step, int) or isinstance(step, bool):
+            raise InvalidArgumentError(f"step must be an integer, not {step!r}.")
+        for argument, value in (("params", params), ("tags", tags)):
+            if value is not None and not isinstance(value, Mapping):
+                raise InvalidArgumentError(f"{argument} must be a dictionary, not {type(value).__name__}.")
+        if await_registration_for is not None and await_registration_for < 0:
+            raise InvalidArgumentError(f"await_registration_for must be at least 0, not {await_registration_for}.")
+        return cls(
+            name=name,
+            registered_model_name=registered_model_name,
+            await_registration_for=await_registration_for,
+            params={str(key): str(value) for key, value in (params or {}).items()},
+            tags={str(key): str(value) for key, value in (tags or {}).items()},
+            model_type=model_type,
+            step=step,
+            model_id=model_id,
+        )
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise InvalidArgumentError(f"The name of a model must be a non-empty string, not {name!r}.")
+    if bad := sorted(set(name) & set(_FORBIDDEN_IN_NAME)):
+        raise InvalidArgumentError(
+            f"The name {name!r} of a model holds {' '.join(bad)}; none of {' '.join(_FORBIDDEN_IN_NAME)} is allowed."
+        )
+
+
+def log_package(flavor: Flavor, package: PackageOptions, options: LogOptions) -> ModelInfo:
+    """Log a model to the active run, starting one if there is none.
+
+    The model is PENDING until its whole package is stored, and FAILED if anything goes wrong before that.
+
+    Raises:
+        NotFoundError: ``model_id`` names no model.
+        FailedPreconditionError: It names one that is finalized.
+    """
+    from holdfast import fluent
+
+    client = fluent.current_client()
+    if options.registered_model_name is not None:
+        client.validate_registered_model_name(options.registered_model_name)
+    model = None if options.model_id is None else _open_model(client, options.model_id)
+    run = fluent.require_run()
+    if model is None:
+        model = client.create_logged_model(
+            run.info.experiment_id,
+            name=options.name,
+            source_run_id=run.info.run_id,
+            tags=options.tags,
+            params=options.params,
+            model_type=options.model_type,
+        )
+    try:
+        if options.model_id is not None:
+            _record_on_existing(client, options)
+        with tempfile.TemporaryDirectory(prefix="holdfast-model-") as temporary:
+            directory = Path(temporary, "model")
+            directory.mkdir()
+            mlmodel = write_package(
+                directory,
+                flavor,
+                package,
+                artifact_path=model.artifact_location,
+                run_id=run.info.run_id,
+                model_id=model.model_id,
+            )
+            client.log_model_artifacts(model.model_id, str(directory))
+        client.log_outputs(run.info.run_id, models=[(model.model_id, options.step)])
+        client.finalize_logged_model(model.model_id, "READY")
+    except BaseException:
+        # The first error says what went wrong; a second one, of a server that is gone too, would hide it.
+        with contextlib.suppress(HoldfastError):
+            client.finalize_logged_model(model.model_id, "FAILED")
+        raise
+    version = None
+    if options.registered_model_name is not None:
+        version = client.register_logged_model(
+            options.registered_model_name,
+            model.model_id,
+            await_registration_for=options.await_registration_for,
+        ).version
+    return model_info(
+        mlmodel,
+        uri=f"models:/{model.model_id}",
+        logged_model=client.get_logged_model(model.model_id),
+        step=options.step,
+        registered_model_version=version,
+    )
+
+
+def _open_model(client: Any, model_id: str) -> Any:
+    model = client.get_logged_model(model_id)
+    status = str(getattr(model.status, "value", model.status))
+    if status != "PENDING":
+        raise FailedPreconditionError(
+            f"Model {model_id} is {status}; only a PENDING model can be written. Log a new one without model_id."
+        )
+    return model
+
+
+def _record_on_existing(client: Any, options: LogOptions) -> None:
+    assert options.model_id is not None
+    if options.params:
+        client.log_model_params(options.model_id, options.params)
+    if options.tags:
+        client.set_logged_model_tags(options.model_id, options.tags)

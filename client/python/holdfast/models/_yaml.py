@@ -1,0 +1,81 @@
+"""YAML as packages use it: plain data only, each key once, nothing shared.
+
+Aliases are refused because a few lines of them expand to gigabytes, duplicate keys because two readers may disagree
+about which one counts, and tags because they construct Python objects.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from holdfast.errors import InvalidArgumentError
+
+__all__ = ["dump_yaml", "load_yaml"]
+
+MAX_BYTES = 16 << 20
+
+
+def load_yaml(data: bytes, name: str) -> Any:
+    """Parse ``data``; ``name`` is the file's name for errors.
+
+    Raises:
+        InvalidArgumentError: It is not UTF-8 YAML of at most 16 MiB, or uses aliases, duplicate keys or tags.
+    """
+    import yaml
+
+    if len(data) > MAX_BYTES:
+        raise InvalidArgumentError(f"{name} has {len(data)} bytes; at most {MAX_BYTES} are read.")
+    try:
+        return yaml.load(data, Loader=_loader())  # noqa: S506 - a subclass of SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise InvalidArgumentError(f"{name} is not YAML that a model package may hold: {error}") from error
+
+
+def dump_yaml(value: Any, *, sort_keys: bool = True) -> str:
+    """Return ``value`` as block-style YAML without aliases.
+
+    Raises:
+        InvalidArgumentError: It holds something other than plain data.
+    """
+    import yaml
+
+    try:
+        return str(yaml.dump(value, Dumper=_dumper(), default_flow_style=False, sort_keys=sort_keys))
+    except (yaml.YAMLError, RecursionError, TypeError) as error:
+        raise InvalidArgumentError(
+            f"Only strings, numbers, booleans, None, lists and dictionaries can be written as YAML: {error}"
+        ) from error
+
+
+@functools.cache
+def _loader() -> Any:
+    import yaml
+
+    class StrictLoader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("aliases are not allowed")
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen = set()
+            for key_node, _ in node.value:
+                key = self.construct_object(key_node, deep=True)
+                if isinstance(key, (list, dict)) or key in seen:
+                    raise yaml.YAMLError(f"the key {key!r} occurs twice or is no scalar{key_node.start_mark}")
+                seen.add(key)
+            return super().construct_mapping(node, deep)
+
+    return StrictLoader
+
+
+@functools.cache
+def _dumper() -> Any:
+    import yaml
+
+    class PlainDumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+            return True
+
+    return PlainDumper

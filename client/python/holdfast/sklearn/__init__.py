@@ -1,0 +1,178 @@
+"""scikit-learn models: log, save and load them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from holdfast.models._environment import RequirementsArgument
+from holdfast.models._info import ModelInfo
+from holdfast.models._log import LogOptions, log_package, refuse_unknown
+from holdfast.models._reader import open_package
+from holdfast.models._writer import PackageOptions, new_package_directory, write_package
+from holdfast.models.signature import ModelSignature
+from holdfast.sklearn._flavor import SklearnFlavor, load_estimator
+
+__all__ = ["load_model", "log_model", "save_model"]
+
+_Path = str | os.PathLike[str]
+
+
+def log_model(  # noqa: PLR0917 - MLflow's own signature
+    sk_model: Any,
+    artifact_path: str | None = None,
+    conda_env: Mapping[str, Any] | _Path | None = None,
+    code_paths: Sequence[_Path] | None = None,
+    serialization_format: str = "cloudpickle",
+    registered_model_name: str | None = None,
+    signature: ModelSignature | Literal[False] | None = None,
+    input_example: Any = None,
+    await_registration_for: float | None = 300,
+    pip_requirements: RequirementsArgument = None,
+    extra_pip_requirements: RequirementsArgument = None,
+    pyfunc_predict_fn: str = "predict",
+    metadata: dict[str, Any] | None = None,
+    extra_files: Sequence[_Path] | None = None,
+    params: Mapping[str, Any] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    model_type: str | None = None,
+    step: int = 0,
+    model_id: str | None = None,
+    name: str | None = None,
+    skops_trusted_types: Iterable[str] | None = None,
+    **kwargs: Any,
+) -> ModelInfo:
+    """Log an estimator as a model of the active run, starting a run if there is none.
+
+    Everything that can be checked without the server is checked before anything is sent. The model becomes visible
+    with its whole package, verified and durable, or not at all; its status is FAILED then.
+
+    Args:
+        sk_model: The estimator.
+        artifact_path: Deprecated spelling of ``name``.
+        conda_env: A conda environment, as a mapping or the path of a YAML file.
+        code_paths: Files and directories with Python code that the model needs; importable when it is loaded.
+        serialization_format: ``"cloudpickle"``, ``"pickle"`` or ``"skops"``.
+        registered_model_name: Also register the model under this name, which is created when absent.
+        signature: What the model takes and gives; None infers it from ``input_example``, False leaves it out.
+        input_example: Data to save with the model, or ``(data, params)``.
+        await_registration_for: Seconds to wait for the registered version to be READY; 0 or None does not wait.
+        pip_requirements: Requirement lines or a requirements file, instead of inferred ones.
+        extra_pip_requirements: Requirement lines or a requirements file, besides inferred ones.
+        pyfunc_predict_fn: Method that pyfunc serves.
+        metadata: Plain data to keep in MLmodel.
+        extra_files: Files, directories or artifact URIs to keep with the model.
+        params: Parameters of the logged model.
+        tags: Tags of the logged model.
+        model_type: What kind of model this is, in the user's words.
+        step: Step of the run that the model belongs to.
+        model_id: Log into this model, created earlier and still PENDING, instead of a new one.
+        name: Name of the model; without any of ``/ : . % " '``.
+        skops_trusted_types: Names of types that skops may load.
+        kwargs: Nothing; other keywords are refused.
+
+    Raises:
+        TypeError: There is a keyword that does not exist.
+        InvalidArgumentError: An argument breaks a rule, or the estimator cannot be serialized.
+        FileNotFoundError: A file that an argument names is missing.
+        NotFoundError: ``model_id`` names no model.
+        FailedPreconditionError: It names one that is finalized.
+    """
+    refuse_unknown("log_model", kwargs)
+    options = LogOptions.check(
+        name=name,
+        artifact_path=artifact_path,
+        registered_model_name=registered_model_name,
+        await_registration_for=await_registration_for,
+        params=params,
+        tags=tags,
+        model_type=model_type,
+        step=step,
+        model_id=model_id,
+    )
+    package = PackageOptions.check(
+        conda_env=conda_env,
+        code_paths=code_paths,
+        extra_files=extra_files,
+        signature=signature,
+        input_example=input_example,
+        pip_requirements=pip_requirements,
+        extra_pip_requirements=extra_pip_requirements,
+        metadata=metadata,
+    )
+    flavor = SklearnFlavor(
+        sk_model,
+        serialization_format=serialization_format,
+        pyfunc_predict_fn=pyfunc_predict_fn,
+        skops_trusted_types=skops_trusted_types,
+    )
+    return log_package(flavor, package, options)
+
+
+def save_model(  # noqa: PLR0917 - MLflow's own signature, without its mlflow_model
+    sk_model: Any,
+    path: _Path,
+    conda_env: Mapping[str, Any] | _Path | None = None,
+    code_paths: Sequence[_Path] | None = None,
+    serialization_format: str = "cloudpickle",
+    signature: ModelSignature | Literal[False] | None = None,
+    input_example: Any = None,
+    pip_requirements: RequirementsArgument = None,
+    extra_pip_requirements: RequirementsArgument = None,
+    pyfunc_predict_fn: str = "predict",
+    metadata: dict[str, Any] | None = None,
+    skops_trusted_types: Iterable[str] | None = None,
+    extra_files: Sequence[_Path] | None = None,
+) -> None:
+    """Save an estimator as a model package in the local directory ``path``, which must be new or empty.
+
+    The package appears as a whole or not at all. Arguments are those of `log_model`.
+
+    Raises:
+        AlreadyExistsError: ``path`` exists and is not an empty directory.
+        InvalidArgumentError: An argument breaks a rule, or the estimator cannot be serialized.
+        FileNotFoundError: A file that an argument names is missing.
+    """
+    package = PackageOptions.check(
+        conda_env=conda_env,
+        code_paths=code_paths,
+        extra_files=extra_files,
+        signature=signature,
+        input_example=input_example,
+        pip_requirements=pip_requirements,
+        extra_pip_requirements=extra_pip_requirements,
+        metadata=metadata,
+    )
+    flavor = SklearnFlavor(
+        sk_model,
+        serialization_format=serialization_format,
+        pyfunc_predict_fn=pyfunc_predict_fn,
+        skops_trusted_types=skops_trusted_types,
+    )
+    with new_package_directory(Path(path)) as directory:
+        write_package(directory, flavor, package)
+
+
+def load_model(
+    model_uri: _Path, dst_path: _Path | None = None, *, skops_trusted_types: Iterable[str] | None = None
+) -> Any:
+    """Load an estimator.
+
+    The file's digest is checked before it is deserialized. Deserializing a pickle runs code that it chooses: load
+    models of people you trust.
+
+    Args:
+        model_uri: A local directory or any artifact URI: ``models:/<model_id>``, ``models:/<name>/<version>``,
+            ``models:/<name>@<alias>``, ``runs:/<run_id>/<name>``.
+        dst_path: An existing directory to download to and keep; by default a temporary one.
+        skops_trusted_types: Types that skops may load besides those recorded when the model was saved.
+
+    Raises:
+        NotFoundError: There is no such model, or it has no scikit-learn flavor.
+        DataLossError: The model's file is not the one that was saved.
+        InvalidArgumentError: The package is malformed, or skops met a type that nobody trusts.
+    """
+    with open_package(model_uri, dst_path) as package:
+        return load_estimator(package, trusted_types=skops_trusted_types)

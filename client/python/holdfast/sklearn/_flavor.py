@@ -1,0 +1,183 @@
+"""The scikit-learn flavor: how an estimator is written into a package and loaded from one."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from holdfast.errors import InvalidArgumentError
+from holdfast.models._pickle_modules import modules_in_pickle, modules_in_skops
+from holdfast.models._reader import Package
+from holdfast.models._unpickle import SERIALIZATION_FORMATS, load_object
+from holdfast.models._writer import SavedModel
+
+__all__ = ["SklearnFlavor", "load_estimator", "load_pyfunc"]
+
+FLAVOR_NAME = "sklearn"
+
+
+class SklearnFlavor:
+    """An estimator, and how it is to be saved."""
+
+    name = FLAVOR_NAME
+    loader_module = "mlflow.sklearn"
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        serialization_format: str,
+        pyfunc_predict_fn: str,
+        skops_trusted_types: Iterable[str] | None,
+    ) -> None:
+        """Check the arguments; the estimator is neither copied nor changed.
+
+        Raises:
+            InvalidArgumentError: The serialization format is not one of the three, or trusted types are no list.
+        """
+        if serialization_format not in SERIALIZATION_FORMATS:
+            raise InvalidArgumentError(
+                f"Unknown serialization_format {serialization_format!r}; use one of {', '.join(SERIALIZATION_FORMATS)}."
+            )
+        if isinstance(skops_trusted_types, str):
+            raise InvalidArgumentError("skops_trusted_types must be a list of names of types, not a string.")
+        self._estimator = estimator
+        self._format = serialization_format
+        self._trusted = None if skops_trusted_types is None else list(skops_trusted_types)
+        self.predict_fn: str | None = pyfunc_predict_fn
+        if not hasattr(estimator, pyfunc_predict_fn):
+            warnings.warn(
+                f"{type(estimator).__name__} has no method {pyfunc_predict_fn!r}, so the model is saved without the "
+                "python_function flavor: holdfast.sklearn.load_model loads it, holdfast.pyfunc does not.",
+                stacklevel=3,
+            )
+            self.predict_fn = None
+
+    def predict(self, data: Any, params: dict[str, Any] | None) -> Any:
+        """Return what pyfunc would."""
+        if self.predict_fn is None:
+            raise InvalidArgumentError(f"{type(self._estimator).__name__} has no method to predict with")
+        return call_predict(getattr(self._estimator, self.predict_fn), data, params)
+
+    def write(self, directory: Path) -> SavedModel:
+        """Serialize the estimator into ``directory``.
+
+        Raises:
+            InvalidArgumentError: It cannot be serialized in this format, or holds types that skops does not trust.
+        """
+        import sklearn
+
+        path = "model.skops" if self._format == "skops" else "model.pkl"
+        file = directory / path
+        distributions = ["scikit-learn"]
+        if self._format == "skops":
+            self._write_skops(file)
+            modules = modules_in_skops(file)
+            distributions.append("skops")
+        else:
+            with file.open("wb") as stream:
+                self._dump(stream)
+            modules = modules_in_pickle(file)
+            if self._format == "cloudpickle":
+                distributions.append("cloudpickle")
+            elif "__main__" in modules:
+                warnings.warn(
+                    "The model uses classes or functions of the main program, which pickle stores by name only: other "
+                    "programs cannot load it. Use serialization_format='cloudpickle', or move them to a module.",
+                    stacklevel=2,
+                )
+        config = {
+            "pickled_model": path,
+            "serialization_format": self._format,
+            "sklearn_version": sklearn.__version__,
+            "skops_trusted_types": self._trusted,
+        }
+        return SavedModel(path, config, modules, tuple(distributions))
+
+    def _dump(self, stream: BinaryIO) -> None:
+        try:
+            # The default protocol rather than the highest, so that other versions of Python can read it.
+            if self._format == "pickle":
+                pickle.dump(self._estimator, stream, protocol=pickle.DEFAULT_PROTOCOL)
+            else:
+                import cloudpickle
+
+                cloudpickle.dump(self._estimator, stream, protocol=pickle.DEFAULT_PROTOCOL)
+        except (pickle.PicklingError, TypeError, AttributeError) as error:
+            hint = " serialization_format='cloudpickle' also takes functions defined inside others." * (
+                self._format == "pickle"
+            )
+            raise InvalidArgumentError(
+                f"{type(self._estimator).__name__} cannot be serialized with {self._format}: {error}.{hint}"
+            ) from error
+
+    def _write_skops(self, file: Path) -> None:
+        import skops.io
+
+        try:
+            data = skops.io.dumps(self._estimator)
+        except Exception as error:
+            raise InvalidArgumentError(
+                f"{type(self._estimator).__name__} cannot be serialized with skops, which takes no functions or "
+                f"classes defined inside others: {error}. serialization_format='cloudpickle' takes them."
+            ) from error
+        load_object(data, "skops", trusted_types=self._trusted or ())  # what is saved here can be loaded
+        file.write_bytes(data)
+
+
+def call_predict(method: Any, data: Any, params: dict[str, Any] | None) -> Any:
+    """Call ``method`` with ``data``, and with ``params`` where it has an argument of that name."""
+    try:
+        argument = inspect.signature(method).parameters.get("params")
+    except (TypeError, ValueError):  # a method written in C
+        argument = None
+    # A pipeline's **params go to its steps, which is something else.
+    if argument is not None and argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY):
+        return method(data, params=params)
+    return method(data)
+
+
+def load_estimator(package: Package, *, trusted_types: Iterable[str] | None = None) -> Any:
+    """Load the estimator of ``package``.
+
+    Args:
+        package: Where it is.
+        trusted_types: Types that skops may construct, besides those recorded when the model was saved.
+
+    Raises:
+        NotFoundError: The package has no scikit-learn flavor.
+        DataLossError: The model's file is not the one that was saved.
+        InvalidArgumentError: The format is unknown, or the model holds a type that nobody trusts.
+    """
+    config = package.mlmodel.flavor(FLAVOR_NAME)
+    package.import_code(config.get("code"))
+    data = package.read(config.get("pickled_model"))
+    recorded = config.get("skops_trusted_types") or []
+    # MLflow wrote no format while pickle was the only one.
+    return load_object(
+        data, config.get("serialization_format", "pickle"), trusted_types={*recorded, *(trusted_types or ())}
+    )
+
+
+class _Served:
+    """An estimator as pyfunc calls it: any method of it, parameters only where it takes them."""
+
+    def __init__(self, estimator: Any) -> None:
+        self._estimator = estimator
+
+    def call(self, method: str, data: Any, params: dict[str, Any] | None) -> Any:
+        """Call ``method`` of the estimator."""
+        return call_predict(getattr(self._estimator, method), data, params)
+
+    def get_raw_model(self) -> Any:
+        """Return the estimator."""
+        return self._estimator
+
+
+def load_pyfunc(package: Package) -> _Served:
+    """Load the model of ``package`` for `holdfast.pyfunc`."""
+    return _Served(load_estimator(package))

@@ -1,0 +1,151 @@
+"""Values of the artifact plane."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count, file_digest
+from holdfast_server.domain.names import check_model_id, check_run_id, shown
+from holdfast_server.domain.paths import check_path
+from holdfast_server.errors import InvalidArgument, Reason
+
+MAX_INLINE = 64 << 10
+MAX_FILE_SIZE = 1 << 50
+
+
+class Kind(enum.IntEnum):
+    """What stands at a path. ABSENT marks a removal in the history of a tree and is never shown."""
+
+    ABSENT = 0
+    FILE = 1
+    DIRECTORY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A run or a logged model; each owns one tree."""
+
+    id: str
+    is_model: bool
+
+    @classmethod
+    def run(cls, run_id: str) -> Owner:
+        """The run of this id; raises ``InvalidArgument`` for what is none."""
+        return cls(check_run_id(run_id, field="owner.run_id"), is_model=False)
+
+    @classmethod
+    def model(cls, model_id: str) -> Owner:
+        """The logged model of this id; raises ``InvalidArgument`` for what is none."""
+        return cls(check_model_id(model_id, field="owner.model_id"), is_model=True)
+
+    @classmethod
+    def parse(cls, owner_id: str) -> Owner:
+        """The owner of a stored id."""
+        return cls.model(owner_id) if owner_id.startswith("m-") else cls.run(owner_id)
+
+    def __str__(self) -> str:
+        return f"{'model' if self.is_model else 'run'} {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where a block's bytes are: a part of an object of the store."""
+
+    object_key: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlock:
+    """A block to be stored: its claimed digest and its bytes in pieces, as they came from the network."""
+
+    digest: bytes
+    parts: tuple[bytes | memoryview, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileBlock:
+    """A block of a file, with its place in the store."""
+
+    position: int
+    digest: bytes
+    extent: Extent
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or directory of a snapshot. ``file_id`` leads to its blocks; 0 for directories and empty files."""
+
+    path: str
+    kind: Kind
+    executable: bool
+    size: int
+    digest: bytes
+    sequence: int
+    commit_time_ms: int
+    file_id: int
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory."""
+        return self.kind is Kind.DIRECTORY
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """A file or directory to commit, checked at construction.
+
+    Raises:
+        InvalidArgument: The path breaks a rule, or size, blocks and digest do not agree.
+    """
+
+    path: str
+    kind: Kind
+    executable: bool = False
+    size: int = 0
+    block_digests: tuple[bytes, ...] = ()
+    digest: bytes = b""
+    expected_digest: bytes | None = None
+    expected_absent: bool = False
+
+    def __post_init__(self) -> None:
+        check_path(self.path)
+        if self.kind is Kind.DIRECTORY:
+            if self.size or self.block_digests or self.digest or self.executable:
+                raise self._bad("a directory has neither size, blocks, digest nor executable bit")
+            return
+        if not 0 <= self.size <= MAX_FILE_SIZE:
+            raise self._bad(f"a size is between 0 and {MAX_FILE_SIZE} bytes")
+        if any(len(digest) != DIGEST_SIZE for digest in self.block_digests):
+            raise self._bad(f"a block digest has {DIGEST_SIZE} bytes")
+        if len(self.block_digests) != block_count(self.size):
+            raise self._bad(
+                f"a file of {self.size} bytes has {block_count(self.size)} blocks of up to {BLOCK_SIZE} bytes, "
+                f"not {len(self.block_digests)}"
+            )
+        if self.digest and self.digest != file_digest(self.block_digests):
+            raise self._bad("its digest is not that of its blocks")
+
+    @property
+    def file_digest(self) -> bytes:
+        """The digest of the file's content."""
+        return file_digest(self.block_digests)
+
+    def _bad(self, rule: str) -> InvalidArgument:
+        return InvalidArgument(
+            f"Entry {shown(self.path)}: {rule}.", reason=Reason.CONTENT_MISMATCH, metadata={"path": self.path}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A snapshot of an owner's artifacts. ``digest`` is empty, count and size 0, when they were not asked for."""
+
+    owner: Owner
+    sequence: int
+    digest: bytes = b""
+    file_count: int = 0
+    total_size: int = 0

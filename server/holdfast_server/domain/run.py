@@ -1,0 +1,191 @@
+"""Runs and what they log."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from holdfast_server.domain.experiment import Lifecycle, Tag
+from holdfast_server.domain.names import check_count, check_key, check_length, shown
+from holdfast_server.errors import InvalidArgument, Reason
+
+MAX_METRICS_PER_BATCH = 1_000
+MAX_PARAMS_PER_BATCH = 100
+MAX_LINKS_PER_REQUEST = 100
+MAX_BATCH_BYTES = 1 << 20
+MAX_PARAM_VALUE = 6_000
+MAX_DATASET_NAME = 500
+MAX_DATASET_DIGEST = 36
+MAX_DATASET_SOURCE = 65_535
+MAX_DATASET_JSON_BYTES = 1 << 20
+MAX_DATASET_TAGS = 100
+RUN_NAME_TAG = "mlflow.runName"
+_INT64 = 1 << 63
+
+
+class RunStatus(str, enum.Enum):
+    """Where a run stands."""
+
+    RUNNING = "RUNNING"
+    SCHEDULED = "SCHEDULED"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    KILLED = "KILLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """An input that never changes. ``parse`` checks what callers send; rows are trusted."""
+
+    key: str
+    value: str
+
+    @classmethod
+    def parse(cls, key: str, value: str) -> Param:
+        """A caller's param.
+
+        Raises:
+            InvalidArgument: INVALID_NAME for the key, LIMIT_EXCEEDED for the value.
+        """
+        check_key(key, what="A param key", field="params")
+        return cls(key, check_length(value, MAX_PARAM_VALUE, what=f"The value of param {shown(key)}", field="params"))
+
+    @classmethod
+    def parse_all(cls, pairs: Iterable[tuple[str, str]]) -> tuple[Param, ...]:
+        """The params of one request.
+
+        Raises:
+            InvalidArgument: As ``parse``; also for more than 100, or a key that comes twice.
+        """
+        params = [cls.parse(key, value) for key, value in pairs]
+        check_count(len(params), MAX_PARAMS_PER_BATCH, what="params", field="params")
+        seen: set[str] = set()
+        for param in params:
+            if param.key in seen:
+                raise InvalidArgument(
+                    f"Param {shown(param.key)} comes twice in one request; a param has one value.", field="params"
+                )
+            seen.add(param.key)
+        return tuple(params)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measured point. ``timestamp`` is milliseconds since 1970; empty texts mean none named."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
+    model_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+    @property
+    def order(self) -> tuple[int, int, float]:
+        """Decides which point of a key is the newest; NaN counts as 0, as in MLflow."""
+        return (self.step, self.timestamp, self.value if self.value == self.value else 0.0)  # noqa: PLR0124
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Data that a run read, described; identified within its experiment by name and digest."""
+
+    name: str
+    digest: str
+    source_type: str = ""
+    source: str = ""
+    schema: str = ""
+    profile: str = ""
+
+    @classmethod
+    def parse(cls, *, name: str, digest: str, source_type: str, source: str, schema: str, profile: str) -> Dataset:
+        """A caller's dataset.
+
+        Raises:
+            InvalidArgument: A text is over its limit, or name or digest are empty.
+        """
+        for value, what in ((name, "name"), (digest, "digest")):
+            if not value:
+                raise InvalidArgument(f"A dataset needs a {what}.", reason=Reason.INVALID_NAME, field=f"datasets.{what}")
+        check_length(name, MAX_DATASET_NAME, what="The dataset's name", field="datasets.name")
+        check_length(digest, MAX_DATASET_DIGEST, what="The dataset's digest", field="datasets.digest")
+        check_length(source_type, MAX_DATASET_NAME, what="The dataset's source type", field="datasets.source_type")
+        check_length(source, MAX_DATASET_SOURCE, what="The dataset's source", field="datasets.source")
+        for value, what in ((schema, "schema"), (profile, "profile")):
+            if len(value.encode()) > MAX_DATASET_JSON_BYTES:
+                raise InvalidArgument(
+                    f"The {what} of dataset {shown(name)} is larger than {MAX_DATASET_JSON_BYTES} bytes, which is the limit."
+                    " Log it as an artifact.",
+                    reason=Reason.LIMIT_EXCEEDED,
+                    field=f"datasets.{what}",
+                )
+        return cls(name, digest, source_type, source, schema, profile)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInput:
+    """A dataset used by a run, with labels of this use."""
+
+    dataset: Dataset
+    tags: tuple[Tag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """A logged model that a run produced, at a step."""
+
+    model_id: str
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run without what it logged. ``number`` is the storage's own name for it; times are milliseconds since 1970."""
+
+    number: int
+    id: str
+    experiment_id: int
+    name: str
+    user_id: str
+    status: RunStatus
+    lifecycle: Lifecycle
+    start_time: int
+    end_time: int | None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is not deleted."""
+        return self.lifecycle is Lifecycle.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """What a run logged, or a page of it; metrics are the newest points."""
+
+    params: tuple[Param, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    dataset_inputs: tuple[DatasetInput, ...] = ()
+    model_inputs: tuple[str, ...] = ()
+    model_outputs: tuple[ModelOutput, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a run logs at once. ``writer_id`` empty: no stream."""
+
+    metrics: tuple[Metric, ...] = ()
+    params: tuple[Param, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    deleted_tag_keys: tuple[str, ...] = ()
+    writer_id: str = ""
+    writer_sequence: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.writer_sequence < _INT64 - MAX_METRICS_PER_BATCH:
+            raise InvalidArgument(
+                f"A writer sequence is 0 or more, not {self.writer_sequence}.", field="writer_sequence"
+            )
+        check_count(len(self.metrics), MAX_METRICS_PER_BATCH, what="metrics", field="metrics")

@@ -1,0 +1,239 @@
+"""ArtifactService over gRPC: parse, call, convert."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import Any
+
+from holdfast.v1 import artifact_pb2 as artifact_pb
+from holdfast.v1 import artifact_service_pb2 as pb
+from holdfast.v1 import artifact_service_pb2_grpc as service_grpc
+from holdfast_server.domain.artifacts import MAX_INLINE
+from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count
+from holdfast_server.domain.names import check_request_id
+from holdfast_server.domain.paths import check_path
+from holdfast_server.errors import Conflict, DomainError, InvalidArgument, Reason
+from holdfast_server.rpc.byte_budget import ByteBudget
+from holdfast_server.rpc.convert import artifacts as convert
+from holdfast_server.rpc.downloads import FileSender
+from holdfast_server.rpc.interceptor import raw_requests, raw_responses
+from holdfast_server.rpc.mutations import mutate, request_key
+from holdfast_server.rpc.page_tokens import decode_path_token, encode_path_token
+from holdfast_server.rpc.uploads import BlockReceiver
+from holdfast_server.services.artifact_uris import resolve
+from holdfast_server.services.artifacts import ArtifactService, BlocksMissing, delete_files
+from holdfast_server.services.ports.database import Database
+
+MAX_DIGESTS = 16_384
+MAX_COMMIT_PART = 10_000
+READ_PAGE = 1_000
+PAGE_BYTES = 2 << 20
+
+
+class ArtifactServicer(service_grpc.ArtifactServiceServicer):
+    """Implements ``holdfast.v1.ArtifactService``."""
+
+    def __init__(
+        self, database: Database, service: ArtifactService, *, byte_budget: int, idle_timeout: float, max_message: int
+    ) -> None:
+        self._database, self._service, self._max_message = database, service, max_message
+        # Two budgets: readers that wait for slow networks must not keep writers from finishing, nor the reverse.
+        self._receiver = BlockReceiver(service, ByteBudget(byte_budget), idle_timeout)
+        self._sender = FileSender(service, ByteBudget(byte_budget), idle_timeout)
+
+    async def GetCapabilities(self, request: pb.GetCapabilitiesRequest, context: Any) -> pb.GetCapabilitiesResponse:
+        """Answer what the server is."""
+        return pb.GetCapabilitiesResponse(
+            server_version=version("holdfast"),
+            block_size=BLOCK_SIZE,
+            max_inline_size=MAX_INLINE,
+            max_message_size=self._max_message,
+            max_digests=MAX_DIGESTS,
+        )
+
+    async def FindMissingBlocks(
+        self, request: pb.FindMissingBlocksRequest, context: Any
+    ) -> pb.FindMissingBlocksResponse:
+        """Answer which blocks must be written."""
+        if len(request.digests) > MAX_DIGESTS:
+            raise InvalidArgument(
+                f"A request asks for at most {MAX_DIGESTS} digests, not {len(request.digests)}; ask in parts.",
+                reason=Reason.LIMIT_EXCEEDED,
+                field="digests",
+            )
+        if any(len(digest) != DIGEST_SIZE for digest in request.digests):
+            raise InvalidArgument(f"A digest has {DIGEST_SIZE} bytes.", field="digests")
+        missing = await self._service.find_missing_blocks(list(request.digests))
+        return pb.FindMissingBlocksResponse(missing_digests=missing)
+
+    @raw_requests
+    async def WriteBlocks(self, request: AsyncIterator[bytes], context: Any) -> AsyncIterator[pb.WriteBlocksResponse]:
+        """Store blocks and answer each."""
+        async with contextlib.aclosing(self._receiver.receive(request)) as batches:  # type: ignore[type-var]
+            async for results in batches:
+                yield pb.WriteBlocksResponse(results=results)
+
+    async def CommitFiles(self, request: AsyncIterator[pb.CommitFilesRequest], context: Any) -> pb.CommitFilesResponse:
+        """Make entries visible at once, or answer which blocks are missing."""
+        header, payload = await _read_header(request)
+        owner = convert.owner_from_proto(header.owner)
+        if header.request_id:
+            check_request_id(header.request_id)
+        # The key's hash covers all parts, so it is only complete when they were read; Commit keeps a place for it.
+        commit = self._service.begin_commit(owner)
+        try:
+            async for entries in _read_entries(request, payload):
+                await commit.add(entries)
+            commit.key = request_key(header.request_id, pb.CommitFilesResponse, payload.digest())
+            sequence = await commit.finish()
+        except BlocksMissing as missing:
+            await commit.abandon()
+            return pb.CommitFilesResponse(missing=pb.MissingBlocks(digests=missing.digests))
+        except BaseException as error:
+            await commit.abandon()
+            if isinstance(error, DomainError):
+                await _drain(request)
+            raise
+        if header.return_tree_digest:
+            tree = convert.tree_to_proto(await self._service.get_tree(owner, sequence))
+        else:
+            tree = artifact_pb.Tree(owner=header.owner, sequence=sequence)
+        return pb.CommitFilesResponse(committed=tree)
+
+    async def GetTree(self, request: pb.GetTreeRequest, context: Any) -> pb.GetTreeResponse:
+        """Describe a snapshot."""
+        tree = await self._service.get_tree(convert.owner_from_proto(request.owner), _sequence(request))
+        return pb.GetTreeResponse(tree=convert.tree_to_proto(tree))
+
+    async def ListFiles(self, request: pb.ListFilesRequest, context: Any) -> pb.ListFilesResponse:
+        """Page through a snapshot."""
+        owner, path = convert.owner_from_proto(request.owner), _path(request.path)
+        if request.page_size < 0 or request.page_size > 10_000:
+            raise InvalidArgument("A page has 1 to 10,000 entries; 0 means 1,000.", field="page_size")
+        limit = request.page_size or 1_000
+        query = f"{owner.id}\0{path}\0{request.recursive}"
+        sequence, after = _sequence(request), ""
+        if request.page_token:
+            sequence, after = decode_path_token(request.page_token, query)
+        at, entries = await self._service.list_entries(
+            owner, sequence, path, recursive=request.recursive, after=after, limit=limit
+        )
+        response, size = pb.ListFilesResponse(sequence=at), 0
+        for entry in entries:
+            message = convert.entry_to_proto(entry)
+            size += message.ByteSize()
+            if size > PAGE_BYTES:
+                break
+            response.entries.append(message)
+        if len(response.entries) < len(entries) or len(entries) == limit:
+            response.next_page_token = encode_path_token(at, response.entries[-1].path, query)
+        return response
+
+    async def ResolveArtifact(self, request: pb.ResolveArtifactRequest, context: Any) -> pb.ResolveArtifactResponse:
+        """Find the trees that a URI names."""
+        locations = await self._database.read(lambda tx: resolve(tx, request.uri))
+        return pb.ResolveArtifactResponse(locations=map(convert.location_to_proto, locations))
+
+    @raw_responses
+    async def ReadFile(self, request: pb.ReadFileRequest, context: Any) -> AsyncIterator[bytes]:
+        """Stream a file or a range of it."""
+        entry = await self._service.get_file(
+            convert.owner_from_proto(request.owner), _sequence(request), _path(request.path)
+        )
+        if request.expected_digest and request.expected_digest != entry.digest:
+            raise Conflict("The file has another digest than expected: it was replaced. Read it anew from the beginning.")
+        if not 0 <= request.offset <= entry.size or request.limit < 0:
+            raise InvalidArgument(
+                f"The file has {entry.size} bytes; an offset is between 0 and that, and a limit is not negative.",
+                field="offset",
+            )
+        end = min(entry.size, request.offset + request.limit) if request.limit else entry.size
+        first, last = request.offset // BLOCK_SIZE, block_count(end)
+        header = pb.ReadFileHeader(
+            entry=convert.entry_to_proto(entry),
+            start_offset=min(first * BLOCK_SIZE, entry.size),
+            end_offset=min(last * BLOCK_SIZE, entry.size),
+        )
+        yield pb.ReadFileResponse(header=header).SerializeToString()
+        async with contextlib.aclosing(self._sender.send_range(entry, first, last)) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                yield chunk
+
+    async def ReadFiles(self, request: pb.ReadFilesRequest, context: Any) -> AsyncIterator[pb.ReadFilesResponse]:
+        """Stream all files at or below a path."""
+        owner, path, after = convert.owner_from_proto(request.owner), _path(request.path), request.start_after
+        sequence, max_data_size = _sequence(request), min(max(request.max_data_size, 0), 2 * BLOCK_SIZE)
+        while True:
+            sequence, entries = await self._service.list_entries(
+                owner, sequence, path, recursive=True, after=after, limit=READ_PAGE
+            )
+            async with contextlib.aclosing(self._sender.send_files(entries, max_data_size)) as batches:  # type: ignore[type-var]
+                async for parts in batches:
+                    yield pb.ReadFilesResponse(parts=parts, sequence=sequence)
+            if len(entries) < READ_PAGE:
+                return
+            after = entries[-1].path
+
+    async def DeleteFiles(self, request: pb.DeleteFilesRequest, context: Any) -> pb.DeleteFilesResponse:
+        """Remove files by a commit."""
+        owner = convert.owner_from_proto(request.owner)
+        if not 0 < len(request.paths) <= 1_000:
+            raise InvalidArgument("A request removes 1 to 1,000 paths.", field="paths")
+        paths = [check_path(path, field="paths") for path in request.paths]
+        return await mutate(
+            self._database,
+            request,
+            pb.DeleteFilesResponse,
+            lambda tx: pb.DeleteFilesResponse(tree=convert.tree_to_proto(delete_files(tx, owner, paths))),
+        )
+
+
+async def _read_header(request: AsyncIterator[pb.CommitFilesRequest]) -> tuple[pb.CommitHeader, Any]:
+    """The header of a commit, and the hash of the payload so far."""
+    first = await anext(request, None)
+    if first is None or first.WhichOneof("part") != "header":
+        raise InvalidArgument("A commit begins with its header.", field="header")
+    return first.header, hashlib.sha256(first.SerializeToString(deterministic=True))
+
+
+async def _read_entries(request: AsyncIterator[pb.CommitFilesRequest], payload: Any) -> AsyncIterator[list[Any]]:
+    """Checked entries, a message's worth at a time; one whose blocks go on in further messages comes with its last."""
+    held: pb.NewEntry | None = None
+    more: list[bytes] = []
+    async for message in request:
+        payload.update(message.SerializeToString(deterministic=True))
+        part = message.WhichOneof("part")
+        if part == "more_blocks":
+            if held is None:
+                raise InvalidArgument("`more_blocks` goes on with an entry, and none came before it.", field="more_blocks")
+            more.extend(message.more_blocks.block_digests)
+            continue
+        if part != "entries" or len(message.entries.entries) > MAX_COMMIT_PART:
+            raise InvalidArgument(
+                f"After its header a commit has messages of at most {MAX_COMMIT_PART} entries.", field="entries"
+            )
+        entries = list(message.entries.entries)
+        if entries:
+            done = [*([held] if held is not None else []), *entries[:-1]]
+            yield [convert.new_entry_from_proto(e, tuple(more) if e is held else ()) for e in done]
+            held, more = entries[-1], []
+    if held is not None:
+        yield [convert.new_entry_from_proto(held, tuple(more))]
+
+
+async def _drain(request: AsyncIterator[Any]) -> None:
+    """Read what the peer still sends: gRPC loses a status that is sent while the peer writes."""
+    with contextlib.suppress(DomainError):
+        async for _ in request:
+            pass
+
+
+def _sequence(request: Any) -> int | None:
+    return request.sequence if request.HasField("sequence") else None
+
+
+def _path(path: str) -> str:
+    return check_path(path) if path else ""

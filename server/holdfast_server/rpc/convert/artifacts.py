@@ -1,0 +1,107 @@
+"""Artifact values to and from their messages."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from holdfast.v1 import artifact_pb2 as pb
+from holdfast.v1 import artifact_service_pb2 as service_pb
+from holdfast_server.domain.artifacts import Entry, Kind, NewEntry, Owner, Tree
+from holdfast_server.errors import InvalidArgument
+from holdfast_server.services.artifact_uris import Location
+from holdfast_server.services.artifacts import InlineEntry
+
+_KIND_TO_PROTO = {Kind.FILE: pb.ENTRY_KIND_FILE, Kind.DIRECTORY: pb.ENTRY_KIND_DIRECTORY}
+_KIND_FROM_PROTO = {value: key for key, value in _KIND_TO_PROTO.items()}
+
+
+def owner_from_proto(message: pb.TreeOwner) -> Owner:
+    """Raises ``InvalidArgument`` when no owner is set or its id is malformed."""
+    which = message.WhichOneof("owner")
+    if which == "run_id":
+        return Owner.run(message.run_id)
+    if which == "model_id":
+        return Owner.model(message.model_id)
+    raise InvalidArgument("The request names no owner; set owner.run_id or owner.model_id.", field="owner")
+
+
+def owner_to_proto(owner: Owner) -> pb.TreeOwner:
+    """The message of an owner."""
+    return pb.TreeOwner(model_id=owner.id) if owner.is_model else pb.TreeOwner(run_id=owner.id)
+
+
+def tree_to_proto(tree: Tree) -> pb.Tree:
+    """The message of a snapshot."""
+    return pb.Tree(
+        owner=owner_to_proto(tree.owner),
+        sequence=tree.sequence,
+        digest=tree.digest,
+        file_count=tree.file_count,
+        total_size=tree.total_size,
+    )
+
+
+def tree_from_proto(message: pb.Tree) -> Tree:
+    """The reverse of ``tree_to_proto``."""
+    return Tree(
+        owner_from_proto(message.owner), message.sequence, message.digest, message.file_count, message.total_size
+    )
+
+
+def entry_to_proto(entry: Entry) -> pb.Entry:
+    """The message of an entry of a snapshot."""
+    return pb.Entry(
+        path=entry.path,
+        kind=_KIND_TO_PROTO[entry.kind],
+        executable=entry.executable,
+        size=entry.size,
+        digest=entry.digest,
+        sequence=entry.sequence,
+        commit_time=Timestamp(seconds=entry.commit_time_ms // 1000, nanos=entry.commit_time_ms % 1000 * 1_000_000),
+    )
+
+
+def new_entry_from_proto(message: service_pb.NewEntry, more_blocks: tuple[bytes, ...] = ()) -> NewEntry | InlineEntry:
+    """An entry to commit; ``more_blocks`` came in messages of their own.
+
+    Raises:
+        InvalidArgument: Its path, size, blocks or digest break a rule.
+    """
+    kind = _KIND_FROM_PROTO.get(message.kind)
+    if kind is None:
+        raise InvalidArgument("An entry's kind is ENTRY_KIND_FILE or ENTRY_KIND_DIRECTORY.", field="entries.kind")
+    if message.expected_digest and len(message.expected_digest) != 32:
+        raise InvalidArgument("An expected digest has 32 bytes.", field="entries.expected_digest")
+
+    def make(block_digests: tuple[bytes, ...]) -> NewEntry:
+        return NewEntry(
+            path=message.path,
+            kind=kind,
+            executable=message.executable,
+            size=message.size,
+            block_digests=block_digests,
+            digest=message.digest,
+            expected_digest=message.expected_digest if message.HasField("expected_digest") else None,
+            expected_absent=message.HasField("expected_absent") and message.expected_absent,
+        )
+
+    blocks = (*message.block_digests, *more_blocks)
+    if not message.HasField("inline_data"):
+        return make(blocks)
+    if blocks or len(message.inline_data) != message.size:
+        raise InvalidArgument(
+            "Inline data is the whole content: as long as `size` says, and without block digests.",
+            field="entries.inline_data",
+        )
+    return InlineEntry.create(message.inline_data, make)
+
+
+def location_to_proto(location: Location) -> pb.ArtifactLocation:
+    """The message of a part of a view."""
+    return pb.ArtifactLocation(
+        prefix=location.prefix,
+        owner=owner_to_proto(location.owner),
+        sequence=location.sequence,
+        path=location.path,
+        kind=_KIND_TO_PROTO[location.kind],
+    )

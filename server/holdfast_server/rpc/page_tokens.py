@@ -1,0 +1,38 @@
+"""Page tokens of listings whose pages go on after a path of an immutable snapshot."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+
+from holdfast_server.errors import InvalidArgument, Reason
+
+
+def encode_path_token(sequence: int, after: str, query: str) -> str:
+    """A token that goes on after ``after`` in snapshot ``sequence`` of the same query."""
+    raw = f"{sequence}\0{_fingerprint(query)}\0{after}".encode()
+    return base64.urlsafe_b64encode(raw).decode()
+
+
+def decode_path_token(token: str, query: str) -> tuple[int, str]:
+    """The snapshot and the path of a token. It gives no access, so it needs no signature: the query is checked anew.
+
+    Raises:
+        InvalidArgument: INVALID_PAGE_TOKEN, it is malformed or belongs to another query.
+    """
+    try:
+        sequence, fingerprint, after = base64.urlsafe_b64decode(token.encode()).decode().split("\0")
+        if fingerprint == _fingerprint(query):
+            return int(sequence), after
+    except (ValueError, binascii.Error):
+        pass
+    raise InvalidArgument(
+        "The page token does not belong to this query. Pass the next_page_token of the page before, and change nothing else.",
+        reason=Reason.INVALID_PAGE_TOKEN,
+        field="page_token",
+    )
+
+
+def _fingerprint(query: str) -> str:
+    return hashlib.sha256(query.encode()).hexdigest()[:16]

@@ -1,0 +1,118 @@
+"""Receives the blocks of WriteBlocks streams."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+from holdfast.v1 import artifact_service_pb2 as service_pb
+from holdfast_server.domain.artifacts import NewBlock
+from holdfast_server.errors import DomainError, IdleTimeout, InvalidArgument
+from holdfast_server.rpc.block_assembly import BlockAssembler
+from holdfast_server.rpc.byte_budget import ByteBudget
+from holdfast_server.rpc.chunk_codec import Chunk, decode_write_request
+from holdfast_server.services.artifacts import ArtifactService
+
+logger = logging.getLogger(__name__)
+
+STORED = service_pb.BLOCK_STATUS_STORED
+MISMATCH = service_pb.BLOCK_STATUS_DIGEST_MISMATCH
+UNAVAILABLE = service_pb.BLOCK_STATUS_UNAVAILABLE
+
+Result = service_pb.BlockResult
+
+
+class BlockReceiver:
+    """Stores blocks while further ones arrive, several at once, within the budget.
+
+    Bad blocks are answered as results: gRPC loses a status that is sent while the peer still writes.
+    """
+
+    def __init__(self, service: ArtifactService, budget: ByteBudget, idle_timeout: float) -> None:
+        self._service, self._budget, self._idle_timeout = service, budget, idle_timeout
+
+    async def receive(self, requests: AsyncIterator[bytes]) -> AsyncIterator[list[Result]]:
+        """Store all blocks of a stream; yields results as they come, until the peer half-closes and all are answered."""
+        results: asyncio.Queue[list[Result] | None] = asyncio.Queue()
+        reader = asyncio.create_task(self._read(requests, results))
+        try:
+            while (batch := await results.get()) is not None:
+                yield batch
+            await reader
+        finally:
+            reader.cancel()
+
+    async def _read(self, requests: AsyncIterator[bytes], results: asyncio.Queue[list[Result] | None]) -> None:
+        assembler, tasks = BlockAssembler(), set[asyncio.Task[None]]()
+        held = 0  # bytes of the budget taken for the block that is arriving
+        try:
+            while True:
+                raw = await self._next(requests)
+                if raw is None:
+                    break
+                message = decode_write_request(raw)
+                if isinstance(message, Chunk):
+                    if message.digest:
+                        self._budget.release(held)
+                        held = min(message.size, 8 << 20)
+                        await self._budget.acquire(held)
+                else:
+                    held = len(raw)
+                    await self._budget.acquire(held)
+                blocks = assembler.feed(message)
+                if blocks:
+                    task = asyncio.create_task(self._store(blocks, held, results))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                    held = 0
+                elif not isinstance(message, Chunk):
+                    self._budget.release(held)
+                    held = 0
+                _hand_over(assembler, results)
+            assembler.close()
+            _hand_over(assembler, results)
+        finally:
+            self._budget.release(held)
+            while tasks:
+                await asyncio.wait(tasks)
+            results.put_nowait(None)
+
+    async def _next(self, requests: AsyncIterator[bytes]) -> bytes | None:
+        try:
+            return await asyncio.wait_for(requests.__anext__(), self._idle_timeout)
+        except StopAsyncIteration:
+            return None
+        except (asyncio.TimeoutError, TimeoutError):  # two classes before Python 3.11
+            raise IdleTimeout(
+                f"Nothing came for {self._idle_timeout:g} seconds; blocks that were answered are kept. Upload again."
+            ) from None
+
+    async def _store(self, blocks: list[NewBlock], held: int, results: asyncio.Queue[list[Result] | None]) -> None:
+        try:
+            answer = await self._store_each(blocks)
+        finally:
+            self._budget.release(held)
+        results.put_nowait(answer)
+
+    async def _store_each(self, blocks: list[NewBlock]) -> list[Result]:
+        """Store blocks together; when one of them is bad, one by one, so that the others are kept."""
+        try:
+            await self._service.write_blocks(blocks)
+        except InvalidArgument as error:
+            if len(blocks) > 1:
+                return [result for block in blocks for result in await self._store_each([block])]
+            return [Result(digest=blocks[0].digest, status=MISMATCH, message=error.message)]
+        except DomainError as error:
+            return [Result(digest=block.digest, status=UNAVAILABLE, message=error.message) for block in blocks]
+        except Exception:
+            logger.exception("storing %d blocks failed", len(blocks))
+            message = "The server failed to store the block; its log says why. Send it again."
+            return [Result(digest=block.digest, status=UNAVAILABLE, message=message) for block in blocks]
+        return [Result(digest=block.digest, status=STORED) for block in blocks]
+
+
+def _hand_over(assembler: BlockAssembler, results: asyncio.Queue[list[Result] | None]) -> None:
+    if assembler.rejected:
+        results.put_nowait(assembler.rejected)
+        assembler.rejected = []

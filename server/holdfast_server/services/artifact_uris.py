@@ -1,0 +1,137 @@
+"""What artifact URIs mean: which tree, which snapshot, which path."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from holdfast_server.domain.artifacts import Kind, Owner
+from holdfast_server.domain.names import shown
+from holdfast_server.domain.paths import check_path
+from holdfast_server.domain.registry import ResolvedSource
+from holdfast_server.errors import InvalidArgument, NotFound, Reason
+from holdfast_server.services.artifacts import not_found, snapshot
+from holdfast_server.services.ports.database import Transaction
+
+MAX_URI = 2_048
+_MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
+_FORMS = (
+    "runs:/<run id>/<path>, models:/<model id>, models:/<name>/<version>, models:/<name>@<alias> or models:/<name>/latest"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A part of a tree that stands at ``prefix`` of a larger view."""
+
+    prefix: str
+    owner: Owner
+    sequence: int
+    path: str
+    kind: Kind
+
+
+def resolve(tx: Transaction, uri: str) -> list[Location]:
+    """The trees that together are what ``uri`` names; one, save for the root of a run.
+
+    Raises:
+        InvalidArgument: The URI has none of the known forms.
+        NotFound: What it names is not there.
+    """
+    if len(uri) > MAX_URI:
+        raise InvalidArgument(f"An artifact URI has at most {MAX_URI} characters.", field="uri")
+    scheme, separator, rest = uri.partition(":/")
+    rest = rest.strip("/")
+    if not separator or not rest or scheme not in {"runs", "models"}:
+        raise InvalidArgument(f"{shown(uri)} is not an artifact URI: {_FORMS}.", field="uri")
+    return _resolve_run(tx, rest) if scheme == "runs" else _resolve_model(tx, rest, uri)
+
+
+def resolve_model_source(tx: Transaction, uri: str) -> ResolvedSource:
+    """The snapshot that a new model version pins.
+
+    Raises:
+        InvalidArgument: The URI names a file, or the whole of a run's artifacts and logged models.
+        NotFound: What it names is not there.
+    """
+    locations = resolve(tx, uri)
+    own = locations[0]
+    if own.kind is not Kind.DIRECTORY:
+        raise InvalidArgument(f"{shown(uri)} is a file; register the directory that holds the model.", field="source")
+    if len(locations) > 1 and tx.trees.latest_sequence(own.owner) == 0:
+        names = ", ".join(shown(location.prefix) for location in locations[1:6])
+        raise InvalidArgument(f"{shown(uri)} has no files of its own; name one of its models: {names}.", field="source")
+    tree = tx.trees.describe(own.owner, own.sequence)
+    model = tx.models.get(own.owner.id) if own.owner.is_model else None
+    return ResolvedSource(
+        owner=own.owner.id,
+        sequence=own.sequence,
+        tree_digest=tree.digest,
+        path=own.path,
+        run_id=(model.source_run_id if model else "") if own.owner.is_model else own.owner.id,
+        model_id=own.owner.id if own.owner.is_model else "",
+        file_count=tree.file_count,
+        total_size=tree.total_size,
+    )
+
+
+def _resolve_run(tx: Transaction, rest: str) -> list[Location]:
+    run_id, _, path = rest.partition("/")
+    owner = Owner.run(run_id)
+    sequence = snapshot(tx, owner, None)
+    models = _models_of(tx, run_id)
+    if not path:
+        own = Location("", owner, sequence, "", Kind.DIRECTORY)
+        shadowed = {entry.path for entry in tx.trees.get_entries(owner, sequence, list(models))}
+        return [own, *(_root(tx, model, prefix=name) for name, model in models.items() if name not in shadowed)]
+    check_path(path, field="uri")
+    entry = tx.trees.get_entry(owner, sequence, path)
+    if entry is not None:
+        return [Location("", owner, sequence, path, entry.kind)]
+    name, _, inner = path.partition("/")
+    if name in models:
+        return [_at(tx, models[name], tx.trees.latest_sequence(models[name]), inner)]
+    raise not_found(owner, path)
+
+
+def _models_of(tx: Transaction, run_id: str) -> dict[str, Owner]:
+    return {name: Owner.model(model_id) for name, model_id in tx.models.newest_by_name(run_id)}
+
+
+def _resolve_model(tx: Transaction, rest: str, uri: str) -> list[Location]:
+    head, _, tail = rest.partition("/")
+    if _MODEL_ID.fullmatch(head):
+        owner = Owner.model(head)
+        return [_at(tx, owner, snapshot(tx, owner, None), tail)]
+    if "@" in head:
+        name, _, alias = head.partition("@")
+        version = tx.registry.get_by_alias(name, alias)
+    else:
+        selector, _, tail = tail.partition("/")
+        name = head
+        if selector.lower() == "latest":
+            version = tx.registry.latest(name)
+        elif selector.isascii() and selector.isdigit() and len(selector) < 19:
+            version = tx.registry.get_version(name, int(selector))
+        else:
+            raise InvalidArgument(f"{shown(uri)} is not a model URI: {_FORMS}.", field="uri")
+    if version is None:
+        raise NotFound(
+            f"There is no model version {shown(uri)}.", reason=Reason.MODEL_VERSION_NOT_FOUND, metadata={"name": name[:200]}
+        )
+    path = "/".join(part for part in (version.path, tail) if part)
+    return [_at(tx, Owner.parse(version.owner), version.sequence, path)]
+
+
+def _root(tx: Transaction, owner: Owner, *, prefix: str) -> Location:
+    return Location(prefix, owner, tx.trees.latest_sequence(owner), "", Kind.DIRECTORY)
+
+
+def _at(tx: Transaction, owner: Owner, sequence: int, path: str) -> Location:
+    if not path:
+        return Location("", owner, sequence, "", Kind.DIRECTORY)
+    check_path(path, field="uri")
+    entry = tx.trees.get_entry(owner, sequence, path)
+    if entry is None:
+        raise not_found(owner, path)
+    return Location("", owner, sequence, path, entry.kind)

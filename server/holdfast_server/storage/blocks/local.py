@@ -1,0 +1,118 @@
+"""Objects as files of a local directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from holdfast_server.errors import Unavailable
+from holdfast_server.services.ports.artifacts import StoredObject
+
+_TEMPORARY = ".incoming"
+
+
+class LocalObjectStore:
+    """Implements ``ObjectStore``: write to a temporary name, fsync, rename, fsync the directory.
+
+    A key is a relative path such as ``blocks/ab/<hex>.<random>``.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._incoming = directory / _TEMPORARY
+
+    def put(self, key: str, parts: Sequence[bytes | memoryview], sha256: bytes) -> None:  # noqa: ARG002 - the port's
+        """Store the concatenated parts, durable when this returns."""
+        target = self._directory / key
+        temporary = self._incoming / secrets.token_hex(16)
+        try:
+            self._make_directory(target.parent)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                _write_all(descriptor, parts)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            temporary.rename(target)
+            _fsync_directory(target.parent)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise Unavailable(f"The block store cannot be written: {error.strerror}. Nothing was kept.") from error
+
+    def get(self, key: str, offset: int, length: int) -> bytes:
+        """Read a part of an object."""
+        try:
+            descriptor = os.open(self._directory / key, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise KeyError(key) from None
+        try:
+            data = os.pread(descriptor, length, offset)
+            while len(data) < length:
+                more = os.pread(descriptor, length - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
+            return data
+        except OSError as error:
+            raise Unavailable(f"The block store cannot be read: {error.strerror}.") from error
+        finally:
+            os.close(descriptor)
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is passed over."""
+        (self._directory / key).unlink(missing_ok=True)
+
+    def list_objects(self, prefix: str = "") -> Iterator[StoredObject]:
+        """All objects whose keys begin with ``prefix``, in no order."""
+        for folder, names, files in os.walk(self._directory):
+            if _TEMPORARY in names:
+                names.remove(_TEMPORARY)
+            for name in files:
+                path = Path(folder, name)
+                key = path.relative_to(self._directory).as_posix()
+                if key.startswith(prefix):
+                    with contextlib.suppress(FileNotFoundError):
+                        status = path.stat()
+                        yield StoredObject(key, status.st_size, status.st_mtime_ns // 1_000_000)
+
+    def check(self) -> None:
+        """Create the directory when absent and make sure that it can be written."""
+        try:
+            self._make_directory(self._incoming)
+        except OSError as error:
+            raise Unavailable(f"The block store's directory cannot be used: {error.strerror}.") from error
+        if not os.access(self._incoming, os.W_OK):
+            raise Unavailable("The block store's directory is not writable for the server's user.")
+
+    def _make_directory(self, path: Path) -> None:
+        """Make a directory and those above it durable, down from the store's own."""
+        if path.is_dir():
+            return
+        if path != self._directory:
+            self._make_directory(path.parent)
+        path.mkdir(mode=0o700, parents=path == self._directory, exist_ok=True)
+        _fsync_directory(path.parent)
+
+
+def _write_all(descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
+    """Write all parts, however many the system takes at once."""
+    pending = [memoryview(part) for part in parts if len(part)]
+    while pending:
+        written = os.writev(descriptor, pending[:512])
+        while pending and written >= len(pending[0]):
+            written -= len(pending[0])
+            del pending[0]
+        if written:
+            pending[0] = pending[0][written:]
+
+
+def _fsync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
