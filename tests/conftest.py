@@ -11,6 +11,8 @@ import pytest
 from holdfast_server.app import App
 from holdfast_server.config import ServerConfig
 
+pytest_plugins = ["tests.minio_fixtures"]
+
 
 @pytest.fixture
 def server_config(tmp_path: Path) -> ServerConfig:

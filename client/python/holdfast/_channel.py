@@ -43,7 +43,7 @@ class RetryPolicy:
     max_delay: float = 2.0
 
     def delay(self, attempt: int) -> float:
-        """Seconds to pause after failure ``attempt``, from 0: full jitter, so that many clients do not come back at once.
+        """Seconds to pause after failure ``attempt``, from 0, with full jitter; clients must not come back together.
 
         See "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
         """

@@ -180,7 +180,9 @@ def _insecure(parts: SplitResult, environ: Mapping[str, str]) -> bool:
     given = options.pop("insecure", None)
     if options:
         raise InvalidArgumentError(f"Unknown option {next(iter(options))!r}: a server's URI takes ?insecure=true only.")
-    return _flag(given, "?insecure") if given is not None else _flag(environ.get(INSECURE_VARIABLE, ""), INSECURE_VARIABLE)
+    return (
+        _flag(given, "?insecure") if given is not None else _flag(environ.get(INSECURE_VARIABLE, ""), INSECURE_VARIABLE)
+    )
 
 
 def _flag(value: str, name: str) -> bool:

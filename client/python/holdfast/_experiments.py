@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from holdfast._calls import Calls, collect, tags_from_proto, tags_to_proto
 from holdfast._times import ms_from_proto
@@ -16,14 +16,14 @@ from holdfast.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 PAGE_SIZE = 1_000
 
 
-def lifecycle_stage(stage: experiment_pb2.LifecycleStage.ValueType) -> str:
+def lifecycle_stage(stage: experiment_pb2.LifecycleStage) -> str:
     """MLflow's word for a stage."""
     return "deleted" if stage == experiment_pb2.LIFECYCLE_STAGE_DELETED else "active"
 
 
-def view_type_to_proto(view_type: ViewType | int) -> experiment_pb2.ViewType.ValueType:
+def view_type_to_proto(view_type: ViewType | int) -> experiment_pb2.ViewType:
     """The wire's value of a view type; the numbers are the same."""
-    return experiment_pb2.ViewType.ValueType(ViewType(view_type))
+    return cast("experiment_pb2.ViewType", int(ViewType(view_type)))
 
 
 def experiment_from_proto(proto: experiment_pb2.Experiment) -> Experiment:
@@ -80,7 +80,8 @@ class ExperimentCalls(Calls):
         Args:
             view_type: Which lifecycle stages.
             max_results: None for all.
-            filter_string: Conditions on ``name``, ``experiment_id``, ``creation_time``, ``last_update_time``, ``tags.*``.
+            filter_string: Conditions on ``name``, ``experiment_id``, ``creation_time``, ``last_update_time`` and
+                ``tags.*``.
             order_by: Such as ``["name ASC"]``.
             page_token: ``token`` of the list before.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from holdfast._calls import MAX_BATCH_PARAMS, MAX_BATCH_TAGS, Calls, batches, collect, tags_from_proto, tags_to_proto
 from holdfast._experiments import lifecycle_stage, view_type_to_proto
@@ -40,14 +40,15 @@ def logged_model_from_proto(proto: model_pb2.LoggedModel) -> LoggedModel:
     )
 
 
-def status_to_proto(status: str) -> model_pb2.LoggedModelStatus.ValueType:
+def status_to_proto(status: str) -> model_pb2.LoggedModelStatus:
     """The wire's value of a status.
 
     Raises:
         InvalidArgumentError: There is no such status.
     """
     try:
-        return model_pb2.LoggedModelStatus.Value(_STATUS_PREFIX + LoggedModelStatus(status).value)
+        number = model_pb2.LoggedModelStatus.Value(_STATUS_PREFIX + LoggedModelStatus(status).value)
+        return cast("model_pb2.LoggedModelStatus", number)
     except ValueError:
         raise InvalidArgumentError(f"A logged model ends READY or FAILED, not {status!r}.") from None
 
@@ -55,7 +56,7 @@ def status_to_proto(status: str) -> model_pb2.LoggedModelStatus.ValueType:
 class LoggedModelCalls(Calls):
     """What a client does with logged models."""
 
-    def create_logged_model(
+    def create_logged_model(  # noqa: PLR0917 - MLflow's own signature
         self,
         experiment_id: str,
         name: str | None = None,

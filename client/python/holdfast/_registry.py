@@ -63,7 +63,7 @@ def version_number(version: str | int) -> int:
     return int(text)
 
 
-def stage_to_proto(stage: str) -> registered_model_pb2.ModelStage.ValueType:
+def stage_to_proto(stage: str) -> registered_model_pb2.ModelStage:
     """The wire's value of a stage, whatever its case.
 
     Raises:

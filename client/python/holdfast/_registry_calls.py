@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from holdfast._calls import Calls, collect, tags_to_proto
+from holdfast._context import user_name
 from holdfast._names import check_registered_model_name
 from holdfast._registry import (
     model_version_from_proto,
@@ -48,9 +48,7 @@ class RegistryCalls(Calls):
         request = messages.CreateRegisteredModelRequest(
             name=name, tags=tags_to_proto(tags), description=description or ""
         )
-        return registered_model_from_proto(
-            self._mutate(self._registry.CreateRegisteredModel, request).registered_model
-        )
+        return registered_model_from_proto(self._mutate(self._registry.CreateRegisteredModel, request).registered_model)
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """Read a registered model with its newest versions, tags and aliases."""
@@ -111,9 +109,9 @@ class RegistryCalls(Calls):
         source: str,
         run_id: str | None = None,
         tags: Mapping[str, Any] | None = None,
+        *,
         description: str | None = None,
         await_creation_for: float | None = AWAIT_SECONDS,
-        *,
         model_id: str | None = None,
         create_registered_model: bool = False,
     ) -> ModelVersion:
@@ -139,7 +137,7 @@ class RegistryCalls(Calls):
             description=description or "",
             tags=tags_to_proto(tags),
             create_registered_model=create_registered_model,
-            user_id=_user(),
+            user_id=user_name(),
             run_id=run_id or "",
         )
         version = model_version_from_proto(self._mutate(self._registry.CreateModelVersion, request).model_version)
@@ -182,7 +180,7 @@ class RegistryCalls(Calls):
         return self._update_version(name, version, description=description)
 
     def transition_model_version_stage(
-        self, name: str, version: str | int, stage: str, archive_existing_versions: bool = False  # noqa: FBT001, FBT002, RUF100 - MLflow's signature
+        self, name: str, version: str | int, stage: str, archive_existing_versions: bool = False
     ) -> ModelVersion:
         """Move a version to ``"None"``, ``"Staging"``, ``"Production"`` or ``"Archived"``.
 
@@ -281,9 +279,7 @@ class RegistryCalls(Calls):
         return model_version_from_proto(self._channel.call(self._registry.GetModelVersion, request).model_version)
 
     def _update_model(self, request: messages.UpdateRegisteredModelRequest) -> RegisteredModel:
-        return registered_model_from_proto(
-            self._mutate(self._registry.UpdateRegisteredModel, request).registered_model
-        )
+        return registered_model_from_proto(self._mutate(self._registry.UpdateRegisteredModel, request).registered_model)
 
     def _update_version(self, name: str, version: str | int, **changes: Any) -> ModelVersion:
         request = messages.UpdateModelVersionRequest(name=name, version=version_number(version), **changes)
@@ -316,11 +312,3 @@ def _expected(version: str | int | None) -> int | None:
     if version is None or str(version) == "0":
         return None if version is None else 0
     return version_number(version)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        # A container's user id may have no name.
-        return ""

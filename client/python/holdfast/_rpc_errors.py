@@ -59,9 +59,10 @@ def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
 def _with_advice(status: grpc.StatusCode, text: str, target: Target) -> str:
     if status is grpc.StatusCode.UNAVAILABLE:
         return unreachable(target, text)
+    server = f"The server at {target.uri}"
     advice = {
-        grpc.StatusCode.DEADLINE_EXCEEDED: f"The server at {target.uri} did not answer in time; it may have done what was asked.",
-        grpc.StatusCode.UNIMPLEMENTED: f"The server at {target.uri} does not know this call: update it, or check the port.",
+        grpc.StatusCode.DEADLINE_EXCEEDED: f"{server} did not answer in time; it may have done what was asked.",
+        grpc.StatusCode.UNIMPLEMENTED: f"{server} does not know this call: update it, or check the port.",
         grpc.StatusCode.RESOURCE_EXHAUSTED: "A message is larger than gRPC's limit; send less at once.",
         grpc.StatusCode.CANCELLED: f"The call to {target.uri} was cancelled.",
     }.get(status)

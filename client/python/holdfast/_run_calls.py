@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from holdfast._calls import MAX_BATCH_TAGS, Calls, batches, collect, tags_to_proto
+from holdfast._calls import (
+    MAX_BATCH_METRICS,
+    MAX_BATCH_PARAMS,
+    MAX_BATCH_TAGS,
+    Calls,
+    batches,
+    collect,
+    tags_to_proto,
+)
+from holdfast._context import PARENT_TAG, USER_TAG
 from holdfast._experiments import view_type_to_proto
 from holdfast._runs import (
     dataset_input_to_proto,
@@ -37,8 +46,6 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 1_000
 HISTORY_PAGE_SIZE = 25_000
-PARENT_TAG = "mlflow.parentRunId"
-USER_TAG = "mlflow.user"
 
 
 class RunCalls(Calls):
@@ -93,7 +100,7 @@ class RunCalls(Calls):
         parent = self.get_run(run_id).data.tags.get(PARENT_TAG)
         return self.get_run(parent) if parent else None
 
-    def search_runs(
+    def search_runs(  # noqa: PLR0917 - MLflow's own signature
         self,
         experiment_ids: Sequence[str],
         filter_string: str = "",
@@ -106,7 +113,8 @@ class RunCalls(Calls):
 
         Args:
             experiment_ids: At least one.
-            filter_string: Conditions joined by AND on ``metrics.*``, ``params.*``, ``tags.*``, ``attributes.*``, ``dataset.*``.
+            filter_string: Conditions joined by AND on ``metrics.*``, ``params.*``, ``tags.*``, ``attributes.*`` and
+                ``dataset.*``.
             run_view_type: Which lifecycle stages.
             max_results: None for all.
             order_by: Such as ``["metrics.loss ASC", "attributes.start_time DESC"]``.
@@ -173,7 +181,7 @@ class RunCalls(Calls):
             synchronous: Taken for compatibility: what returns is durable.
 
         Raises:
-            InvalidArgumentError: A param has another value already, or a limit is exceeded; nothing of the batch is kept.
+            InvalidArgumentError: A param has another value, or a limit is exceeded; nothing of the batch is kept.
         """
         del synchronous
         request = messages.LogBatchRequest(
@@ -184,7 +192,7 @@ class RunCalls(Calls):
         )
         self._mutate(self._runs.LogBatch, request)
 
-    def log_metric(
+    def log_metric(  # noqa: PLR0917 - MLflow's own signature
         self,
         run_id: str,
         key: str,
@@ -208,6 +216,35 @@ class RunCalls(Calls):
         """
         self.log_batch(run_id, params=[Param(key, value)], synchronous=synchronous)
         return value
+
+    def log_metrics(
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        step: int | None = None,
+        *,
+        timestamp: int | None = None,
+        synchronous: bool | None = None,
+        model_id: str | None = None,
+        dataset_name: str | None = None,
+        dataset_digest: str | None = None,
+    ) -> None:
+        """Log points of one step and time, 1,000 at a time."""
+        at = now_ms() if timestamp is None else timestamp
+        points = [
+            Metric(key, value, at, step or 0, model_id, dataset_name, dataset_digest) for key, value in metrics.items()
+        ]
+        for batch in batches(points, MAX_BATCH_METRICS):
+            self.log_batch(run_id, metrics=batch, synchronous=synchronous)
+
+    def log_params(self, run_id: str, params: Mapping[str, Any], *, synchronous: bool | None = None) -> None:
+        """Log params, 100 at a time.
+
+        Raises:
+            InvalidArgumentError: One has another value already; nothing of its hundred is kept.
+        """
+        for batch in batches([Param(key, value) for key, value in params.items()], MAX_BATCH_PARAMS):
+            self.log_batch(run_id, params=batch, synchronous=synchronous)
 
     def set_tag(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> None:
         """Set a label of a run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from holdfast._calls import check_text, tags_from_proto
 from holdfast._experiments import lifecycle_stage
@@ -61,19 +61,19 @@ def _newest(metrics: Iterable[run_pb2.Metric]) -> dict[str, float]:
     return {metric.key: metric.value for metric in metrics}
 
 
-def status_from_proto(status: run_pb2.RunStatus.ValueType) -> str:
+def status_from_proto(status: run_pb2.RunStatus) -> str:
     """The name of a status, such as ``"FINISHED"``."""
     return run_pb2.RunStatus.Name(status).removeprefix(_STATUS_PREFIX)
 
 
-def status_to_proto(status: str) -> run_pb2.RunStatus.ValueType:
+def status_to_proto(status: str) -> run_pb2.RunStatus:
     """The wire's value of a status.
 
     Raises:
         InvalidArgumentError: There is no such status.
     """
     try:
-        return run_pb2.RunStatus.Value(_STATUS_PREFIX + RunStatus(status).value)
+        return cast("run_pb2.RunStatus", run_pb2.RunStatus.Value(_STATUS_PREFIX + RunStatus(status).value))
     except ValueError:
         names = ", ".join(status.value for status in RunStatus)
         raise InvalidArgumentError(f"{status!r} is no status of a run: it is one of {names}.") from None

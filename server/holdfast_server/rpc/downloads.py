@@ -6,11 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
+from holdfast.format.chunks import Chunk, encode_chunk
 from holdfast.v1 import artifact_service_pb2 as service_pb
 from holdfast_server.domain.artifacts import Entry, FileBlock
 from holdfast.format.digests import BLOCK_SIZE
 from holdfast_server.rpc.byte_budget import ByteBudget
-from holdfast_server.rpc.chunk_codec import Chunk, encode_read_chunk
 from holdfast_server.rpc.convert.artifacts import entry_to_proto
 from holdfast_server.services.artifacts import ArtifactService
 
@@ -58,7 +58,7 @@ class FileSender:
             async for block, data in self._read_ahead(self._service.list_blocks(entry, first, last)):
                 view, digest = memoryview(data), block.digest
                 for start in range(0, len(data), CHUNK):
-                    yield encode_read_chunk(Chunk(digest, len(data) if digest else 0, view[start : start + CHUNK]))
+                    yield encode_chunk(Chunk(digest, len(data) if digest else 0, view[start : start + CHUNK]))
                     watchdog.progress()
                     digest = b""
         finally:

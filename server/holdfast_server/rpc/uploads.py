@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
+from google.protobuf.message import DecodeError
+
+from holdfast.format.chunks import Chunk, decode_chunk
 from holdfast.v1 import artifact_service_pb2 as service_pb
 from holdfast_server.domain.artifacts import NewBlock
-from holdfast_server.errors import DomainError, IdleTimeout, InvalidArgument
+from holdfast_server.errors import DomainError, IdleTimeout, InvalidArgument, Reason
 from holdfast_server.rpc.block_assembly import BlockAssembler
 from holdfast_server.rpc.byte_budget import ByteBudget
-from holdfast_server.rpc.chunk_codec import Chunk, decode_write_request
 from holdfast_server.services.artifacts import ArtifactService
 
 logger = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class BlockReceiver:
                 raw = await self._next(requests)
                 if raw is None:
                     break
-                message = decode_write_request(raw)
+                message = _decode(raw)
                 if isinstance(message, Chunk):
                     if message.digest:
                         self._budget.release(held)
@@ -116,3 +118,16 @@ def _hand_over(assembler: BlockAssembler, results: asyncio.Queue[list[Result] | 
     if assembler.rejected:
         results.put_nowait(assembler.rejected)
         assembler.rejected = []
+
+
+def _decode(raw: bytes) -> Chunk | service_pb.WriteBlocksRequest:
+    chunk = decode_chunk(raw)
+    if chunk is not None:
+        return chunk
+    try:
+        message = service_pb.WriteBlocksRequest.FromString(raw)
+    except DecodeError as error:
+        raise InvalidArgument("The message is not a WriteBlocksRequest.", reason=Reason.MALFORMED_REQUEST) from error
+    if message.HasField("chunk") and not message.blocks:
+        return Chunk(message.chunk.digest, message.chunk.size, message.chunk.data)
+    return message

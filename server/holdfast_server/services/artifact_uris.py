@@ -119,8 +119,9 @@ def _resolve_model(tx: Transaction, rest: str, uri: str) -> list[Location]:
         raise NotFound(
             f"There is no model version {shown(uri)}.", reason=Reason.MODEL_VERSION_NOT_FOUND, metadata={"name": name[:200]}
         )
-    path = "/".join(part for part in (version.path, tail) if part)
-    return [_at(tx, Owner.parse(version.owner), version.sequence, path)]
+    source = version.source
+    path = "/".join(part for part in (source.path, tail) if part)
+    return [_at(tx, Owner.parse(source.owner), source.sequence, path)]
 
 
 def _root(tx: Transaction, owner: Owner, *, prefix: str) -> Location:

@@ -1,4 +1,4 @@
-"""What the service keeps, as values: experiments, runs, metrics, models, versions. They read as MLflow's entities do."""
+"""What the service keeps, as values that read as MLflow's: experiments, runs, metrics, models, versions."""
 
 from __future__ import annotations
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from holdfast.errors import FailedPreconditionError
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from holdfast._client import Client
     from holdfast.entities._paged_list import PagedList
     from holdfast.entities._run import FileInfo, LoggedModelOutput, Metric, Run, RunInfo
-
-Self = TypeVar("Self", bound="RunHandle")
 
 
 class RunHandle:
@@ -23,7 +23,7 @@ class RunHandle:
     info: RunInfo
     _client: Client | None = None
 
-    def bind(self: Self, client: Client) -> Self:
+    def bind(self, client: Client) -> Self:
         """Let the methods act through ``client``, and return this run."""
         object.__setattr__(self, "_client", client)
         return self
@@ -54,12 +54,20 @@ class RunHandle:
         self.client.delete_run(self.info.run_id)
 
     def log_metric(
-        self, key: str, value: float, step: int | None = None, *, timestamp: int | None = None, model_id: str | None = None
+        self,
+        key: str,
+        value: float,
+        step: int | None = None,
+        *,
+        timestamp: int | None = None,
+        model_id: str | None = None,
     ) -> None:
         """Log one point; ``timestamp`` is milliseconds since 1970, None for now."""
         self.client.log_metric(self.info.run_id, key, value, timestamp, step, model_id=model_id)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None, *, timestamp: int | None = None) -> None:
+    def log_metrics(
+        self, metrics: Mapping[str, float], step: int | None = None, *, timestamp: int | None = None
+    ) -> None:
         """Log points of one step and time."""
         self.client.log_metrics(self.info.run_id, metrics, step, timestamp=timestamp)
 

@@ -46,13 +46,18 @@ def _convert(column: Any, wanted: DataType, *, is_object: bool) -> Any:
 
     if wanted is DataType.datetime and (is_object or column.dtype.kind == "M"):
         return column.astype("datetime64[ns]")
-    if wanted is DataType.double and is_object:
-        # Decimals, and columns in which everything is missing; text that looks like a number stays an error.
-        if all(isinstance(cell, decimal.Decimal) or pd.isna(cell) for cell in column):
-            return pd.to_numeric(column)
+    if wanted is DataType.double and is_object and all(_is_decimal_or_missing(cell) for cell in column):
+        return pd.to_numeric(column)
     if _widens(column, wanted):
         return column.astype(wanted.to_numpy())
     raise ValueError
+
+
+def _is_decimal_or_missing(cell: Any) -> bool:
+    """Decimals become floats, and so does a column in which all is missing; text that looks like a number does not."""
+    import pandas as pd
+
+    return isinstance(cell, decimal.Decimal) or cell is None or cell is pd.NA or cell is pd.NaT or cell != cell  # noqa: PLR0124 - NaN
 
 
 def _widens(column: Any, wanted: DataType) -> bool:

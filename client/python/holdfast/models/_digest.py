@@ -1,7 +1,6 @@
-"""Digests of files, and of all files in a package.
+"""Digests of files, and the files of a package.
 
-A file's digest is SHA-256 of its content while that fits one block of 8 MiB; beyond, SHA-256 over
-``holdfast-blocks-v1``, a zero byte and the SHA-256 of each block. docs/protocol.md specifies it.
+``holdfast.format.digests`` says what the digest of a file is.
 """
 
 from __future__ import annotations
@@ -11,34 +10,25 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from holdfast.format import digests
+
 __all__ = ["bytes_digest", "file_digest", "files_below"]
 
-_BLOCK_BYTES = 8 << 20
-_PREFIX = b"holdfast-blocks-v1\0"
 
-
-def bytes_digest(data: bytes | memoryview) -> bytes:
+def bytes_digest(data: bytes) -> bytes:
     """Return the 32-byte digest of a file with the content ``data``."""
     view = memoryview(data)
-    blocks = [
-        hashlib.sha256(view[start : start + _BLOCK_BYTES]).digest() for start in range(0, len(view), _BLOCK_BYTES)
-    ]
-    return _join(blocks)
+    starts = range(0, len(view), digests.BLOCK_SIZE)
+    return digests.file_digest([hashlib.sha256(view[start : start + digests.BLOCK_SIZE]).digest() for start in starts])
 
 
-def file_digest(path: str | os.PathLike[str]) -> bytes:
+def file_digest(path: Path) -> bytes:
     """Return the 32-byte digest of the file at ``path``, reading one block at a time."""
     blocks = []
-    with Path(path).open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
+    with path.open("rb") as file:
+        while block := file.read(digests.BLOCK_SIZE):
             blocks.append(hashlib.sha256(block).digest())
-    return _join(blocks)
-
-
-def _join(blocks: list[bytes]) -> bytes:
-    if len(blocks) == 1:
-        return blocks[0]
-    return hashlib.sha256(_PREFIX + b"".join(blocks) if blocks else b"").digest()
+    return digests.file_digest(blocks)
 
 
 def files_below(root: Path) -> Iterator[str]:

@@ -73,7 +73,7 @@ def _as_frame(data: Any, schema: Schema) -> Any:
             return pd.DataFrame([data]) if _is_one_row(data, schema) else pd.DataFrame(_flat_cells(data))
         if isinstance(data, list) or _libraries.is_ndarray(data):
             return pd.DataFrame(data)
-        if is_scalar(data):
+        if data is not None and is_scalar(data):
             return pd.DataFrame([data])
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(

@@ -112,8 +112,10 @@ def _tensor(data: Any, dtype: Any, name: str | None = None) -> TensorSpec:
 
 
 def _series_type(column: Any) -> ColumnType:
-    if getattr(column, "ndim", 1) != 1 or len(column.values.shape) > 1:
-        raise InvalidArgumentError(f"a column must have one dimension, not shape {column.shape}; is a name used twice?")
+    if column.ndim != 1:  # a name used twice gives a DataFrame
+        raise InvalidArgumentError(
+            f"a column must have one dimension, not shape {column.shape}; each name may be used once"
+        )
     if column.dtype.kind == "O":
         column = column.infer_objects()
     if column.dtype.kind != "O":

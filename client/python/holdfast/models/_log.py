@@ -17,6 +17,7 @@ from holdfast.models._writer import Flavor, PackageOptions, write_package
 __all__ = ["LogOptions", "log_package", "refuse_unknown"]
 
 _FORBIDDEN_IN_NAME = "/:.%\"'"
+_MAX_MESSAGE = 1_000  # of the reason for a failure, in characters
 
 
 def refuse_unknown(function: str, keywords: Mapping[str, Any]) -> None:
@@ -104,8 +105,10 @@ def log_package(flavor: Flavor, package: PackageOptions, options: LogOptions) ->
         FailedPreconditionError: It names one that is finalized.
     """
     from holdfast import fluent
+    from holdfast.entities import LoggedModelOutput
 
-    client = fluent.current_client()
+    active = fluent.active_run()
+    client = fluent.current_client() if active is None else active.client  # a run stays with the server it began on
     if options.registered_model_name is not None:
         client.validate_registered_model_name(options.registered_model_name)
     model = None if options.model_id is None else _open_model(client, options.model_id)
@@ -116,7 +119,8 @@ def log_package(flavor: Flavor, package: PackageOptions, options: LogOptions) ->
             name=options.name,
             source_run_id=run.info.run_id,
             tags=options.tags,
-            params=options.params,
+            # As in MLflow, the model has the parameters of the run that made it.
+            params={**options.params, **client.get_run(run.info.run_id).data.params},
             model_type=options.model_type,
         )
     try:
@@ -134,12 +138,13 @@ def log_package(flavor: Flavor, package: PackageOptions, options: LogOptions) ->
                 model_id=model.model_id,
             )
             client.log_model_artifacts(model.model_id, str(directory))
-        client.log_outputs(run.info.run_id, models=[(model.model_id, options.step)])
+        client.log_outputs(run.info.run_id, models=[LoggedModelOutput(model.model_id, options.step)])
         client.finalize_logged_model(model.model_id, "READY")
-    except BaseException:
+    except BaseException as error:
         # The first error says what went wrong; a second one, of a server that is gone too, would hide it.
         with contextlib.suppress(HoldfastError):
-            client.finalize_logged_model(model.model_id, "FAILED")
+            message = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
+            client.finalize_logged_model(model.model_id, "FAILED", status_message=message)
         raise
     version = None
     if options.registered_model_name is not None:

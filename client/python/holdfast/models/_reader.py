@@ -10,8 +10,6 @@ import os
 import shutil
 import sys
 import tempfile
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -136,7 +134,9 @@ def open_package(
 def _local_path(uri: str | os.PathLike[str]) -> Path:
     text = os.fspath(uri)
     if text.startswith("file:") and not Path(text).exists():
-        text = urllib.request.url2pathname(urllib.parse.urlsplit(text).path)
+        from urllib import parse, request  # costs as much as the rest of this package
+
+        text = request.url2pathname(parse.urlsplit(text).path)
     path = Path(text).expanduser()
     if not path.is_dir():
         raise NotFoundError(

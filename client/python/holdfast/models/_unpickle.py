@@ -57,6 +57,11 @@ def _load_skops(data: bytes, trusted_types: list[str]) -> Any:
         return skops.io.loads(data, trusted=trusted_types)
     except UntrustedTypesFoundException as error:
         unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted_types))
+        if any("<" in name for name in unknown):  # <lambda> or <locals>: no import finds these
+            raise InvalidArgumentError(
+                f"The model holds functions or classes without a name of their own, which skops cannot "
+                f"load: {unknown}. serialization_format='cloudpickle' takes them."
+            ) from error
         raise InvalidArgumentError(
             f"The model holds types that skops does not trust: {unknown}. If you trust them, pass "
             f"skops_trusted_types={unknown}."

@@ -72,6 +72,11 @@ class Transaction(Protocol):
         """Where blocks are."""
         ...
 
+    @property
+    def page_token_key(self) -> bytes:
+        """The key that page tokens are signed with; every process on the database has the same."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:

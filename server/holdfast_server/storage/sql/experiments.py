@@ -1,12 +1,85 @@
-"""To be written."""
+"""Rows of experiments."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, TagChanges
+from holdfast_server.services.search.query import Found, Position, SearchQuery
 from holdfast_server.storage.sql.connection import Connection
+from holdfast_server.storage.sql.key_values import KeyValues
+from holdfast_server.storage.sql.search import EXPERIMENTS, find
+
+_SELECT = "SELECT experiment_id, name, lifecycle, create_time, update_time FROM experiments"
 
 
 class SqlExperiments:
-    """Rows of experiments."""
+    """Implements ``ExperimentRepository``."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._tags = KeyValues(connection, "experiment_tags", "experiment_id")
+
+    def create(self, name: str, tags: Sequence[Tag], *, now_ms: int) -> Experiment:
+        """Add an active one under the next number."""
+        row = self._connection.execute(
+            "INSERT INTO experiments (name, create_time, update_time) VALUES (?, ?, ?) RETURNING experiment_id",
+            (name, now_ms, now_ms),
+        ).fetchone()
+        self._tags.set(row["experiment_id"], tags)
+        in_order = tuple(sorted(tags, key=lambda tag: tag.key))
+        return Experiment(row["experiment_id"], name, Lifecycle.ACTIVE, now_ms, now_ms, in_order)
+
+    def get(self, experiment_id: int) -> Experiment | None:
+        """The one of this id, deleted or not."""
+        return self._one(f"{_SELECT} WHERE experiment_id = ?", experiment_id)
+
+    def find(self, name: str) -> Experiment | None:
+        """The one of this name, deleted or not."""
+        return self._one(f"{_SELECT} WHERE name = ?", name)
+
+    def rename(self, experiment_id: int, name: str, *, now_ms: int) -> None:
+        """Give it another name."""
+        self._connection.execute(
+            "UPDATE experiments SET name = ?, update_time = ? WHERE experiment_id = ?", (name, now_ms, experiment_id)
+        )
+
+    def set_lifecycle(self, experiment_id: int, lifecycle: Lifecycle, *, now_ms: int) -> None:
+        """Mark it as active or deleted."""
+        self._connection.execute(
+            "UPDATE experiments SET lifecycle = ?, update_time = ? WHERE experiment_id = ?",
+            (lifecycle.value, now_ms, experiment_id),
+        )
+
+    def change_tags(self, experiment_id: int, changes: TagChanges, *, now_ms: int) -> None:
+        """Set and remove tags; absent keys are passed over."""
+        self._tags.set(experiment_id, changes.tags)
+        self._tags.delete(experiment_id, changes.deleted_keys)
+        self._connection.execute(
+            "UPDATE experiments SET update_time = ? WHERE experiment_id = ?", (now_ms, experiment_id)
+        )
+
+    def search(self, query: SearchQuery, after: Position | None, limit: int) -> list[Found[Experiment]]:
+        """Those that match, from the one after ``after`` on."""
+        rows = find(self._connection, EXPERIMENTS, query, after, limit)
+        tags = self._tags.load(Tag, [row["experiment_id"] for row, _ in rows])
+        return [Found(_experiment(row, tags.get(row["experiment_id"], ())), position) for row, position in rows]
+
+    def _one(self, statement: str, key: str | int) -> Experiment | None:
+        row = self._connection.execute(statement, (key,)).fetchone()
+        if row is None:
+            return None
+        number = row["experiment_id"]
+        return _experiment(row, self._tags.load(Tag, [number]).get(number, ()))
+
+
+def _experiment(row: Any, tags: Sequence[Tag]) -> Experiment:
+    return Experiment(
+        id=row["experiment_id"],
+        name=row["name"],
+        lifecycle=Lifecycle(row["lifecycle"]),
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+        tags=tuple(tags),
+    )

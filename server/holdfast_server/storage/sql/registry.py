@@ -1,12 +1,128 @@
-"""To be written."""
+"""Rows of registered models and aliases."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast_server.domain.experiment import Tag, TagChanges
+from holdfast_server.domain.registry import Alias, ModelVersion, RegisteredModel
+from holdfast_server.services.search.query import Found, Position, SearchQuery
+from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
+from holdfast_server.storage.sql.key_values import KeyValues
+from holdfast_server.storage.sql.model_versions import SqlModelVersions
+from holdfast_server.storage.sql.search import REGISTERED_MODELS, find
 
 
-class SqlRegistry:
-    """Rows of registry."""
+class SqlRegistry(SqlModelVersions):
+    """Implements ``RegisteredModelRepository``."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        super().__init__(connection)
+        self._tags = KeyValues(connection, "registered_model_tags", "registered_no")
+
+    def create(self, name: str, description: str, tags: Sequence[Tag], *, now_ms: int) -> None:
+        """Add a model without versions."""
+        row = self._connection.execute(
+            "INSERT INTO registered_models (name, description, create_time, update_time) VALUES (?, ?, ?, ?)"
+            " RETURNING registered_no",
+            (name, description, now_ms, now_ms),
+        ).fetchone()
+        self._tags.set(row["registered_no"], tags)
+
+    def get(self, name: str) -> RegisteredModel | None:
+        """One with tags, aliases and the newest version of each stage."""
+        row = self._connection.execute("SELECT * FROM registered_models WHERE name = ?", (name,)).fetchone()
+        return self._models([row])[0] if row else None
+
+    def exists(self, name: str) -> bool:
+        """Whether the name is taken."""
+        return bool(self._connection.execute("SELECT 1 FROM registered_models WHERE name = ?", (name,)).fetchone())
+
+    def update(self, name: str, *, new_name: str | None, description: str | None, now_ms: int) -> None:
+        """Change name and description; None leaves either as it is."""
+        self._connection.execute(
+            "UPDATE registered_models SET name = COALESCE(?, name), description = COALESCE(?, description),"
+            " update_time = ? WHERE name = ?",
+            (new_name, description, now_ms, name),
+        )
+
+    def change_tags(self, name: str, changes: TagChanges) -> None:
+        """Set and remove tags; absent keys are passed over."""
+        number = self._number(name)
+        self._tags.set(number, changes.tags)
+        self._tags.delete(number, changes.deleted_keys)
+
+    def delete(self, name: str) -> None:
+        """Remove one with its versions and aliases."""
+        self._connection.execute("DELETE FROM registered_models WHERE name = ?", (name,))
+
+    def search(self, query: SearchQuery, after: Position | None, limit: int) -> list[Found[RegisteredModel]]:
+        """Those that match, from the one after ``after`` on."""
+        rows = find(self._connection, REGISTERED_MODELS, query, after, limit)
+        models = self._models([row for row, _ in rows])
+        return [Found(model, position) for model, (_, position) in zip(models, rows, strict=True)]
+
+    def get_alias(self, name: str, alias: str) -> int:
+        """The version that an alias names; 0 when it names none."""
+        row = self._connection.execute(
+            "SELECT version FROM model_aliases JOIN registered_models USING (registered_no) WHERE name = ? AND alias = ?",
+            (name, alias),
+        ).fetchone()
+        return int(row["version"]) if row else 0
+
+    def set_alias(self, name: str, alias: str, version: int, *, now_ms: int) -> None:
+        """Make an alias name a version."""
+        self._connection.execute(
+            "INSERT INTO model_aliases (registered_no, alias, version) VALUES (?, ?, ?)"
+            " ON CONFLICT (registered_no, alias) DO UPDATE SET version = excluded.version",
+            (self._number(name), alias, version),
+        )
+        self._touch(name, now_ms)
+
+    def delete_alias(self, name: str, alias: str, *, now_ms: int) -> None:
+        """Remove an alias; one that is not there is passed over."""
+        cursor = self._connection.execute(
+            "DELETE FROM model_aliases WHERE registered_no = ? AND alias = ?", (self._number(name), alias)
+        )
+        if cursor.rowcount:
+            self._touch(name, now_ms)
+
+    def _models(self, rows: Sequence[Any]) -> list[RegisteredModel]:
+        numbers = [row["registered_no"] for row in rows]
+        tags = self._tags.load(Tag, numbers)
+        aliases = self._load_aliases(numbers)
+        versions = self._load_latest(numbers)
+        return [_model(row, tags, aliases, versions) for row in rows]
+
+    def _load_aliases(self, numbers: Sequence[int]) -> dict[int, list[Alias]]:
+        found: dict[int, list[Alias]] = {}
+        for part in chunks(numbers):
+            rows = self._connection.execute(
+                f"SELECT registered_no, alias, version FROM model_aliases WHERE registered_no IN ({marks(len(part))})"  # noqa: S608
+                " ORDER BY registered_no, alias",
+                part,
+            )
+            for number, alias, version in rows:
+                found.setdefault(number, []).append(Alias(alias, version))
+        return found
+
+
+def _model(
+    row: Any,
+    tags: dict[int, list[Tag]],
+    aliases: dict[int, list[Alias]],
+    versions: dict[int, list[ModelVersion]],
+) -> RegisteredModel:
+    number = row["registered_no"]
+    return RegisteredModel(
+        number=number,
+        name=row["name"],
+        description=row["description"],
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+        tags=tuple(tags.get(number, ())),
+        aliases=tuple(aliases.get(number, ())),
+        latest_versions=tuple(versions.get(number, ())),
+    )

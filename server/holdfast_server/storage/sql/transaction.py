@@ -54,6 +54,12 @@ class SqlTransaction:
         return SqlBlockIndex(self._connection, self.now_ms)
 
     @cached_property
+    def page_token_key(self) -> bytes:
+        """The key that page tokens are signed with; every process on the database has the same."""
+        statement = "SELECT secret_key FROM signing_keys WHERE purpose = 'page_token'"
+        return bytes(self._connection.execute(statement).fetchone()["secret_key"])
+
+    @cached_property
     def requests(self) -> SqlRequests:
         """Answers of earlier mutations; used by the database itself."""
         return SqlRequests(self._connection, self.now_ms)

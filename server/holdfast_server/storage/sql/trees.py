@@ -23,7 +23,7 @@ _INSERT = (
 _CONFLICTS = """
 SELECT staged.path AS path, staged.kind AS kind, live.path AS live_path, live.kind AS live_kind
 FROM entries staged
-JOIN entries live ON live.tree_id = staged.tree_id AND {match}
+JOIN entries live ON {match}
 JOIN commits made ON made.commit_id = live.commit_id
 WHERE staged.commit_id = ? AND staged.kind != 0 AND live.kind != 0 AND made.sequence > ?
   AND (live.path != staged.path OR live.kind != staged.kind)
@@ -36,11 +36,13 @@ WHERE staged.commit_id = ? AND staged.kind != 0 AND live.kind != 0 AND made.sequ
       AND removal.kind = 0)
 LIMIT 1
 """
-# Three ways to be the same, each with an index of its own.
+# Three ways to be the same, each with an index of its own. The plus keeps the planner from the primary key, of which the
+# third could use only the first column: it would look at the whole tree for each staged entry.
 _MATCHES = (
-    "live.path = staged.path",
-    "live.path = staged.nfc_path",
-    "live.nfc_path = COALESCE(staged.nfc_path, staged.path)",
+    "live.tree_id = staged.tree_id AND live.path = staged.path",
+    "live.tree_id = staged.tree_id AND live.path = staged.nfc_path",
+    "+live.tree_id = staged.tree_id AND live.nfc_path IS NOT NULL"
+    " AND live.nfc_path = COALESCE(staged.nfc_path, staged.path)",
 )
 
 

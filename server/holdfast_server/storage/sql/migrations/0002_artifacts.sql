@@ -68,5 +68,5 @@ CREATE TABLE entries (
 ) WITHOUT ROWID;
 CREATE INDEX entries_parent ON entries (tree_id, parent, path);
 CREATE INDEX entries_commit ON entries (commit_id);
-CREATE INDEX entries_nfc ON entries (tree_id, nfc_path) WHERE nfc_path IS NOT NULL;
+CREATE INDEX entries_nfc ON entries (nfc_path, tree_id) WHERE nfc_path IS NOT NULL;
 CREATE INDEX entries_file ON entries (file_id);

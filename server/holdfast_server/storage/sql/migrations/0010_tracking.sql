@@ -57,7 +57,7 @@ CREATE TABLE run_tags (
 ) WITHOUT ROWID;
 
 -- Every point ever logged, append only; the primary key is the order in which they are paged.
--- is_nan: SQLite stores NaN as NULL, so value is then 0, which is also what NaN counts as when points are compared.
+-- special: 1 NaN, 2 -0.0, which SQLite cannot hold; value is then 0, which is also what NaN counts as when compared.
 -- No foreign key: it would be looked up for each of a thousand points, and the run is known to be there.
 CREATE TABLE metric_points (
   run_no         INTEGER NOT NULL,
@@ -66,7 +66,7 @@ CREATE TABLE metric_points (
   timestamp      INTEGER NOT NULL,
   point          INTEGER NOT NULL,
   value          REAL NOT NULL,
-  is_nan         INTEGER NOT NULL,
+  special         INTEGER NOT NULL,
   model_id       TEXT NOT NULL,
   dataset_name   TEXT NOT NULL,
   dataset_digest TEXT NOT NULL,
@@ -80,7 +80,7 @@ CREATE TABLE latest_metrics (
   step           INTEGER NOT NULL,
   timestamp      INTEGER NOT NULL,
   value          REAL NOT NULL,
-  is_nan         INTEGER NOT NULL,
+  special         INTEGER NOT NULL,
   model_id       TEXT NOT NULL,
   dataset_name   TEXT NOT NULL,
   dataset_digest TEXT NOT NULL,
@@ -177,7 +177,7 @@ CREATE TABLE model_metrics (
   step           INTEGER NOT NULL,
   timestamp      INTEGER NOT NULL,
   value          REAL NOT NULL,
-  is_nan         INTEGER NOT NULL,
+  special         INTEGER NOT NULL,
   run_no         INTEGER NOT NULL,
   PRIMARY KEY (model_no, key, dataset_name, dataset_digest)
 ) WITHOUT ROWID;

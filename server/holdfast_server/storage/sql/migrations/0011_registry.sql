@@ -58,3 +58,4 @@ CREATE TABLE model_aliases (
   FOREIGN KEY (registered_no, version) REFERENCES model_versions (registered_no, version) ON DELETE CASCADE
 ) WITHOUT ROWID;
 CREATE INDEX model_aliases_version ON model_aliases (registered_no, version);
+CREATE INDEX model_versions_stage ON model_versions (registered_no, stage, version);

@@ -1,0 +1,98 @@
+# Needs make and Python 3.10 or later; `make minio` needs Go too. Everything else is installed into .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Workers of the test suite; each may start a MinIO of its own.
+WORKERS ?= 2
+
+# MinIO's last community release has no binaries to download, so it is built once from the module proxy into a cache.
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+MINIO_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast/minio/$(lastword $(subst -, ,$(MINIO_VERSION)))
+MINIO := $(or $(HOLDFAST_MINIO_BIN),$(MINIO_DIR)/minio)
+HAS_GO := $(shell command -v go 2>/dev/null)
+
+PROTOS := $(wildcard protos/holdfast/v1/*.proto) protos/hatch_build.py
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(STAMP) ## Create .venv with the server, all extras and the tools; again only when pyproject.toml or a proto changed
+
+$(STAMP): pyproject.toml $(PROTOS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Holdfast needs Python 3.10 or later; name one: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --reinstall-package holdfast \
+	  -e '.[server,sklearn]' --group dev
+	@touch $@
+
+.PHONY: proto
+proto: ## Generate the Python stubs again
+	@rm -f $(STAMP)
+	@$(MAKE) venv
+
+.PHONY: demo
+demo: $(STAMP) ## Log a run, files and a model to a server of its own, and read them back
+	@$(BIN)/python examples/demo.py
+
+.PHONY: test
+test: $(STAMP) minio ## Run the whole test suite
+	$(BIN)/pytest -n $(WORKERS)
+
+.PHONY: test-quick
+test-quick: $(STAMP) ## Run the tests that take no more than a few seconds and need no MinIO
+	$(BIN)/pytest -n $(WORKERS) -m 'not slow and not minio'
+
+.PHONY: check
+check: $(STAMP) ## Lint, types, protos and layers: what CI runs before the tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	@$(MAKE) check-breaking
+	$(BIN)/lint-imports --no-logo
+
+# Against the commit before; $(BREAKING_AGAINST) may name another, such as the last release.
+BREAKING_AGAINST ?= HEAD~1
+.PHONY: check-breaking
+check-breaking: $(STAMP)
+	@if git cat-file -e '$(BREAKING_AGAINST):buf.yaml' 2>/dev/null; then \
+	  before=$$(mktemp -d); trap 'rm -rf "$$before"' EXIT; \
+	  git archive '$(BREAKING_AGAINST)' buf.yaml protos | tar -x -C "$$before"; \
+	  echo "buf breaking against $(BREAKING_AGAINST)"; \
+	  $(BIN)/buf breaking --against "$$before"; \
+	else \
+	  echo "buf breaking: passed over, $(BREAKING_AGAINST) is not in this clone"; \
+	fi
+
+.PHONY: format
+format: $(STAMP) ## Format the code and apply safe fixes
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+.PHONY: minio
+minio: ## Build the MinIO that the tests use, when it is absent (five minutes, needs Go)
+ifeq ($(wildcard $(MINIO)),)
+ifeq ($(HAS_GO),)
+	@echo 'WARNING: no Go here, so MinIO cannot be built: tests that need it are skipped. Install Go, or set HOLDFAST_MINIO_BIN.' >&2
+else
+	@echo 'Building MinIO into $(MINIO_DIR): about five minutes, once.'
+	mkdir -p '$(MINIO_DIR)'
+	CGO_ENABLED=0 GOBIN='$(MINIO_DIR)' go install -trimpath 'github.com/minio/minio@$(MINIO_VERSION)'
+endif
+endif
+
+.PHONY: clean
+clean: ## Remove .venv, caches, builds and generated stubs; MinIO stays in its cache
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -f client/python/holdfast/v1/*_pb2*
+	find client server tests protos -name __pycache__ -type d -prune -exec rm -rf {} +

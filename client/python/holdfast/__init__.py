@@ -1,0 +1,172 @@
+"""Holdfast keeps what machine-learning runs produce: runs and their metrics, artifacts of any size, models, a registry.
+
+::
+
+    import holdfast
+
+    holdfast.connect("holdfast://localhost:5600")  # or HOLDFAST_URI; without either a server of one's own
+    with holdfast.start_run():
+        holdfast.log_param("learning_rate", 0.01)
+        holdfast.log_metric("loss", 0.3, step=1)
+        holdfast.log_artifact("model.bin")
+
+Names and behaviour follow MLflow 3. Importing this package loads nothing but itself: what a name needs is imported when
+the name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast import artifacts, entities, errors, models, pyfunc, sklearn
+    from holdfast._client import Client
+    from holdfast.entities import Experiment, LoggedModel, ModelVersion, RegisteredModel, Run
+    from holdfast.errors import HoldfastError
+    from holdfast.fluent import (
+        ActiveRun,
+        active_run,
+        connect,
+        create_experiment,
+        current_client,
+        delete_experiment,
+        delete_run,
+        delete_tag,
+        end_run,
+        flush,
+        get_experiment,
+        get_experiment_by_name,
+        get_logged_model,
+        get_metric_history,
+        get_parent_run,
+        get_run,
+        get_tracking_uri,
+        last_active_run,
+        log_artifact,
+        log_artifacts,
+        log_bytes,
+        log_dict,
+        log_figure,
+        log_image,
+        log_input,
+        log_inputs,
+        log_metric,
+        log_metrics,
+        log_param,
+        log_params,
+        log_stream,
+        log_table,
+        log_text,
+        register_model,
+        rename_experiment,
+        require_run,
+        restore_experiment,
+        restore_run,
+        search_experiments,
+        search_runs,
+        set_experiment,
+        set_experiment_tag,
+        set_experiment_tags,
+        set_tag,
+        set_tags,
+        set_tracking_uri,
+        start_run,
+    )
+
+    __version__: str
+
+__all__ = [
+    "ActiveRun",
+    "Client",
+    "Experiment",
+    "HoldfastError",
+    "LoggedModel",
+    "ModelVersion",
+    "RegisteredModel",
+    "Run",
+    "__version__",
+    "active_run",
+    "artifacts",
+    "connect",
+    "create_experiment",
+    "current_client",
+    "delete_experiment",
+    "delete_run",
+    "delete_tag",
+    "end_run",
+    "entities",
+    "errors",
+    "flush",
+    "get_experiment",
+    "get_experiment_by_name",
+    "get_logged_model",
+    "get_metric_history",
+    "get_parent_run",
+    "get_run",
+    "get_tracking_uri",
+    "last_active_run",
+    "log_artifact",
+    "log_artifacts",
+    "log_bytes",
+    "log_dict",
+    "log_figure",
+    "log_image",
+    "log_input",
+    "log_inputs",
+    "log_metric",
+    "log_metrics",
+    "log_param",
+    "log_params",
+    "log_stream",
+    "log_table",
+    "log_text",
+    "models",
+    "pyfunc",
+    "register_model",
+    "rename_experiment",
+    "require_run",
+    "restore_experiment",
+    "restore_run",
+    "search_experiments",
+    "search_runs",
+    "set_experiment",
+    "set_experiment_tag",
+    "set_experiment_tags",
+    "set_tag",
+    "set_tags",
+    "set_tracking_uri",
+    "sklearn",
+    "start_run",
+]
+
+_SUBMODULES = frozenset({"artifacts", "entities", "errors", "models", "pyfunc", "sklearn"})
+_HOMES = {
+    "Client": "holdfast._client",
+    "Experiment": "holdfast.entities",
+    "HoldfastError": "holdfast.errors",
+    "LoggedModel": "holdfast.entities",
+    "ModelVersion": "holdfast.entities",
+    "RegisteredModel": "holdfast.entities",
+    "Run": "holdfast.entities",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
+    if name in _SUBMODULES:
+        return importlib.import_module(f"holdfast.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("holdfast")
+    else:
+        # What is not listed is a fluent function.
+        value = getattr(importlib.import_module(_HOMES.get(name, "holdfast.fluent")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,180 @@
+"""Which run is active, here and in this process."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import sys
+import threading
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from holdfast._context import PARENT_TAG
+from holdfast.entities import Run
+from holdfast.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+logger = logging.getLogger(__name__)
+
+
+class ActiveRun(Run):
+    """A run that is going on: leaving its ``with`` block ends it.
+
+    FINISHED as a rule, KILLED by Ctrl-C, FAILED by any other exception.
+    """
+
+    __hash__ = Run.__hash__
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        item = _open.get(self.info.run_id)
+        if item is not None and item.pid != os.getpid():
+            return  # A forked process leaves the block as well; the run is its parent's.
+        if kind is None:
+            finish(self, "FINISHED")
+        else:
+            # What the user's code raised matters more than that its end could not be recorded.
+            _end_quietly(self, status_after(kind))
+
+
+def status_after(kind: type[BaseException] | None) -> str:
+    """The status of a run whose block was left by an exception of ``kind``."""
+    if kind is None:
+        return "FINISHED"
+    return "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A run that was begun and not ended.
+
+    Attributes:
+        run: The run.
+        pid: The process that began it, which alone ends it at exit.
+    """
+
+    run: ActiveRun
+    pid: int
+
+
+# Innermost last. A context (thread, task) sees the runs that it began, and those begun before it was split off.
+_stack: ContextVar[tuple[str, ...]] = ContextVar("holdfast_active_runs", default=())
+_open: dict[str, _Open] = {}
+_lock = threading.Lock()
+_last_run: ActiveRun | None = None
+_worker_pid = 0
+
+
+def begin(run: ActiveRun) -> ActiveRun:
+    """Make a run the active one of this context."""
+    global _last_run  # noqa: PLW0603 - one process has one last run
+    with _lock:
+        _open[run.info.run_id] = _Open(run, os.getpid())
+        _last_run = run
+    _stack.set((*(item.info.run_id for item in _own_stack()), run.info.run_id))
+    _end_with_worker_process()
+    return run
+
+
+def finish(run: ActiveRun, status: str) -> None:
+    """End a run, after those that this context began inside it; one that has ended already stays as it is."""
+    stack = _stack.get()
+    position = stack.index(run.info.run_id) if run.info.run_id in stack else len(stack)
+    # A run that is not on this context's stack was begun elsewhere, and so were those inside it.
+    ending = stack[position:] or (run.info.run_id,)
+    _stack.set(stack[:position])
+    with _lock:
+        items = [_open.pop(run_id, None) for run_id in ending]  # ended in reverse, by the exit stack
+    with contextlib.ExitStack() as ends:
+        # An exit stack goes on when one of them fails, and raises what failed in the end.
+        for item in items:
+            if item is not None:
+                ends.callback(item.run.end, status)
+
+
+def active_run() -> ActiveRun | None:
+    """The innermost run of this context; else the one run that is active in the process, if there is exactly one.
+
+    With nested runs the innermost counts. Other threads and tasks thus log to a script's only run without more ado.
+    """
+    stack = _own_stack()
+    if stack:
+        return stack[-1]
+    with _lock:
+        parents = {item.run.data.tags.get(PARENT_TAG) for item in _open.values()}
+        innermost = [item.run for run_id, item in _open.items() if run_id not in parents]
+    return innermost[0] if len(innermost) == 1 else None
+
+
+def active_here() -> ActiveRun | None:
+    """The innermost run that this context itself began."""
+    stack = _own_stack()
+    return stack[-1] if stack else None
+
+
+def last_run() -> ActiveRun | None:
+    """The run that was made active last, going on or ended."""
+    return _last_run
+
+
+def _own_stack() -> list[ActiveRun]:
+    # Another context may have ended what stands on this one's stack.
+    return [item.run for item in (_open.get(run_id) for run_id in _stack.get()) if item is not None]
+
+
+def end_all(status: str) -> None:
+    """End every run that this process began, innermost first; failures are logged."""
+    with _lock:
+        runs = [item.run for item in _open.values() if item.pid == os.getpid()]
+    for run in reversed(runs):
+        _end_quietly(run, status)
+
+
+def _end_quietly(run: ActiveRun, status: str) -> None:
+    try:
+        finish(run, status)
+    except HoldfastError as error:
+        logger.warning("Run %s could not be ended: %s", run.info.run_id, error)
+
+
+@atexit.register
+def _end_at_exit() -> None:
+    if not _open:
+        return
+    # Python keeps the exception that ended a program here; in a session it is only the last one shown.
+    kind = None if hasattr(sys, "ps1") else getattr(sys, "last_type", None)
+    with contextlib.suppress(Exception):
+        end_all(status_after(kind))
+
+
+def _end_with_worker_process() -> None:
+    """A process of multiprocessing ends without Python's exit handlers; it has its own kind."""
+    global _worker_pid  # noqa: PLW0603
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None or multiprocessing.parent_process() is None or _worker_pid == os.getpid():
+        return
+    from multiprocessing.util import Finalize
+
+    _worker_pid = os.getpid()
+    Finalize(None, end_all, args=("FINISHED",), exitpriority=10)
+
+
+def _renew_lock() -> None:
+    # Another thread may have held it when this process was forked.
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

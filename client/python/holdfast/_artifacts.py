@@ -1,0 +1,225 @@
+"""What a client does with artifacts; how bytes move is in ``holdfast._transfer``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from holdfast import _content
+from holdfast._calls import Calls
+from holdfast._times import now_ms
+from holdfast.entities import FileInfo
+from holdfast.errors import ConflictError, InvalidArgumentError, NotFoundError
+from holdfast.v1 import artifact_pb2
+
+if TYPE_CHECKING:
+    from holdfast._transfer import Artifacts
+
+# Writers that append to one table at the same time take turns; after so many lost turns something else is wrong.
+APPEND_ATTEMPTS = 20
+
+
+class ArtifactCalls(Calls):
+    """What a client does with artifacts.
+
+    Each call that logs returns when its bytes are durable and all of them visible; when it raises, none is.
+    """
+
+    _transfer: Artifacts | None = None
+
+    def log_artifact(
+        self,
+        run_id: str,
+        local_path: str | os.PathLike[str],
+        artifact_path: str | None = None,
+        *,
+        symlinks: str = "inside",
+    ) -> None:
+        """Store a file at ``<artifact_path>/<basename>``, or a directory with its tree below ``<artifact_path>/<dirname>``.
+
+        Args:
+            run_id: The run.
+            local_path: What to store.
+            artifact_path: A directory among the run's artifacts; None for their root.
+            symlinks: ``"inside"`` follows links that stay inside the directory and refuses others; ``"follow"``
+                follows all.
+
+        Raises:
+            FileNotFoundError: ``local_path`` is not there; nothing was sent.
+            LocalFileError: It cannot be read as it is: a socket, a link out of it, a file that changes meanwhile.
+            InvalidArgumentError: A path breaks a rule; the message states it.
+            NotFoundError: There is no such run.
+        """
+        self._artifacts.log_path(_run(run_id), local_path, artifact_path, symlinks=symlinks)
+
+    def log_artifacts(
+        self,
+        run_id: str,
+        local_dir: str | os.PathLike[str],
+        artifact_path: str | None = None,
+        *,
+        symlinks: str = "inside",
+    ) -> None:
+        """Store a directory's contents below ``artifact_path``; otherwise as ``log_artifact``."""
+        self._artifacts.log_directory(_run(run_id), local_dir, artifact_path, symlinks=symlinks)
+
+    def log_model_artifacts(
+        self, model_id: str, local_dir: str | os.PathLike[str], *, symlinks: str = "inside"
+    ) -> None:
+        """Store a directory's contents as those of a logged model, which must be PENDING."""
+        self._artifacts.log_directory(_model(model_id), local_dir, None, symlinks=symlinks)
+
+    def log_bytes(self, run_id: str, data: bytes, artifact_file: str) -> None:
+        """Store bytes as the file ``artifact_file``."""
+        self._artifacts.log_bytes(_run(run_id), data, artifact_file)
+
+    def log_stream(self, run_id: str, fileobj: BinaryIO, artifact_file: str) -> None:
+        """Store what ``fileobj.read`` yields, of unknown length, in bounded memory."""
+        self._artifacts.log_stream(_run(run_id), fileobj, artifact_file)
+
+    def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
+        """Store a text as UTF-8."""
+        self.log_bytes(run_id, _content.text_bytes(text), artifact_file)
+
+    def log_dict(self, run_id: str, dictionary: Any, artifact_file: str) -> None:
+        """Store a dictionary: YAML when ``artifact_file`` ends in .yaml or .yml, else JSON."""
+        self.log_bytes(run_id, _content.dict_bytes(dictionary, artifact_file), artifact_file)
+
+    def log_figure(
+        self, run_id: str, figure: Any, artifact_file: str, *, save_kwargs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Store a figure of matplotlib or plotly in the format of the file's ending.
+
+        Args:
+            run_id: The run.
+            figure: ``matplotlib.figure.Figure`` or ``plotly.graph_objects.Figure``.
+            artifact_file: Such as ``plots/loss.png``; for plotly also ``.html``.
+            save_kwargs: Further arguments of the library's own saving function.
+        """
+        self.log_bytes(run_id, _content.figure_bytes(figure, artifact_file, save_kwargs or {}), artifact_file)
+
+    def log_image(
+        self,
+        run_id: str,
+        image: Any,
+        artifact_file: str | None = None,
+        *,
+        key: str | None = None,
+        step: int | None = None,
+        timestamp: int | None = None,
+    ) -> None:
+        """Store an image of PIL or numpy, either as one file or as a step of a series.
+
+        Args:
+            run_id: The run.
+            image: ``PIL.Image.Image``, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of
+                booleans, integers from 0 to 255 or floats from 0 to 1.
+            artifact_file: Where to store it; or
+            key: the series that it continues, kept as PNG below ``images/``.
+            step: Its position in the series.
+            timestamp: When it was made, milliseconds since 1970; None for now.
+        """
+        if (artifact_file is None) == (key is None):
+            raise InvalidArgumentError("log_image takes either artifact_file, or key with step.")
+        if artifact_file is None:
+            at = now_ms() if timestamp is None else timestamp
+            artifact_file = _content.series_path(str(key), step or 0, at)
+        elif step is not None or timestamp is not None:
+            raise InvalidArgumentError("log_image takes step and timestamp with key only, not with artifact_file.")
+        self.log_bytes(run_id, _content.image_bytes(image, artifact_file), artifact_file)
+
+    def log_table(self, run_id: str, data: Any, artifact_file: str) -> None:
+        """Store a table; if there is one already, append to it.
+
+        Args:
+            run_id: The run.
+            data: ``pandas.DataFrame``, or a dict of columns.
+            artifact_file: ``.json`` (pandas' split orient) or ``.parquet``.
+
+        Raises:
+            ConflictError: Others kept changing the table meanwhile.
+        """
+        uri = f"runs:/{run_id}/{artifact_file}"
+        for attempt in range(APPEND_ATTEMPTS):
+            try:
+                existing: bytes | None = self._artifacts.read_bytes(uri)
+            except NotFoundError as error:
+                if error.reason != "FILE_NOT_FOUND":
+                    raise
+                existing = None
+            table = _content.table_bytes(data, artifact_file, existing)
+            try:
+                # Somebody else's rows must not be lost: write only over what was read.
+                self._artifacts.log_bytes(_run(run_id), table, artifact_file, replacing=existing)
+            except ConflictError:
+                if attempt == APPEND_ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    def list_artifacts(self, run_id: str, path: str | None = None) -> list[FileInfo]:
+        """List one level of a run's artifacts, those of its logged models included."""
+        return self._artifacts.list(f"runs:/{run_id}", path)
+
+    def download_artifacts(
+        self,
+        run_id: str | None = None,
+        artifact_path: str | None = None,
+        dst_path: str | os.PathLike[str] | None = None,
+        *,
+        artifact_uri: str | None = None,
+    ) -> str:
+        """Fetch a file or directory, verified, and return the local path of it.
+
+        Args:
+            run_id: The run; or
+            artifact_path: What of it; None for all.
+            dst_path: A local directory, made when absent; None for a new temporary one.
+            artifact_uri: what to fetch: ``runs:/…`` or ``models:/…``, in place of the two above.
+
+        Raises:
+            NotFoundError: It is not there.
+            DataLossError: Bytes do not have their digest; nothing takes its final name.
+            LocalFileError: Names collide on the local file system.
+        """
+        uri = artifact_uri_of(artifact_uri, run_id, artifact_path)
+        dst = None if dst_path is None else Path(dst_path)
+        return str(self._artifacts.download(uri, dst, artifact_path if run_id is not None else None))
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Listing, reading and opening by URI."""
+        return self._artifacts
+
+    @property
+    def _artifacts(self) -> Artifacts:
+        if self._transfer is None:
+            from holdfast._transfer import Artifacts
+
+            self._transfer = Artifacts(self._channel)
+        return self._transfer
+
+
+def artifact_uri_of(artifact_uri: str | None, run_id: str | None, artifact_path: str | None) -> str:
+    """The URI that either of MLflow's two ways of naming artifacts means.
+
+    Raises:
+        InvalidArgumentError: Both ways are used, or neither.
+    """
+    if (artifact_uri is None) == (run_id is None):
+        raise InvalidArgumentError("Name artifacts either by artifact_uri, or by run_id and perhaps artifact_path.")
+    if artifact_uri is not None:
+        if artifact_path is not None:
+            raise InvalidArgumentError("artifact_path goes with run_id; write it at the end of artifact_uri instead.")
+        return artifact_uri
+    return f"runs:/{run_id}/{artifact_path}" if artifact_path else f"runs:/{run_id}"
+
+
+def _run(run_id: str) -> artifact_pb2.TreeOwner:
+    return artifact_pb2.TreeOwner(run_id=run_id)
+
+
+def _model(model_id: str) -> artifact_pb2.TreeOwner:
+    return artifact_pb2.TreeOwner(model_id=model_id)

@@ -1,0 +1,152 @@
+"""Starts the embedded server of a data directory, or finds the one that runs already."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import IO
+
+from holdfast.errors import UnavailableError
+
+CLIENTS_LOCK = "clients.lock"
+START_LOCK = "start.lock"
+ADDRESS_FILE = "server.address"
+LOG_FILE = "server.log"
+# The most that a Unix socket's path may have on Linux; others allow a little less.
+MAX_SOCKET_PATH = 100
+
+_lock = threading.Lock()
+# Shared locks that keep servers alive, by data directory; the operating system drops them with this process.
+_held: dict[Path, IO[str]] = {}
+
+
+def attach(data_dir: Path) -> str:
+    """The gRPC address of the server of ``data_dir``, which is started when there is none.
+
+    It runs as long as this process, or another that attached, does.
+
+    Raises:
+        UnavailableError: It cannot be started; the message says why, or where its log is.
+    """
+    data_dir = data_dir.expanduser().resolve()
+    with _lock:
+        _make_private(data_dir)
+        _hold(data_dir)
+        with (data_dir / START_LOCK).open("w") as start:
+            fcntl.flock(start, fcntl.LOCK_EX)
+            address = _running(data_dir)
+            return address if address is not None else _start(data_dir)
+
+
+def _hold(data_dir: Path) -> None:
+    """Take the shared lock; waits for a server that is stopping, which holds it exclusively."""
+    if data_dir not in _held:
+        # Not inherited by programs that this process starts: those must not keep the server alive.
+        lock = (data_dir / CLIENTS_LOCK).open("a")
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        _held[data_dir] = lock
+
+
+def _running(data_dir: Path) -> str | None:
+    """The address of a server that accepts connections, or None."""
+    try:
+        address = (data_dir / ADDRESS_FILE).read_text()
+    except FileNotFoundError:
+        return None
+    socket_path = address.removeprefix("unix:")
+    if _accepts(socket_path):
+        return address
+    # Its server was killed. The start lock is held, so nobody else is about to use the name.
+    Path(socket_path).unlink(missing_ok=True)
+    return None
+
+
+def _accepts(path: str) -> bool:
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def _start(data_dir: Path) -> str:
+    if importlib.util.find_spec("holdfast_server") is None or importlib.util.find_spec("sqlite_utils") is None:
+        raise UnavailableError(
+            "No server is configured, and the embedded one is not installed. Either install it: "
+            "pip install 'holdfast[server]', or name a server: holdfast.connect('holdfast://host:5600') or HOLDFAST_URI."
+        )
+    socket_path = _socket_path(data_dir)
+    ready, ready_child = os.pipe()
+    with (data_dir / LOG_FILE).open("ab") as log:
+        # A session of its own: Ctrl-C in the terminal must not reach it while the client still logs.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "holdfast_server.embedded", str(data_dir), str(socket_path), str(ready_child)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(ready_child,),
+            start_new_session=True,
+            cwd="/",
+        )
+    os.close(ready_child)
+    with os.fdopen(ready, "rb") as pipe:
+        started = pipe.read(5) == b"ready"
+    if not started:
+        code = process.wait()
+        raise UnavailableError(
+            f"The embedded server of {data_dir} did not start (exit code {code}). {_last_line(data_dir / LOG_FILE)}"
+        )
+    _reap_later(process)
+    return f"unix:{socket_path}"
+
+
+def _reap_later(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the server in a thread, so that it is no zombie when it ends before this process does."""
+    threading.Thread(target=process.wait, name="holdfast-embedded-reaper", daemon=True).start()
+
+
+def _socket_path(data_dir: Path) -> Path:
+    """A name of its own for each server: binding a socket that another server holds would cut that one off."""
+    name = f"{secrets.token_hex(4)}.sock"
+    inside = data_dir / name
+    if len(os.fsencode(inside)) <= MAX_SOCKET_PATH:
+        return inside
+    short = Path(tempfile.gettempdir()) / f"holdfast-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
+    _make_private(short)
+    return short / name
+
+
+def _make_private(path: Path) -> None:
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = path.stat()
+    if status.st_uid != os.getuid() and os.getuid() != 0:
+        raise UnavailableError(f"{path} belongs to another user; choose a data directory of your own.")
+
+
+def _last_line(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = log.read_text(errors="replace").strip().splitlines()
+        if lines:
+            return f"{lines[-1]} (more in {log})"
+    return f"Its log is {log}."
+
+
+def _forget_after_fork() -> None:
+    """A forked child shares the parent's open files and with them its locks, so it needs none of its own."""
+    global _lock  # noqa: PLW0603 - the parent's lock may be held by a thread that does not exist here
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,210 @@
+"""Beginning a run: where it belongs and what its tags say."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from holdfast import _active_run, _connection
+from holdfast._active_run import ActiveRun
+from holdfast._connection import current_client
+from holdfast._context import NOTE_TAG, PARENT_TAG, RUN_NAME_TAG, context_tags
+from holdfast.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+
+if TYPE_CHECKING:
+    from holdfast._client import Client
+    from holdfast.entities import Experiment, Run
+
+EXPERIMENT_NAME_VARIABLE = "HOLDFAST_EXPERIMENT_NAME"
+EXPERIMENT_ID_VARIABLE = "HOLDFAST_EXPERIMENT_ID"
+RUN_ID_VARIABLE = "HOLDFAST_RUN_ID"
+DEFAULT_EXPERIMENT = "0"
+
+_implicit = threading.Lock()
+
+
+def start_run(  # noqa: PLR0917 - MLflow's own signature
+    run_id: str | None = None,
+    experiment_id: str | None = None,
+    run_name: str | None = None,
+    nested: bool = False,
+    parent_run_id: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    description: str | None = None,
+) -> ActiveRun:
+    """Begin a run and make it the active one; as a context manager it ends with the block.
+
+    Args:
+        run_id: Go on with this run, RUNNING again, instead of a new one. Without it ``HOLDFAST_RUN_ID`` is used once.
+        experiment_id: Where a new run belongs; None for the parent's, for what ``set_experiment`` chose, for
+            ``HOLDFAST_EXPERIMENT_ID`` or ``HOLDFAST_EXPERIMENT_NAME``, or else Default.
+        run_name: None to have one made up.
+        nested: Begin it inside the active run.
+        parent_run_id: The run that it is nested in, if that is not the active one.
+        tags: At most 100, the usual ``mlflow.*`` ones included.
+        description: Kept as the tag ``mlflow.note.content``.
+
+    Raises:
+        FailedPreconditionError: A run is active already and ``nested`` is not set; or the run is deleted.
+        NotFoundError: ``run_id``, ``parent_run_id`` or the experiment is not there.
+    """
+    outer = _active_run.active_here()
+    if outer is not None and not nested:
+        raise FailedPreconditionError(
+            f"Run {outer.info.run_id} is active already. End it first with holdfast.end_run(), "
+            f"or begin this one inside it with nested=True."
+        )
+    if outer is not None and parent_run_id not in (None, outer.info.run_id):
+        raise FailedPreconditionError(
+            f"Run {outer.info.run_id} is active, so a nested run cannot begin in {parent_run_id}: "
+            f"end the active one first with holdfast.end_run()."
+        )
+    run_id = run_id or os.environ.pop(RUN_ID_VARIABLE, None)
+    client = current_client()
+    if run_id is not None:
+        run = _resume(
+            client, run_id, experiment_id=experiment_id, run_name=run_name, tags=tags, description=description
+        )
+    else:
+        parent = outer if outer is not None or parent_run_id is None else _parent(client, parent_run_id)
+        run = _create(
+            client, parent, experiment_id=experiment_id, run_name=run_name, tags=tags, description=description
+        )
+    return _active_run.begin(_activate(run, client))
+
+
+def _resume(
+    client: Client,
+    run_id: str,
+    *,
+    experiment_id: str | None,
+    run_name: str | None,
+    tags: Mapping[str, Any] | None,
+    description: str | None,
+) -> Run:
+    run = client.get_run(run_id)
+    if run.info.lifecycle_stage != "active":
+        raise FailedPreconditionError(f"Run {run_id} is deleted; restore it first with Client.restore_run.")
+    expected = experiment_id or _connection.chosen_experiment()
+    if expected is not None and str(expected) != run.info.experiment_id:
+        raise InvalidArgumentError(
+            f"Run {run_id} belongs to experiment {run.info.experiment_id}, not to {expected}, which was asked for."
+        )
+    client.update_run(run_id, status="RUNNING", name=run_name)
+    changed = {**(tags or {}), **({NOTE_TAG: description} if description else {})}
+    if changed:
+        client.set_tags(run_id, changed)
+    return client.get_run(run_id)
+
+
+def _create(
+    client: Client,
+    parent: Run | None,
+    *,
+    experiment_id: str | None,
+    run_name: str | None,
+    tags: Mapping[str, Any] | None,
+    description: str | None,
+) -> Run:
+    given = dict(tags or {})
+    if description:
+        if given.get(NOTE_TAG, description) != description:
+            raise InvalidArgumentError(f"The description is given twice: as argument, and by the tag {NOTE_TAG}.")
+        given[NOTE_TAG] = description
+    all_tags = context_tags()
+    if parent is not None:
+        all_tags[PARENT_TAG] = parent.info.run_id
+    all_tags.update(given)
+    return client.create_run(
+        experiment_id or _experiment_for_new_run(client, parent),
+        tags=all_tags,
+        run_name=run_name or given.get(RUN_NAME_TAG),
+    )
+
+
+def _parent(client: Client, run_id: str) -> Run:
+    parent = client.get_run(run_id)
+    if parent.info.lifecycle_stage != "active":
+        raise FailedPreconditionError(f"Run {run_id} is deleted, so no run can be nested in it; restore it first.")
+    return parent
+
+
+def _activate(run: Run, client: Client) -> ActiveRun:
+    return ActiveRun(info=run.info, data=run.data, inputs=run.inputs, outputs=run.outputs).bind(client)
+
+
+def require_run() -> ActiveRun:
+    """The active run; without one a run begins, which ends when the program does.
+
+    Threads that call this at once begin one run together, not one each.
+    """
+    run = _active_run.active_run()
+    if run is not None:
+        return run
+    with _implicit:
+        return _active_run.active_run() or start_run()
+
+
+def _experiment_for_new_run(client: Client, parent: Run | None) -> str:
+    chosen = _connection.chosen_experiment()
+    if chosen is not None:
+        return chosen
+    return parent.info.experiment_id if parent is not None else _experiment_from_environment(client)
+
+
+def current_experiment_id() -> str:
+    """Where new runs belong: what ``set_experiment`` or the environment chose, else Default."""
+    return _connection.chosen_experiment() or _experiment_from_environment(current_client())
+
+
+def _experiment_from_environment(client: Client) -> str:
+    name, experiment_id = os.environ.get(EXPERIMENT_NAME_VARIABLE), os.environ.get(EXPERIMENT_ID_VARIABLE)
+    if not name:
+        return experiment_id or DEFAULT_EXPERIMENT
+    experiment = get_or_create_experiment(client, name)
+    if experiment_id and experiment.experiment_id != experiment_id:
+        raise InvalidArgumentError(
+            f"{EXPERIMENT_NAME_VARIABLE} names experiment {experiment.experiment_id} and {EXPERIMENT_ID_VARIABLE} "
+            f"names {experiment_id}: unset one of them."
+        )
+    return experiment.experiment_id
+
+
+def get_or_create_experiment(client: Client, name: str, tags: Mapping[str, Any] | None = None) -> Experiment:
+    """The active experiment of this name, created when absent.
+
+    Raises:
+        FailedPreconditionError: It is deleted.
+    """
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            return client.get_experiment(client.create_experiment(name, tags))
+        except AlreadyExistsError:
+            # Another process was faster.
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise NotFoundError(f"Experiment {name!r} was created and renamed by others meanwhile.") from None
+    if experiment.lifecycle_stage != "active":
+        raise FailedPreconditionError(
+            f"Experiment {name!r} is deleted: restore it with restore_experiment({experiment.experiment_id!r}), "
+            f"or use another name."
+        )
+    return experiment
+
+
+def _renew_lock() -> None:
+    # Another thread may have held it when this process was forked.
+    global _implicit  # noqa: PLW0603
+    _implicit = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -1,0 +1,155 @@
+"""The artifact calls that the rest of the client uses."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import io
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+from holdfast._channel import Channel
+from holdfast._transfer.downloading import Downloader
+from holdfast._transfer.reader import ArtifactReader
+from holdfast._transfer.sources import Source, check_artifact_path, find_contents, find_path
+from holdfast._transfer.uploading import Expectation, upload, upload_stream
+from holdfast.entities import FileInfo
+from holdfast.errors import NotFoundError
+from holdfast.format.digests import BLOCK_SIZE, file_digest
+from holdfast.v1 import artifact_pb2 as artifact_pb
+
+
+_MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
+
+
+class Anything(enum.Enum):
+    """Says that whatever stands at a path may be replaced."""
+
+    ANYTHING = enum.auto()
+
+
+ANYTHING = Anything.ANYTHING
+
+
+class Artifacts:
+    """Uploads to and downloads from the trees of one server."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._downloader = Downloader(channel)
+
+    def log_path(
+        self,
+        owner: artifact_pb.TreeOwner,
+        local_path: str | os.PathLike[str],
+        artifact_path: str | None = None,
+        *,
+        symlinks: str = "inside",
+    ) -> artifact_pb.Tree:
+        """Put a file at ``<artifact_path>/<basename>``, or a directory with its tree below that."""
+        return upload(self._channel, owner, find_path(local_path, _checked(artifact_path), symlinks=symlinks))
+
+    def log_directory(
+        self,
+        owner: artifact_pb.TreeOwner,
+        local_dir: str | os.PathLike[str],
+        artifact_path: str | None = None,
+        *,
+        symlinks: str = "inside",
+    ) -> artifact_pb.Tree:
+        """Put the contents of a directory below ``artifact_path``."""
+        return upload(self._channel, owner, find_contents(local_dir, _checked(artifact_path), symlinks=symlinks))
+
+    def log_bytes(
+        self, owner: artifact_pb.TreeOwner, data: bytes, path: str, *, replacing: bytes | Anything | None = ANYTHING
+    ) -> artifact_pb.Tree:
+        """Put a file with this content at ``path``.
+
+        Args:
+            owner: Whose tree.
+            data: The content.
+            path: Where.
+            replacing: The content that must be there now, None for nothing; ``ANYTHING`` by default.
+
+        Raises:
+            ConflictError: Something else is there.
+        """
+        source = Source(check_artifact_path(path), size=len(data), data=data)
+        return upload(self._channel, owner, [source], expected=_expectation(replacing))
+
+    def log_stream(self, owner: artifact_pb.TreeOwner, stream: BinaryIO, path: str) -> artifact_pb.Tree:
+        """Put the bytes of a stream of unknown length at ``path``, in bounded memory."""
+        return upload_stream(self._channel, owner, stream, check_artifact_path(path))
+
+    def list(self, uri: str, path: str | None = None) -> list[FileInfo]:
+        """One level of a directory; paths are those below the run or model that ``uri`` begins with.
+
+        A file has nothing below it, so it gives an empty list, as MLflow's does.
+        """
+        root, inner = split_uri(f"{uri.rstrip('/')}/{path}" if path else uri)
+        entries = self._downloader.list(root, inner)
+        return [
+            FileInfo(path=entry.path, is_dir=is_dir, file_size=None if is_dir else entry.size)
+            for entry in entries
+            if (is_dir := entry.kind == artifact_pb.ENTRY_KIND_DIRECTORY) or entry.path != inner
+        ]
+
+    def list_all(self, uri: str) -> list[artifact_pb.Entry]:
+        """All files and directories below what ``uri`` names, with paths relative to it."""
+        return self._downloader.list(uri, recursive=True)
+
+    def download(self, uri: str, dst: Path | None, name: str | None = None) -> Path:
+        """Write what ``uri`` names below ``dst`` and return where it is.
+
+        Args:
+            uri: A file or directory.
+            dst: A directory, made when absent; None for a new temporary one.
+            name: Path below ``dst``; None for the last component of the URI's path. The contents of a whole run or model
+                go to ``dst`` itself.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="holdfast-")) if dst is None else dst
+        target = folder / (name if name is not None else split_uri(uri)[1].rpartition("/")[2])
+        try:
+            self._downloader.download(uri, target)
+        except BaseException:
+            if dst is None:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return target
+
+    def read_bytes(self, uri: str) -> bytes:
+        """The content of a file, verified."""
+        return self._downloader.read_bytes(uri)
+
+    def open(self, uri: str) -> io.BufferedReader:
+        """A seekable reader that fetches only what is read."""
+        location = self._downloader.resolve(uri)[0]
+        if location.kind != artifact_pb.ENTRY_KIND_FILE:
+            raise NotFoundError(f"{uri} is a directory, not a file.", reason="FILE_NOT_FOUND")
+        size = self._downloader.list(uri)[0].size
+        return io.BufferedReader(ArtifactReader(self._downloader, location, size), 1 << 20)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """The run or model that a URI begins with, and the path below it: ``runs:/<id>/a/b`` gives ``runs:/<id>``, ``a/b``."""
+    scheme, separator, rest = uri.partition(":/")
+    parts = rest.strip("/").split("/")
+    heads = 1 if scheme == "runs" or "@" in parts[0] or _MODEL_ID.fullmatch(parts[0]) else 2
+    return f"{scheme}{separator}{'/'.join(parts[:heads])}", "/".join(parts[heads:])
+
+
+def _expectation(replacing: bytes | Anything | None) -> Expectation:
+    if isinstance(replacing, Anything):
+        return Expectation()
+    if replacing is None:
+        return Expectation(absent=True)
+    blocks = [replacing[i : i + BLOCK_SIZE] for i in range(0, len(replacing), BLOCK_SIZE)]
+    return Expectation(digest=file_digest([hashlib.sha256(block).digest() for block in blocks]))
+
+
+def _checked(artifact_path: str | None) -> str | None:
+    return check_artifact_path(artifact_path) if artifact_path else None

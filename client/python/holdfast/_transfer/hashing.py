@@ -1,0 +1,157 @@
+"""Reads files once, cuts them into blocks and hashes those, in threads and in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from holdfast.errors import LocalFileError
+from holdfast.format.digests import BLOCK_SIZE
+from holdfast._transfer.sources import Source, stamp_of
+
+THREADS = 2
+# Work that is read ahead of the network: up to this many batches of at most BLOCK_SIZE bytes each.
+READ_AHEAD = 4
+# Small files of one batch; a task each would cost more than reading them.
+BATCH_FILES = 128
+
+
+@dataclass(slots=True)
+class HashedBlock:
+    """A block in memory, and the file that it belongs to (its index among the sources)."""
+
+    source: int
+    digest: bytes
+    data: bytes | bytearray | memoryview
+
+
+@dataclass(slots=True)
+class _Piece:
+    """A part of a file: the whole of a small one, or one block of a large one."""
+
+    index: int
+    source: Source
+    offset: int
+    length: int
+
+
+@dataclass(slots=True)
+class _Task:
+    pieces: list[_Piece] = field(default_factory=list)
+    size: int = 0
+
+
+def hash_sources(sources: list[Source]) -> Iterator[list[HashedBlock]]:
+    """Batches of hashed blocks of at most ``BLOCK_SIZE`` bytes, in the order of the sources. Empty files have none.
+
+    Raises:
+        LocalFileError: A file changed since it was found, or cannot be read.
+    """
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="holdfast-hash")
+    ahead: deque[Future[list[HashedBlock]]] = deque()
+    try:
+        for task in _tasks(sources):
+            ahead.append(pool.submit(_run, task))
+            if len(ahead) >= READ_AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def read_source(source: Source) -> bytes:
+    """The whole content of a small file.
+
+    Raises:
+        LocalFileError: It changed since it was found, or cannot be read.
+    """
+    return bytes(_read(_Piece(0, source, 0, source.size)))
+
+
+def hash_stream(stream: BinaryIO) -> Iterator[list[HashedBlock]]:
+    """The same for a stream of unknown length, as source 0."""
+    while data := _read_full(stream):
+        yield [HashedBlock(0, hashlib.sha256(data).digest(), data)]
+        if len(data) < BLOCK_SIZE:
+            return
+
+
+def _tasks(sources: Iterable[Source]) -> Iterator[_Task]:
+    task = _Task()
+    for index, source in enumerate(sources):
+        if source.is_directory:
+            continue
+        # At least one piece, also of an empty file: whether it changed is seen when it is opened.
+        for offset in range(0, source.size or 1, BLOCK_SIZE):
+            length = min(BLOCK_SIZE, source.size - offset)
+            if task.pieces and (task.size + length > BLOCK_SIZE or len(task.pieces) >= BATCH_FILES):
+                yield task
+                task = _Task()
+            task.pieces.append(_Piece(index, source, offset, length))
+            task.size += length
+    if task.pieces:
+        yield task
+
+
+def _run(task: _Task) -> list[HashedBlock]:
+    blocks = []
+    for piece in task.pieces:
+        data = _read(piece)
+        if data:
+            blocks.append(HashedBlock(piece.index, hashlib.sha256(data).digest(), data))
+    return blocks
+
+
+def _read(piece: _Piece) -> bytes | bytearray:
+    source = piece.source
+    if source.data is not None:
+        return source.data[piece.offset : piece.offset + piece.length]
+    assert source.local is not None
+    try:
+        descriptor = os.open(source.local, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            data = _pread(descriptor, piece.length, piece.offset)
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise LocalFileError(f"{source.local} cannot be read: {error.strerror}.") from error
+    if len(data) != piece.length or stamp_of(status) != source.stamp:
+        raise LocalFileError(
+            f"{source.local} changed while it was logged; nothing of this call is kept. Log it again when it is complete."
+        )
+    return data
+
+
+def _pread(descriptor: int, length: int, offset: int) -> bytes | bytearray:
+    if not hasattr(os, "preadv"):  # Windows
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, length)
+    if length <= 64 << 10:
+        return os.pread(descriptor, length, offset)
+    buffer = bytearray(length)
+    view, done = memoryview(buffer), 0
+    while done < length:
+        count = os.preadv(descriptor, [view[done:]], offset + done)
+        if not count:
+            return buffer[:done]
+        done += count
+    return buffer
+
+
+def _read_full(stream: BinaryIO) -> bytes:
+    """A whole block, or what is left; a stream may give less than asked for at a time."""
+    parts, missing = [], BLOCK_SIZE
+    while missing:
+        part = stream.read(missing)
+        if not part:
+            break
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)

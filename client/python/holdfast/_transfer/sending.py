@@ -1,0 +1,197 @@
+"""Sends blocks over one WriteBlocks stream and follows what the server answers."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import grpc
+
+from holdfast._channel import Channel
+from holdfast._transfer.hashing import HashedBlock
+from holdfast._transfer.progress import Progress
+from holdfast.errors import DataLossError
+from holdfast.format.chunks import Chunk, encode_chunk
+from holdfast.v1 import artifact_pb2 as artifact_pb
+from holdfast.v1 import artifact_service_pb2 as pb
+
+CHUNK = 1 << 20
+# Blocks up to this size share messages.
+SMALL = 64 << 10
+# Bytes that may be sent and not yet answered; they are kept to be sent again when the connection breaks.
+MAX_UNANSWERED = 32 << 20
+# Times that a block is sent before a mismatch or a failing store is an error.
+ATTEMPTS = 4
+
+_WRITE = "/holdfast.v1.ArtifactService/WriteBlocks"
+
+
+class BlockSender:
+    """Sends blocks and returns from ``finish`` when each is durable on the server.
+
+    Blocks that were not answered when the connection broke are sent again on a new one, after asking which are missing.
+    """
+
+    def __init__(self, channel: Channel, progress: Progress) -> None:
+        self._channel, self._progress = channel, progress
+        self._write = channel.grpc.stream_stream(_WRITE, None, pb.WriteBlocksResponse.FromString)
+        self._unanswered: dict[bytes, HashedBlock] = {}
+        self._attempts: dict[bytes, int] = {}
+        self._size = 0
+        self._stream: _Stream | None = None
+
+    def send(self, blocks: Sequence[HashedBlock]) -> None:
+        """Send blocks; waits while too much is unanswered.
+
+        Raises:
+            HoldfastError: A block was refused, or the server stayed away.
+        """
+        fresh = [block for block in blocks if block.digest not in self._unanswered]
+        for block in fresh:
+            self._unanswered[block.digest] = block
+            self._size += len(block.data)
+        self._transmit(fresh)
+        while self._size > MAX_UNANSWERED:
+            self._settle()
+
+    def finish(self) -> None:
+        """Wait until all blocks are answered and end the stream."""
+        while self._unanswered:
+            self._settle()
+        self.close()
+
+    def close(self) -> None:
+        """End the stream at once; blocks that are not answered may have to be sent again."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _transmit(self, blocks: Sequence[HashedBlock]) -> None:
+        if self._stream is None:
+            self._stream = _Stream(self._write)
+        self._stream.put(blocks)
+
+    def _settle(self) -> None:
+        """Take one answer of the stream; when there is no stream any more, begin another."""
+        assert self._stream is not None
+        try:
+            response = self._stream.next_response()
+        except grpc.RpcError as error:
+            self._stream.close()
+            self._stream = None
+            self._resume(error)
+            return
+        again = [block for result in response.results if (block := self._take(result)) is not None]
+        if again:
+            self._transmit(again)
+
+    def _take(self, result: pb.BlockResult) -> HashedBlock | None:
+        """Note an answer; returns the block if it is to be sent again."""
+        block = self._unanswered.get(result.digest)
+        if block is None:
+            return None
+        if result.status == pb.BLOCK_STATUS_STORED:
+            del self._unanswered[result.digest]
+            self._size -= len(block.data)
+            self._progress.advance(len(block.data))
+            return None
+        attempts = self._attempts[result.digest] = self._attempts.get(result.digest, 1) + 1
+        if attempts > ATTEMPTS:
+            what = result.message or pb.BlockStatus.Name(result.status)
+            raise DataLossError(f"Block {block.digest.hex()} was refused {ATTEMPTS} times: {what}")
+        return block
+
+    def _resume(self, error: grpc.RpcError) -> None:
+        """Ask which of the unanswered blocks are missing, and send those on a new stream."""
+        if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED}:
+            raise self._channel.translate(error) from None
+        key = b""
+        self._attempts[key] = self._attempts.get(key, 0) + 1
+        if self._attempts[key] > 10 * ATTEMPTS:
+            raise self._channel.translate(error) from None
+        missing = set(find_missing(self._channel, list(self._unanswered)))
+        for digest in [digest for digest in self._unanswered if digest not in missing]:
+            block = self._unanswered.pop(digest)
+            self._size -= len(block.data)
+            self._progress.advance(len(block.data))
+        self._transmit(list(self._unanswered.values()))
+
+
+class _Stream:
+    """One WriteBlocks call: gRPC takes messages from a queue in a thread of its own."""
+
+    def __init__(self, write: Any) -> None:
+        self._queue: queue.SimpleQueue[Sequence[HashedBlock] | None] = queue.SimpleQueue()
+        self._call = write(self._messages())
+
+    def put(self, blocks: Sequence[HashedBlock]) -> None:
+        self._queue.put(blocks)
+
+    def _messages(self) -> Iterator[bytes]:
+        """Encoded when gRPC asks for them, so that encoded copies do not pile up."""
+        while (blocks := self._queue.get()) is not None:
+            yield from encode_blocks(blocks)
+
+    def next_response(self) -> pb.WriteBlocksResponse:
+        try:
+            response: pb.WriteBlocksResponse = next(self._call)
+        except StopIteration:
+            # The server ends the stream only after us, or when it stops.
+            raise _EndedEarlyError from None
+        return response
+
+    def close(self) -> None:
+        self._queue.put(None)
+        self._call.cancel()
+
+
+class _EndedEarlyError(grpc.RpcError):
+    """The server ended the stream though we had not."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return "the server ended the stream early"
+
+    def trailing_metadata(self) -> tuple[()]:
+        return ()
+
+
+def encode_blocks(blocks: Iterable[HashedBlock]) -> Iterator[bytes]:
+    """Messages for blocks: small ones together, large ones in chunks."""
+    small: list[artifact_pb.Block] = []
+    size = 0
+    for block in blocks:
+        if len(block.data) > SMALL:
+            yield from _chunks(block)
+            continue
+        if size + len(block.data) > CHUNK:
+            yield pb.WriteBlocksRequest(blocks=small).SerializeToString()
+            small, size = [], 0
+        small.append(artifact_pb.Block(digest=block.digest, data=bytes(block.data)))
+        size += len(block.data) + 40
+    if small:
+        yield pb.WriteBlocksRequest(blocks=small).SerializeToString()
+
+
+def find_missing(channel: Channel, digests: list[bytes]) -> list[bytes]:
+    """Those of ``digests`` that the server lacks."""
+    if not digests:
+        return []
+    from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+
+    method = channel.stub(ArtifactServiceStub).FindMissingBlocks
+    missing: list[bytes] = []
+    for start in range(0, len(digests), 16_384):
+        request = pb.FindMissingBlocksRequest(digests=digests[start : start + 16_384])
+        missing.extend(channel.call(method, request).missing_digests)
+    return missing
+
+
+def _chunks(block: HashedBlock) -> Iterator[bytes]:
+    view, digest = memoryview(block.data), block.digest
+    for start in range(0, len(view), CHUNK):
+        yield encode_chunk(Chunk(digest, len(view) if digest else 0, view[start : start + CHUNK]))
+        digest = b""

@@ -1,0 +1,389 @@
+"""Module-level functions that act on the active run, or on the server that ``connect`` chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from holdfast import _active_run, _connection
+from holdfast._active_run import ActiveRun, active_run
+from holdfast._connection import connect, current_client, get_tracking_uri, set_tracking_uri
+from holdfast._fluent_artifacts import (
+    log_artifact,
+    log_artifacts,
+    log_bytes,
+    log_dict,
+    log_figure,
+    log_image,
+    log_stream,
+    log_table,
+    log_text,
+)
+from holdfast._search_runs import search_runs
+from holdfast._start_run import get_or_create_experiment, require_run, start_run
+from holdfast.entities import DatasetInput, Experiment, InputTag, LoggedModelInput, Metric, Run, RunStatus, ViewType
+from holdfast.errors import FailedPreconditionError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from holdfast._client import Client
+    from holdfast.entities import LoggedModel, ModelVersion
+
+__all__ = [
+    "ActiveRun",
+    "active_run",
+    "connect",
+    "create_experiment",
+    "current_client",
+    "delete_experiment",
+    "delete_run",
+    "delete_tag",
+    "end_run",
+    "flush",
+    "get_experiment",
+    "get_experiment_by_name",
+    "get_logged_model",
+    "get_metric_history",
+    "get_parent_run",
+    "get_run",
+    "get_tracking_uri",
+    "last_active_run",
+    "log_artifact",
+    "log_artifacts",
+    "log_bytes",
+    "log_dict",
+    "log_figure",
+    "log_image",
+    "log_input",
+    "log_inputs",
+    "log_metric",
+    "log_metrics",
+    "log_param",
+    "log_params",
+    "log_stream",
+    "log_table",
+    "log_text",
+    "register_model",
+    "rename_experiment",
+    "require_run",
+    "restore_experiment",
+    "restore_run",
+    "search_experiments",
+    "search_runs",
+    "set_experiment",
+    "set_experiment_tag",
+    "set_experiment_tags",
+    "set_tag",
+    "set_tags",
+    "set_tracking_uri",
+    "start_run",
+]
+
+_CONTEXT_TAG = "mlflow.data.context"
+
+
+# --- Experiments -----------------------------------------------------------------------------------------------------
+
+
+def set_experiment(
+    experiment_name: str | None = None,
+    experiment_id: str | None = None,
+    *,
+    tags: Mapping[str, Any] | None = None,
+) -> Experiment:
+    """Choose the experiment that runs begin in; one named here is created when absent.
+
+    Args:
+        experiment_name: Its name; or
+        experiment_id: its id, which must exist.
+        tags: Set on it.
+
+    Raises:
+        NotFoundError: There is none of this id.
+        FailedPreconditionError: It is deleted; restore it first.
+    """
+    if (experiment_name is None) == (experiment_id is None):
+        raise InvalidArgumentError("set_experiment takes either a name or an id.")
+    client = current_client()
+    if experiment_name is not None:
+        experiment = get_or_create_experiment(client, experiment_name)
+    else:
+        experiment = client.get_experiment(str(experiment_id))
+        if experiment.lifecycle_stage != "active":
+            raise FailedPreconditionError(f"Experiment {experiment_id} is deleted; restore it with restore_experiment.")
+    if tags:
+        client.set_experiment_tags(experiment.experiment_id, tags)
+        experiment = client.get_experiment(experiment.experiment_id)
+    _connection.choose_experiment(experiment.experiment_id)
+    return experiment
+
+
+def create_experiment(name: str, tags: Mapping[str, Any] | None = None) -> str:
+    """Create an experiment and return its id; AlreadyExistsError when the name is taken."""
+    return current_client().create_experiment(name, tags)
+
+
+def get_experiment(experiment_id: str) -> Experiment:
+    """Read an experiment, deleted or not."""
+    return current_client().get_experiment(experiment_id)
+
+
+def get_experiment_by_name(name: str) -> Experiment | None:
+    """Read an experiment, deleted or not; None when there is none of this name."""
+    return current_client().get_experiment_by_name(name)
+
+
+def search_experiments(
+    view_type: ViewType | int = ViewType.ACTIVE_ONLY,
+    max_results: int | None = None,
+    filter_string: str = "",
+    order_by: Sequence[str] | None = None,
+) -> list[Experiment]:
+    """Find experiments; all that match without ``max_results``."""
+    return current_client().search_experiments(view_type, max_results, filter_string, order_by)
+
+
+def rename_experiment(experiment_id: str, new_name: str) -> None:
+    """Give an experiment another name."""
+    current_client().rename_experiment(experiment_id, new_name)
+
+
+def delete_experiment(experiment_id: str) -> None:
+    """Mark an experiment and its runs as deleted."""
+    current_client().delete_experiment(experiment_id)
+
+
+def restore_experiment(experiment_id: str) -> None:
+    """Undo ``delete_experiment``."""
+    current_client().restore_experiment(experiment_id)
+
+
+def set_experiment_tag(key: str, value: Any) -> None:
+    """Set a label of the experiment that the active run belongs to."""
+    set_experiment_tags({key: value})
+
+
+def set_experiment_tags(tags: Mapping[str, Any]) -> None:
+    """Set labels of the experiment that the active run belongs to."""
+    run = require_run()
+    run.client.set_experiment_tags(run.info.experiment_id, tags)
+
+
+# --- Runs ------------------------------------------------------------------------------------------------------------
+
+
+def end_run(status: str = RunStatus.FINISHED) -> None:
+    """End the active run; without one nothing happens."""
+    run = active_run()
+    if run is not None:
+        _active_run.finish(run, RunStatus(status).value)
+
+
+def last_active_run() -> Run | None:
+    """Read the run that was active last in this process, going on or ended; None when none ever was."""
+    run = _active_run.last_run()
+    return None if run is None else run.refresh()
+
+
+def get_run(run_id: str) -> Run:
+    """Read a run whole, deleted or not."""
+    return current_client().get_run(run_id)
+
+
+def get_parent_run(run_id: str) -> Run | None:
+    """Read the run that this one is nested in; None when it is in none."""
+    return current_client().get_parent_run(run_id)
+
+
+def delete_run(run_id: str) -> None:
+    """Mark a run as deleted."""
+    current_client().delete_run(run_id)
+
+
+def restore_run(run_id: str) -> None:
+    """Undo ``delete_run``."""
+    current_client().restore_run(run_id)
+
+
+def log_param(key: str, value: Any, synchronous: bool | None = None) -> Any:
+    """Log a param of the active run, as text, and return its value.
+
+    Raises:
+        InvalidArgumentError: It has another value already.
+    """
+    client, run_id = _target(None)
+    return client.log_param(run_id, key, value, synchronous)
+
+
+def log_params(params: Mapping[str, Any], synchronous: bool | None = None, run_id: str | None = None) -> None:
+    """Log params of the active run, or of ``run_id``; any number of them, 100 at a time."""
+    client, run_id = _target(run_id)
+    client.log_params(run_id, params, synchronous=synchronous)
+
+
+def log_metric(  # noqa: PLR0917 - MLflow's own signature
+    key: str,
+    value: float,
+    step: int | None = None,
+    synchronous: bool | None = None,
+    timestamp: int | None = None,
+    run_id: str | None = None,
+    model_id: str | None = None,
+    dataset: Any = None,
+) -> None:
+    """Log one point.
+
+    Args:
+        key: The metric.
+        value: A number, also NaN and infinities, or a tensor of one element.
+        step: Position in training; 0 without one.
+        synchronous: Taken for compatibility: what returns is durable.
+        timestamp: When it was measured, milliseconds since 1970; None for now.
+        run_id: The run; None for the active one.
+        model_id: The logged model it describes.
+        dataset: The dataset it was measured on, as ``log_input`` takes it.
+    """
+    log_metrics({key: value}, step, synchronous, run_id, timestamp, model_id, dataset)
+
+
+def log_metrics(  # noqa: PLR0917 - MLflow's own signature
+    metrics: Mapping[str, float],
+    step: int | None = None,
+    synchronous: bool | None = None,
+    run_id: str | None = None,
+    timestamp: int | None = None,
+    model_id: str | None = None,
+    dataset: Any = None,
+) -> None:
+    """Log points of one step and time; otherwise as ``log_metric``."""
+    name, digest = _dataset_key(dataset)
+    client, run_id = _target(run_id)
+    client.log_metrics(
+        run_id,
+        metrics,
+        step,
+        timestamp=timestamp,
+        synchronous=synchronous,
+        model_id=model_id,
+        dataset_name=name,
+        dataset_digest=digest,
+    )
+
+
+def get_metric_history(run_id: str, key: str) -> list[Metric]:
+    """Read all points of a metric in order of step, time and arrival."""
+    return current_client().get_metric_history(run_id, key)
+
+
+def set_tag(key: str, value: Any, synchronous: bool | None = None) -> None:
+    """Set a label of the active run."""
+    client, run_id = _target(None)
+    client.set_tag(run_id, key, value, synchronous)
+
+
+def set_tags(tags: Mapping[str, Any], synchronous: bool | None = None) -> None:
+    """Set labels of the active run."""
+    del synchronous
+    client, run_id = _target(None)
+    client.set_tags(run_id, tags)
+
+
+def delete_tag(key: str) -> None:
+    """Remove a label of the active run; NotFoundError when it has none such."""
+    client, run_id = _target(None)
+    client.delete_tag(run_id, key)
+
+
+def log_input(
+    dataset: Any = None,
+    context: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    model: LoggedModel | LoggedModelInput | None = None,
+) -> None:
+    """Link a dataset, a logged model or both that the active run read.
+
+    Args:
+        dataset: ``holdfast.entities.Dataset``, or any object whose ``to_dict()`` has name, digest,
+            source_type and source.
+        context: Such as ``"train"``; kept as the label ``mlflow.data.context``.
+        tags: Further labels of this use.
+        model: The logged model.
+    """
+    log_inputs(
+        None if dataset is None else [dataset],
+        None if dataset is None else [context],
+        None if dataset is None else [tags],
+        None if model is None else [model],
+    )
+
+
+def log_inputs(
+    datasets: Sequence[Any] | None = None,
+    contexts: Sequence[str | None] | None = None,
+    tags_list: Sequence[Mapping[str, Any] | None] | None = None,
+    models: Iterable[LoggedModel | LoggedModelInput] | None = None,
+) -> None:
+    """Link datasets, each with its context and labels, and logged models that the active run read; all or none."""
+    from holdfast._runs import dataset_from_any
+
+    datasets = datasets or []
+    contexts = contexts if contexts is not None else [None] * len(datasets)
+    tags_list = tags_list if tags_list is not None else [None] * len(datasets)
+    if not len(datasets) == len(contexts) == len(tags_list):
+        raise InvalidArgumentError("log_inputs takes one context and one dict of tags for each dataset, or none.")
+    inputs = []
+    for dataset, context, tags in zip(datasets, contexts, tags_list, strict=True):
+        labels = {**(tags or {}), **({_CONTEXT_TAG: context} if context else {})}
+        inputs.append(
+            DatasetInput(dataset_from_any(dataset), [InputTag(key, str(item)) for key, item in labels.items()])
+        )
+    client, run_id = _target(None)
+    client.log_inputs(run_id, inputs, [LoggedModelInput(model.model_id) for model in models or ()])
+
+
+def flush() -> None:
+    """Return when all that was logged is durable, which each call here has seen to by itself."""
+
+
+# --- Models ----------------------------------------------------------------------------------------------------------
+
+
+def get_logged_model(model_id: str) -> LoggedModel:
+    """Read a logged model."""
+    return current_client().get_logged_model(model_id)
+
+
+def register_model(
+    model_uri: str,
+    name: str,
+    await_registration_for: float | None = 300,
+    *,
+    tags: Mapping[str, Any] | None = None,
+) -> ModelVersion:
+    """Register what ``model_uri`` names under the next number of ``name``, which is created when absent.
+
+    Args:
+        model_uri: ``runs:/<run_id>/<name or path>``, ``models:/<model_id>``, or the URI of another version.
+        name: The registered model.
+        await_registration_for: Seconds to wait until the version is READY; None or 0 to return at once.
+        tags: Of the version.
+    """
+    return current_client().create_model_version(
+        name, model_uri, tags=tags, await_creation_for=await_registration_for, create_registered_model=True
+    )
+
+
+def _target(run_id: str | None) -> tuple[Client, str]:
+    """Which run is meant, and the client to reach it by: the active one stays with the server it began on."""
+    if run_id is not None:
+        return current_client(), run_id
+    run = require_run()
+    return run.client, run.info.run_id
+
+
+def _dataset_key(dataset: Any) -> tuple[str | None, str | None]:
+    if dataset is None:
+        return None, None
+    from holdfast._runs import dataset_from_any
+
+    described = dataset_from_any(dataset)
+    return described.name, described.digest

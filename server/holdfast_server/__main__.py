@@ -1,0 +1,193 @@
+"""``python -m holdfast_server``: a server in the foreground, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from holdfast_server.config import ServerConfig
+from holdfast_server.errors import DomainError, Unavailable
+from holdfast_server.settings import Process, UsageError, read
+
+if TYPE_CHECKING:
+    from holdfast_server.app import App
+
+logger = logging.getLogger(__name__)
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+class StartError(Exception):
+    """The server cannot start as asked: an address is taken, a directory cannot be used."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a server; returns the exit code.
+
+    0 after a stop by signal, 2 when what was asked for cannot be (bad settings, an address in use), 1 when something
+    else prevents the start, such as a store that does not answer. One line on standard error says why.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--version" in arguments:
+        print(f"holdfast {version('holdfast')}")  # noqa: T201 - what was asked for
+        return 0
+    try:
+        process = read(arguments)
+        _log_to_stderr(process)
+        with _unix_sockets_held(process.config):
+            asyncio.run(serve(process.config))
+    except UsageError as error:
+        _say(f"{error} See python -m holdfast_server --help.")
+        return EXIT_USAGE
+    except StartError as error:
+        _say(str(error))
+        return EXIT_USAGE
+    except Unavailable as error:
+        _say(error.message)
+        return EXIT_FAILED
+    except DomainError as error:
+        _say(error.message)
+        return EXIT_USAGE
+    return 0
+
+
+async def serve(config: ServerConfig) -> None:
+    """Serve until SIGTERM or SIGINT, then let calls in progress finish. A second signal ends the process at once.
+
+    Raises:
+        StartError: An address cannot be bound or the data directory cannot be used.
+        DomainError: The database or the store cannot be used.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    app = await loop.run_in_executor(None, _open, config)
+    try:
+        try:
+            await app.start()
+        except OSError as error:
+            raise StartError(_why_not_bound(config, error)) from error
+        _say(f"Holdfast {version('holdfast')} serving on {_shown_addresses(app)}, data in {config.data_dir.absolute()}")
+        await stopping.wait()
+        logger.info("stopping: calls in progress have %g s", config.drain_timeout)
+    finally:
+        await app.stop()
+
+
+def _open(config: ServerConfig) -> App:
+    from holdfast_server.app import App  # grpc and minio take a while; --help and mistakes need neither
+
+    try:
+        return App(config)
+    except OSError as error:
+        raise StartError(f"The data directory {config.data_dir} cannot be used: {error.strerror or error}.") from error
+
+
+def _shown_addresses(app: App) -> str:
+    """As clients write them: ``holdfast://127.0.0.1:5600`` or ``unix:/path``, with the ports really bound."""
+    shown = []
+    for address, port in zip(app.config.addresses, app.ports, strict=True):
+        if address.startswith("unix:"):
+            shown.append(address)
+        else:
+            shown.append(f"holdfast://{address.rpartition(':')[0]}:{port}")
+    return " and ".join(shown)
+
+
+def _why_not_bound(config: ServerConfig, error: OSError) -> str:
+    """What the operating system says about the address that gRPC could not bind; gRPC itself does not tell."""
+    for address in config.addresses:
+        if address.startswith("unix:"):
+            continue
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        reason = _bind_error(host, int(port))
+        if reason == errno.EADDRINUSE:
+            return f"Port {port} of {host} is in use: stop what listens there, or choose another by --port."
+        if reason in {errno.EACCES, errno.EPERM}:
+            return f"Port {port} of {host} may not be bound by this user: choose one above 1023 by --port."
+        if reason == errno.EADDRNOTAVAIL:
+            return f"{host} is not an address of this host: choose another by --host."
+    return f"{error}."
+
+
+def _bind_error(host: str, port: int) -> int | None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno
+    return None
+
+
+@contextlib.contextmanager
+def _unix_sockets_held(config: ServerConfig) -> Iterator[None]:
+    """Hold a lock beside each Unix socket.
+
+    Binding a socket that another gRPC server holds succeeds and cuts that one off, so the socket itself cannot tell.
+    """
+    with contextlib.ExitStack() as held:
+        for address in config.addresses:
+            if address.startswith("unix:"):
+                path = Path(address.removeprefix("unix:"))
+                held.enter_context(_unix_socket_held(path))
+        yield
+
+
+@contextlib.contextmanager
+def _unix_socket_held(path: Path) -> Iterator[None]:
+    if len(os.fsencode(path)) > 100:
+        raise StartError(f"The Unix socket's path {path} has more than 100 bytes: choose a shorter one by --unix.")
+    # Not removed at the end: whoever waits for a removed file's lock holds the lock of nothing.
+    lock_path = path.with_name(path.name + ".lock")
+    try:
+        lock = lock_path.open("a")
+    except OSError as error:
+        raise StartError(f"The Unix socket {path} cannot be made: {error.strerror}.") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(f"The Unix socket {path} is in use by another server.") from None
+        # Connecting needs write permission; only this user gets it.
+        previous = os.umask(0o077)
+        try:
+            yield
+        finally:
+            os.umask(previous)
+            path.unlink(missing_ok=True)
+
+
+def _log_to_stderr(process: Process) -> None:
+    logging.basicConfig(
+        level=process.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one line that whoever started it waits for
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The embedded server: a child process on a Unix socket that lives as long as clients need it.
+
+``python -m holdfast_server.embedded DATA_DIR SOCKET READY_FD`` is started by the first client on a data directory. Clients
+hold a shared ``flock`` on ``DATA_DIR/clients.lock``; the server exits when it can take it exclusively, so that nothing is
+left behind however the clients ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from holdfast_server.app import App
+from holdfast_server.config import ServerConfig
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+CLIENTS_LOCK = "clients.lock"
+ADDRESS_FILE = "server.address"
+
+
+async def serve(data_dir: Path, socket: Path, ready_fd: int) -> None:
+    """Serve until no client is left, then remove the address."""
+    app = App(ServerConfig(data_dir=data_dir, addresses=(f"unix:{socket}",), drain_timeout=5.0))
+    await app.start()
+    socket.chmod(0o600)
+    address = data_dir / ADDRESS_FILE
+    _publish(address, f"unix:{socket}")
+    os.write(ready_fd, b"ready")
+    os.close(ready_fd)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    with (data_dir / CLIENTS_LOCK).open("w") as lock:
+        while not stopped.is_set() and not _alone(lock.fileno()):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(stopped.wait(), POLL_SECONDS)
+        # The exclusive lock is held from here on: a client that comes now waits, finds no address, and starts a server.
+        address.unlink(missing_ok=True)
+        await app.stop()
+        socket.unlink(missing_ok=True)
+
+
+def _alone(lock: int) -> bool:
+    """Whether no client holds the lock; if so it is now held exclusively."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _publish(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(text)
+    temporary.rename(path)
+
+
+def main() -> None:
+    """Entry point of the child process."""
+    data_dir, socket, ready_fd = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(serve(data_dir, socket, ready_fd))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Experiments, tags and lifecycles between messages and domain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from holdfast.v1 import experiment_pb2 as pb
+from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, ViewType
+from holdfast_server.errors import InvalidArgument
+from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto
+
+_LIFECYCLES = {
+    Lifecycle.ACTIVE: pb.LIFECYCLE_STAGE_ACTIVE,
+    Lifecycle.DELETED: pb.LIFECYCLE_STAGE_DELETED,
+}
+_FROM_LIFECYCLE = {number: lifecycle for lifecycle, number in _LIFECYCLES.items()}
+_VIEWS = {
+    pb.VIEW_TYPE_UNSPECIFIED: ViewType.ACTIVE_ONLY,
+    pb.VIEW_TYPE_ACTIVE_ONLY: ViewType.ACTIVE_ONLY,
+    pb.VIEW_TYPE_DELETED_ONLY: ViewType.DELETED_ONLY,
+    pb.VIEW_TYPE_ALL: ViewType.ALL,
+}
+
+
+def lifecycle_to_proto(lifecycle: Lifecycle) -> pb.LifecycleStage.ValueType:
+    """A lifecycle as an enum value."""
+    return _LIFECYCLES[lifecycle]
+
+
+def lifecycle_from_proto(stage: pb.LifecycleStage.ValueType) -> Lifecycle:
+    """A lifecycle from an enum value that this server made."""
+    return _FROM_LIFECYCLE[stage]
+
+
+def view_from_proto(view: pb.ViewType.ValueType) -> ViewType:
+    """What a search shall return; unspecified means active only.
+
+    Raises:
+        InvalidArgument: This server does not know the value.
+    """
+    found = _VIEWS.get(view)
+    if found is None:
+        raise InvalidArgument(f"{view} is no view type; use ACTIVE_ONLY, DELETED_ONLY or ALL.", field="view_type")
+    return found
+
+
+def tag_pairs(tags: Iterable[pb.Tag]) -> list[tuple[str, str]]:
+    """Tags as a caller sent them, not checked."""
+    return [(tag.key, tag.value) for tag in tags]
+
+
+def tags_to_proto(tags: Iterable[Tag]) -> list[pb.Tag]:
+    """Tags as messages."""
+    return [pb.Tag(key=tag.key, value=tag.value) for tag in tags]
+
+
+def tags_from_proto(tags: Iterable[pb.Tag]) -> tuple[Tag, ...]:
+    """Tags from messages that this server made."""
+    return tuple(Tag(tag.key, tag.value) for tag in tags)
+
+
+def experiment_to_proto(experiment: Experiment) -> pb.Experiment:
+    """An experiment as a message."""
+    return pb.Experiment(
+        experiment_id=str(experiment.id),
+        name=experiment.name,
+        lifecycle_stage=lifecycle_to_proto(experiment.lifecycle),
+        tags=tags_to_proto(experiment.tags),
+        create_time=ms_to_proto(experiment.create_time),
+        update_time=ms_to_proto(experiment.update_time),
+    )
+
+
+def experiment_from_proto(message: pb.Experiment) -> Experiment:
+    """An experiment from a message that this server made."""
+    return Experiment(
+        id=int(message.experiment_id),
+        name=message.name,
+        lifecycle=lifecycle_from_proto(message.lifecycle_stage),
+        tags=tags_from_proto(message.tags),
+        create_time=ms_from_proto(message.create_time, field="create_time"),
+        update_time=ms_from_proto(message.update_time, field="update_time"),
+    )

@@ -1,0 +1,214 @@
+"""Runs between messages and domain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from holdfast.v1 import run_pb2 as pb
+from holdfast.v1 import run_service_pb2 as service_pb
+from holdfast_server.domain.experiment import TagChanges, TagLimit
+from holdfast_server.domain.names import check_key, check_length, check_model_id, check_writer_id
+from holdfast_server.domain.run import (
+    MAX_DATASET_DIGEST,
+    MAX_DATASET_NAME,
+    Batch,
+    Dataset,
+    DatasetInput,
+    Metric,
+    ModelOutput,
+    Param,
+    RunData,
+    RunInfo,
+    RunStatus,
+)
+from holdfast_server.errors import InvalidArgument
+from holdfast_server.rpc.convert.experiments import (
+    lifecycle_from_proto,
+    lifecycle_to_proto,
+    tag_pairs,
+    tags_from_proto,
+    tags_to_proto,
+)
+from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto, optional_ms_from_proto
+from holdfast_server.services.runs import parse_run_tags
+
+_STATUSES = {status: pb.RunStatus.Value(f"RUN_STATUS_{status.value}") for status in RunStatus}
+_FROM_STATUS = {number: status for status, number in _STATUSES.items()}
+_NO_DATA = RunData()
+
+
+def status_to_proto(status: RunStatus) -> pb.RunStatus.ValueType:
+    """A status as an enum value."""
+    return _STATUSES[status]
+
+
+def status_from_proto(status: pb.RunStatus.ValueType) -> RunStatus | None:
+    """A status; None for unspecified.
+
+    Raises:
+        InvalidArgument: This server does not know the value.
+    """
+    if status == pb.RUN_STATUS_UNSPECIFIED:
+        return None
+    found = _FROM_STATUS.get(status)
+    if found is None:
+        raise InvalidArgument(
+            f"{status} is no run status; use RUNNING, SCHEDULED, FINISHED, FAILED or KILLED.", field="status"
+        )
+    return found
+
+
+def params_to_proto(params: Iterable[Param]) -> list[pb.Param]:
+    """Params as messages."""
+    return [pb.Param(key=param.key, value=param.value) for param in params]
+
+
+def params_from_proto(params: Iterable[pb.Param]) -> tuple[Param, ...]:
+    """Params of a request, checked.
+
+    Raises:
+        InvalidArgument: One breaks a rule.
+    """
+    return Param.parse_all((param.key, param.value) for param in params)
+
+
+def metric_to_proto(metric: Metric) -> pb.Metric:
+    """A point as a message."""
+    return pb.Metric(
+        key=metric.key,
+        value=metric.value,
+        timestamp=ms_to_proto(metric.timestamp),
+        step=metric.step,
+        model_id=metric.model_id,
+        dataset_name=metric.dataset_name,
+        dataset_digest=metric.dataset_digest,
+    )
+
+
+def metric_from_proto(message: pb.Metric, now_ms: int) -> Metric:
+    """A point of a request, checked; ``now_ms`` stands in for an absent time.
+
+    Raises:
+        InvalidArgument: Key, time or a name breaks its rule.
+    """
+    key = check_key(message.key, what="A metric key", field="metrics")
+    model_id, name, digest = message.model_id, message.dataset_name, message.dataset_digest
+    if name:
+        check_length(name, MAX_DATASET_NAME, what="A metric's dataset name", field="metrics.dataset_name")
+    if digest:
+        check_length(digest, MAX_DATASET_DIGEST, what="A metric's dataset digest", field="metrics.dataset_digest")
+    timed = message.HasField("timestamp")
+    timestamp = ms_from_proto(message.timestamp, field="metrics.timestamp") if timed else now_ms
+    return Metric(key, message.value, timestamp, message.step, model_id, name, digest)
+
+
+def batch_from_proto(request: service_pb.LogBatchRequest, now_ms: int) -> Batch:
+    """A batch of a request, checked.
+
+    Raises:
+        InvalidArgument: Something in it breaks a rule.
+    """
+    changes = parse_run_tags(tag_pairs(request.tags), request.deleted_tag_keys)
+    return Batch(
+        metrics=tuple([metric_from_proto(metric, now_ms) for metric in request.metrics]),
+        params=params_from_proto(request.params),
+        tags=changes.tags,
+        deleted_tag_keys=changes.deleted_keys,
+        writer_id=check_writer_id(request.writer_id) if request.writer_id else "",
+        writer_sequence=request.writer_sequence,
+    )
+
+
+def dataset_input_to_proto(item: DatasetInput) -> pb.DatasetInput:
+    """A dataset input as a message."""
+    dataset = item.dataset
+    return pb.DatasetInput(
+        dataset=pb.Dataset(
+            name=dataset.name,
+            digest=dataset.digest,
+            source_type=dataset.source_type,
+            source=dataset.source,
+            schema=dataset.schema,
+            profile=dataset.profile,
+        ),
+        tags=tags_to_proto(item.tags),
+    )
+
+
+def dataset_input_from_proto(message: pb.DatasetInput) -> DatasetInput:
+    """A dataset input of a request, checked.
+
+    Raises:
+        InvalidArgument: A text is over its limit, or a name is missing.
+    """
+    dataset = Dataset.parse(
+        name=message.dataset.name,
+        digest=message.dataset.digest,
+        source_type=message.dataset.source_type,
+        source=message.dataset.source,
+        schema=message.dataset.schema,
+        profile=message.dataset.profile,
+    )
+    return DatasetInput(dataset, TagChanges.parse(tag_pairs(message.tags), (), TagLimit.INPUT).tags)
+
+
+def model_output_to_proto(output: ModelOutput) -> pb.ModelOutput:
+    """A link to a model that was produced, as a message."""
+    return pb.ModelOutput(model_id=output.model_id, step=output.step)
+
+
+def model_output_from_proto(message: pb.ModelOutput) -> ModelOutput:
+    """A link to a model that was produced; raises ``InvalidArgument`` for what is no model id."""
+    return ModelOutput(check_model_id(message.model_id, field="models.model_id"), message.step)
+
+
+def run_to_proto(run: RunInfo, data: RunData = _NO_DATA) -> pb.Run:
+    """A run with what it logged as a message."""
+    return pb.Run(
+        run_id=run.id,
+        experiment_id=str(run.experiment_id),
+        run_name=run.name,
+        user_id=run.user_id,
+        status=status_to_proto(run.status),
+        lifecycle_stage=lifecycle_to_proto(run.lifecycle),
+        start_time=ms_to_proto(run.start_time),
+        end_time=None if run.end_time is None else ms_to_proto(run.end_time),
+        params=params_to_proto(data.params),
+        tags=tags_to_proto(data.tags),
+        metrics=[metric_to_proto(metric) for metric in data.metrics],
+        dataset_inputs=[dataset_input_to_proto(item) for item in data.dataset_inputs],
+        model_inputs=[pb.ModelInput(model_id=model_id) for model_id in data.model_inputs],
+        model_outputs=[model_output_to_proto(output) for output in data.model_outputs],
+    )
+
+
+def run_from_proto(message: pb.Run, number: int = 0) -> tuple[RunInfo, RunData]:
+    """A run with what it logged, from a message that this server made; messages do not carry ``number``."""
+    status = status_from_proto(message.status)
+    assert status is not None, "an answer always has a status"
+    info = RunInfo(
+        number=number,
+        id=message.run_id,
+        experiment_id=int(message.experiment_id),
+        name=message.run_name,
+        user_id=message.user_id,
+        status=status,
+        lifecycle=lifecycle_from_proto(message.lifecycle_stage),
+        start_time=ms_from_proto(message.start_time, field="start_time"),
+        end_time=optional_ms_from_proto(message, "end_time"),
+    )
+    data = RunData(
+        params=tuple(Param(param.key, param.value) for param in message.params),
+        tags=tags_from_proto(message.tags),
+        metrics=tuple(metric_from_proto(metric, 0) for metric in message.metrics),
+        dataset_inputs=tuple(dataset_input_from_proto(item) for item in message.dataset_inputs),
+        model_inputs=tuple(link.model_id for link in message.model_inputs),
+        model_outputs=tuple(model_output_from_proto(output) for output in message.model_outputs),
+    )
+    return info, data
+
+
+def add_to_run(run: pb.Run, items: Sequence[tuple[str, object]]) -> None:
+    """Append parts, each with the name of the list it goes to."""
+    for name, item in items:
+        getattr(run, name).append(item)

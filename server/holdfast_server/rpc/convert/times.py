@@ -1,0 +1,37 @@
+"""Timestamps as milliseconds since 1970, UTC."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from holdfast_server.errors import InvalidArgument
+
+# 0001-01-01 to 9999-12-31, which is what a Timestamp may hold.
+_MIN_SECONDS, _MAX_SECONDS = -62_135_596_800, 253_402_300_799
+
+
+def ms_to_proto(ms: int) -> Timestamp:
+    """A moment as a message."""
+    seconds, rest = divmod(ms, 1_000)
+    return Timestamp(seconds=seconds, nanos=rest * 1_000_000)
+
+
+def ms_from_proto(timestamp: Timestamp, *, field: str) -> int:
+    """A moment, rounded down to milliseconds.
+
+    Raises:
+        InvalidArgument: It is not a valid Timestamp.
+    """
+    seconds, nanos = timestamp.seconds, timestamp.nanos
+    if not (_MIN_SECONDS <= seconds <= _MAX_SECONDS and 0 <= nanos < 1_000_000_000):
+        raise InvalidArgument(
+            f"{field} is not a valid timestamp: seconds lie in the years 1 to 9999, nanos between 0 and 999,999,999.",
+            field=field,
+        )
+    return seconds * 1_000 + nanos // 1_000_000
+
+
+def optional_ms_from_proto(message: Message, field: str) -> int | None:
+    """The moment in a message's field; None when it is absent."""
+    return ms_from_proto(getattr(message, field), field=field) if message.HasField(field) else None

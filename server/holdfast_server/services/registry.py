@@ -1,0 +1,284 @@
+"""Use cases of registered models, versions and aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from holdfast_server.domain.experiment import Tag, TagChanges
+from holdfast_server.domain.names import (
+    check_alias,
+    check_length,
+    check_registered_model_name,
+    check_run_id,
+    check_user_id,
+    check_version,
+    shown,
+)
+from holdfast_server.domain.registry import (
+    MAX_DESCRIPTION,
+    MAX_SOURCE,
+    ModelVersion,
+    RegisteredModel,
+    ResolvedSource,
+    Stage,
+)
+from holdfast_server.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, Reason
+from holdfast_server.services.ports.database import Transaction
+from holdfast_server.services.sizes import check_registered_model_size, check_version_size
+
+ResolveSource = Callable[[Transaction, str], ResolvedSource]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVersion:
+    """What a caller says of a version to create. ``run_id`` empty: that of the source."""
+
+    name: str
+    source: str
+    description: str = ""
+    tags: tuple[Tag, ...] = ()
+    user_id: str = ""
+    run_id: str = ""
+    create_registered_model: bool = False
+
+    def __post_init__(self) -> None:
+        check_registered_model_name(self.name)
+        check_length(self.source, MAX_SOURCE, what="The source", field="source")
+        check_length(self.description, MAX_DESCRIPTION, what="The description", field="description")
+        check_user_id(self.user_id)
+        if self.run_id:
+            check_run_id(self.run_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionChanges:
+    """What a caller wants to change of a version; None leaves it as it is."""
+
+    description: str | None = None
+    stage: Stage | None = None
+    archive_existing: bool = False
+    tags: TagChanges = TagChanges()
+
+    def __post_init__(self) -> None:
+        check_length(self.description or "", MAX_DESCRIPTION, what="The description", field="description")
+        if self.archive_existing and self.stage not in {Stage.STAGING, Stage.PRODUCTION}:
+            raise InvalidArgument(
+                "Existing versions are archived only together with a move to STAGING or PRODUCTION.",
+                field="archive_existing_versions",
+            )
+
+
+def create_registered_model(tx: Transaction, name: str, description: str, tags: tuple[Tag, ...]) -> RegisteredModel:
+    """Create a registered model without versions.
+
+    Raises:
+        AlreadyExists: The name is taken.
+    """
+    check_length(description, MAX_DESCRIPTION, what="The description", field="description")
+    _check_free(tx, check_registered_model_name(name))
+    tx.registry.create(name, description, tags, now_ms=tx.now_ms)
+    return _checked(get_registered_model(tx, name))
+
+
+def get_registered_model(tx: Transaction, name: str) -> RegisteredModel:
+    """Read one with the newest version of each stage.
+
+    Raises:
+        NotFound: REGISTERED_MODEL_NOT_FOUND.
+    """
+    model = tx.registry.get(name)
+    if model is None:
+        raise _no_model(name)
+    return model
+
+
+def update_registered_model(
+    tx: Transaction, name: str, *, new_name: str | None, description: str | None, tags: TagChanges
+) -> RegisteredModel:
+    """Change name, description and tags; None leaves either as it is. Versions and aliases follow the name.
+
+    Raises:
+        AlreadyExists: The new name is taken.
+    """
+    check_length(description or "", MAX_DESCRIPTION, what="The description", field="description")
+    _check_exists(tx, name)
+    tx.registry.change_tags(name, tags)
+    if new_name is not None and new_name != name:
+        _check_free(tx, check_registered_model_name(new_name, field="new_name"))
+    tx.registry.update(name, new_name=new_name, description=description, now_ms=tx.now_ms)
+    return _checked(get_registered_model(tx, name if new_name is None else new_name))
+
+
+def delete_registered_model(tx: Transaction, name: str) -> None:
+    """Delete one with its versions and aliases, for good."""
+    _check_exists(tx, name)
+    tx.registry.delete(name)
+
+
+def create_version(tx: Transaction, new: NewVersion, resolve: ResolveSource) -> ModelVersion:
+    """Register a snapshot under the next number of its model.
+
+    Raises:
+        NotFound: REGISTERED_MODEL_NOT_FOUND, or what ``resolve`` does not find.
+    """
+    source = resolve(tx, new.source)
+    if not tx.registry.exists(new.name):
+        if not new.create_registered_model:
+            raise _no_model(new.name)
+        tx.registry.create(new.name, "", (), now_ms=tx.now_ms)
+    version = tx.registry.create_version(
+        new.name,
+        source_uri=new.source,
+        source=source,
+        run_id=new.run_id or source.run_id,
+        description=new.description,
+        user_id=new.user_id,
+        tags=new.tags,
+        now_ms=tx.now_ms,
+    )
+    created = get_version(tx, new.name, version)
+    check_version_size(created)
+    return created
+
+
+def get_version(tx: Transaction, name: str, version: int) -> ModelVersion:
+    """Read a version by number.
+
+    Raises:
+        NotFound: REGISTERED_MODEL_NOT_FOUND or MODEL_VERSION_NOT_FOUND.
+    """
+    found = tx.registry.get_version(name, check_version(version))
+    if found is None:
+        _check_exists(tx, name)
+        raise NotFound(
+            f"Registered model {shown(name)} has no version {version}.",
+            reason=Reason.MODEL_VERSION_NOT_FOUND,
+            metadata={"name": shown(name), "version": str(version)},
+        )
+    return found
+
+
+def get_version_by_alias(tx: Transaction, name: str, alias: str) -> ModelVersion:
+    """Read the version that an alias names; "latest" is not an alias but the newest version.
+
+    Raises:
+        NotFound: REGISTERED_MODEL_NOT_FOUND or ALIAS_NOT_FOUND.
+    """
+    found = tx.registry.get_by_alias(name, alias)
+    if found is None:
+        _check_exists(tx, name)
+        raise NotFound(
+            f"Registered model {shown(name)} has no alias {shown(alias)}.",
+            reason=Reason.ALIAS_NOT_FOUND,
+            metadata={"name": shown(name), "alias": shown(alias)},
+        )
+    return found
+
+
+def get_latest_version(tx: Transaction, name: str, stage: Stage | None = None) -> ModelVersion:
+    """Read the version of the highest number, among those in a stage when one is given.
+
+    Raises:
+        NotFound: REGISTERED_MODEL_NOT_FOUND or MODEL_VERSION_NOT_FOUND.
+    """
+    found = tx.registry.latest(name, stage)
+    if found is None:
+        _check_exists(tx, name)
+        where = f" in stage {stage.value}" if stage else ""
+        raise NotFound(
+            f"Registered model {shown(name)} has no version{where}.",
+            reason=Reason.MODEL_VERSION_NOT_FOUND,
+            metadata={"name": shown(name)},
+        )
+    return found
+
+
+def update_version(tx: Transaction, name: str, version: int, changes: VersionChanges) -> ModelVersion:
+    """Change description, stage and tags, and archive the others of that stage when asked."""
+    get_version(tx, name, version)
+    tx.registry.change_version_tags(name, version, changes.tags)
+    tx.registry.update_version(
+        name, version, description=changes.description, stage=changes.stage, now_ms=tx.now_ms
+    )
+    if changes.archive_existing and changes.stage:
+        tx.registry.archive_others(name, version, changes.stage, now_ms=tx.now_ms)
+    updated = get_version(tx, name, version)
+    check_version_size(updated)
+    return updated
+
+
+def delete_version(tx: Transaction, name: str, version: int) -> None:
+    """Delete a version with the aliases that name it, for good. Its number is not used again."""
+    get_version(tx, name, version)
+    tx.registry.delete_version(name, version, now_ms=tx.now_ms)
+
+
+def set_alias(tx: Transaction, name: str, alias: str, version: int, *, expected: int | None) -> None:
+    """Make an alias name a version; with ``expected`` only if it names that one now (0: none).
+
+    Raises:
+        NotFound: REGISTERED_MODEL_NOT_FOUND or MODEL_VERSION_NOT_FOUND.
+        Conflict: It names another version than expected.
+    """
+    check_alias(alias)
+    get_version(tx, name, version)
+    _check_expected(tx, name, alias, expected)
+    tx.registry.set_alias(name, alias, version, now_ms=tx.now_ms)
+    check_registered_model_size(get_registered_model(tx, name))
+
+
+def delete_alias(tx: Transaction, name: str, alias: str, *, expected: int | None) -> None:
+    """Remove an alias; with ``expected`` only if it names that version now. One that is not there is passed over.
+
+    Raises:
+        NotFound: REGISTERED_MODEL_NOT_FOUND.
+        Conflict: It names another version than expected.
+    """
+    check_alias(alias)
+    _check_exists(tx, name)
+    _check_expected(tx, name, alias, expected)
+    tx.registry.delete_alias(name, alias, now_ms=tx.now_ms)
+
+
+def _check_expected(tx: Transaction, name: str, alias: str, expected: int | None) -> None:
+    if expected is None:
+        return
+    actual = tx.registry.get_alias(name, alias)
+    if actual != expected:
+        raise Conflict(
+            f"Alias {shown(alias)} of {shown(name)} names {_version_words(actual)}, not {_version_words(expected)} as"
+            " expected; somebody changed it. Read it again and decide.",
+            metadata={"name": shown(name), "alias": alias, "version": str(actual)},
+        )
+
+
+def _version_words(version: int) -> str:
+    return f"version {version}" if version else "no version"
+
+
+def _check_exists(tx: Transaction, name: str) -> None:
+    if not tx.registry.exists(name):
+        raise _no_model(name)
+
+
+def _check_free(tx: Transaction, name: str) -> None:
+    if tx.registry.exists(name):
+        raise AlreadyExists(
+            f"A registered model named {shown(name)} exists. Choose another name.",
+            metadata={"name": shown(name)},
+            field="name",
+        )
+
+
+def _checked(model: RegisteredModel) -> RegisteredModel:
+    check_registered_model_size(model)
+    return model
+
+
+def _no_model(name: str) -> NotFound:
+    return NotFound(
+        f"There is no registered model {shown(name)}. Create it first.",
+        reason=Reason.REGISTERED_MODEL_NOT_FOUND,
+        metadata={"name": shown(name)},
+    )

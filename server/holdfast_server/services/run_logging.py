@@ -1,0 +1,81 @@
+"""What a run logs in one batch: metrics, params and tags, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from holdfast_server.domain.names import shown
+from holdfast_server.domain.run import RUN_NAME_TAG, Batch, Metric, Param, RunInfo
+from holdfast_server.errors import InvalidArgument, NotFound, Reason
+from holdfast_server.services.ports.database import Transaction
+from holdfast_server.services.runs import check_models_exist, get_active_run
+
+
+def log_batch(tx: Transaction, run_id: str, batch: Batch) -> int:
+    """Keep a batch; returns the position after the last metric kept of its writer (0 without one).
+
+    Metrics at positions before the writer's mark are passed over: they came before. A writer sends its batches in order;
+    a gap moves the mark past it.
+
+    Raises:
+        NotFound: RUN_NOT_FOUND, MODEL_NOT_FOUND, or TAG_NOT_FOUND for a key to remove.
+        FailedPrecondition: DELETED.
+        InvalidArgument: PARAM_IMMUTABLE, a param has another value already.
+    """
+    run = get_active_run(tx, run_id)
+    _add_params(tx, run, batch.params)
+    _change_tags(tx, run, batch)
+    metrics, mark = _new_metrics(tx, run, batch)
+    numbers = check_models_exist(tx, (m.model_id for m in metrics if m.model_id), field="metrics.model_id")
+    tx.runs.add_metrics(run.number, metrics, numbers)
+    return mark
+
+
+def new_params(owner: str, params: Sequence[Param], known: dict[str, str]) -> list[Param]:
+    """Those params that are not there yet.
+
+    Raises:
+        InvalidArgument: PARAM_IMMUTABLE, naming both values.
+    """
+    for param in params:
+        old = known.get(param.key, param.value)
+        if old != param.value:
+            raise InvalidArgument(
+                f"Param {shown(param.key)} of {owner} is {shown(old)} and cannot become {shown(param.value)}:"
+                " params never change. Log the new value under another key, or in a new run.",
+                reason=Reason.PARAM_IMMUTABLE,
+                metadata={"key": param.key, "old_value": shown(old), "new_value": shown(param.value)},
+                field="params",
+            )
+    return [param for param in params if param.key not in known]
+
+
+def _add_params(tx: Transaction, run: RunInfo, params: Sequence[Param]) -> None:
+    if params:
+        known = tx.runs.get_params(run.number, [param.key for param in params])
+        tx.runs.add_params(run.number, new_params(f"run {run.id}", params, known))
+
+
+def _change_tags(tx: Transaction, run: RunInfo, batch: Batch) -> None:
+    missing = tx.runs.delete_tags(run.number, batch.deleted_tag_keys)
+    if missing:
+        raise NotFound(
+            f"Run {run.id} has no tag {shown(missing[0])} to remove.",
+            reason=Reason.TAG_NOT_FOUND,
+            metadata={"run_id": run.id, "key": missing[0]},
+        )
+    tx.runs.set_tags(run.number, batch.tags)
+    for tag in batch.tags:
+        if tag.key == RUN_NAME_TAG and tag.value != run.name:
+            tx.runs.update(run.number, name=tag.value, status=run.status, end_time=run.end_time)
+
+
+def _new_metrics(tx: Transaction, run: RunInfo, batch: Batch) -> tuple[Sequence[Metric], int]:
+    if not batch.writer_id:
+        return batch.metrics, 0
+    mark = tx.runs.writer_mark(run.number, batch.writer_id)
+    metrics = batch.metrics[max(0, mark - batch.writer_sequence) :]
+    if metrics:
+        mark = batch.writer_sequence + len(batch.metrics)
+        tx.runs.set_writer_mark(run.number, batch.writer_id, mark)
+    return metrics, mark

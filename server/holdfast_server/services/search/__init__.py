@@ -1,0 +1,1 @@
+"""Filters, orderings and page tokens of the search methods, without SQL."""

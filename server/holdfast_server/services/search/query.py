@@ -1,0 +1,82 @@
+"""What a search asks for, parsed, and what it finds."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from holdfast_server.domain.experiment import ViewType
+
+T = TypeVar("T")
+Scalar = str | int | float
+# The values of an item's order keys; says where in an ordering it stands.
+Position = tuple[Scalar, ...]
+
+
+class Kind(enum.Enum):
+    """What a condition or an order key looks at."""
+
+    ATTRIBUTE = "attribute"
+    METRIC = "metric"
+    PARAM = "param"
+    TAG = "tag"
+    DATASET = "dataset"
+
+
+class Operator(enum.Enum):
+    """Comparisons of the filter grammar."""
+
+    EQ = "="
+    NE = "!="
+    LT = "<"
+    LE = "<="
+    GT = ">"
+    GE = ">="
+    LIKE = "LIKE"
+    ILIKE = "ILIKE"
+    IN = "IN"
+    NOT_IN = "NOT IN"
+    IS_NULL = "IS NULL"
+    IS_NOT_NULL = "IS NOT NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One comparison. ``values``: none for IS [NOT] NULL, several for [NOT] IN, else one."""
+
+    kind: Kind
+    key: str
+    operator: Operator
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTerm:
+    """One key to order by."""
+
+    kind: Kind
+    key: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """Conditions joined by AND, and a total order.
+
+    ``experiment_ids`` empty: any. ``source_run_id`` empty: any.
+    """
+
+    conditions: tuple[Condition, ...] = ()
+    order: tuple[OrderTerm, ...] = ()
+    view: ViewType = ViewType.ALL
+    experiment_ids: tuple[int, ...] = ()
+    source_run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """An item with its place in the ordering."""
+
+    item: T
+    position: Position

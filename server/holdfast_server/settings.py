@@ -1,0 +1,314 @@
+"""The command line's settings: for each a flag, a variable, a default and a line of help, and what they make together.
+
+Only the standard library is imported, so that ``--help`` and mistakes are answered at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import math
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from holdfast_server.config import DEFAULT_PORT, MIB, ServerConfig
+
+PREFIX = "HOLDFAST_SERVER_"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+# A block has 8 MiB; with less than two of them one upload could not have a block under way while the next arrives.
+MIN_BYTE_BUDGET = 16 * MIB
+
+_UNITS = {"": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting of the server.
+
+    Attributes:
+        name: What flag and variable are made of.
+        field: The field of ``ServerConfig`` that it feeds; empty when only the process itself needs it.
+        default: As one would write it on the command line; ``off`` for switches.
+        help: One line.
+        parse: Reads the text of a flag or variable; raises ``ValueError`` with the rule.
+        metavar: What the value is, in help; empty for a switch.
+    """
+
+    name: str
+    field: str
+    default: str
+    help: str
+    parse: Callable[[str], Any]
+    metavar: str = ""
+
+    @property
+    def flag(self) -> str:
+        """Such as ``--data-dir``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Such as ``HOLDFAST_SERVER_DATA_DIR``."""
+        return PREFIX + self.name.upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What the command line asks for."""
+
+    config: ServerConfig
+    log_level: str
+
+
+class UsageError(Exception):
+    """The command line or a variable breaks a rule; the message names it."""
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise ValueError("a port is a number from 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ValueError("it is a number of seconds above 0")
+    return value
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,15}) ?([KMG]iB)?", text, re.IGNORECASE)
+    if not match:
+        raise ValueError("a size is a number of bytes, or of KiB, MiB or GiB, such as 64MiB")
+    value = int(match[1]) * _UNITS[(match[2] or "").upper()]
+    if value < MIN_BYTE_BUDGET:
+        raise ValueError("it is at least 16MiB, two blocks")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise ValueError("it is a number from 1 to 1024")
+    return int(text)
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in {"1", "true", "yes", "on"}:
+        return True
+    if text.lower() in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError("a switch is on or off")
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("a path is not empty")
+    return Path(text).expanduser()
+
+
+def _optional_path(text: str) -> Path | None:
+    return _path(text) if text else None
+
+
+def _level(text: str) -> str:
+    if text.lower() not in LOG_LEVELS:
+        raise ValueError(f"a level is one of {', '.join(LOG_LEVELS)}")
+    return text.lower()
+
+
+SETTINGS = (
+    Setting(
+        name="host",
+        field="addresses",
+        default="127.0.0.1",
+        metavar="HOST",
+        parse=_text,
+        help="Name or address to listen on; 0.0.0.0 is every IPv4 interface, :: every one.",
+    ),
+    Setting(
+        name="port",
+        field="addresses",
+        default=str(DEFAULT_PORT),
+        metavar="PORT",
+        parse=_port,
+        help="Port to listen on; 0 picks a free one, which the first line of output names.",
+    ),
+    Setting(
+        name="unix",
+        field="addresses",
+        default="",
+        metavar="PATH",
+        parse=_optional_path,
+        help="Unix socket to listen on in place of a port; give --host or --port as well to have both.",
+    ),
+    Setting(
+        name="data_dir",
+        field="data_dir",
+        default=".holdfast",
+        metavar="DIR",
+        parse=_path,
+        help="Directory of the database and, without --store, of the blocks; made when absent.",
+    ),
+    Setting(
+        name="store",
+        field="store",
+        default="",
+        metavar="URL",
+        parse=_text,
+        help="Keep blocks in S3 instead: s3://bucket[/prefix]?endpoint=http://host:port[&region=NAME].",
+    ),
+    Setting(
+        name="s3_credentials_file",
+        field="s3_credentials_file",
+        default="",
+        metavar="FILE",
+        parse=_optional_path,
+        help="Credentials of the store in AWS ini format; without it the usual AWS_… variables and files are read.",
+    ),
+    Setting(
+        name="insecure",
+        field="insecure",
+        default="off",
+        parse=_switch,
+        help="Listen without TLS on more than loopback: for private networks only, anyone there can read and write.",
+    ),
+    Setting(
+        name="idle_timeout",
+        field="idle_timeout",
+        default="120",
+        metavar="SECONDS",
+        parse=_seconds,
+        help="A stream on which nothing moves for so long is cancelled.",
+    ),
+    Setting(
+        name="drain_timeout",
+        field="drain_timeout",
+        default="10",
+        metavar="SECONDS",
+        parse=_seconds,
+        help="Time that calls in progress get to finish when the server stops.",
+    ),
+    Setting(
+        name="byte_budget",
+        field="byte_budget",
+        default="64MiB",
+        metavar="SIZE",
+        parse=_size,
+        help="Memory for the bytes of all uploads, and as much for all downloads; at least 16MiB.",
+    ),
+    Setting(
+        name="workers",
+        field="workers",
+        default="2",
+        metavar="COUNT",
+        parse=_count,
+        help="Threads that hash and move blocks.",
+    ),
+    Setting(
+        name="reflection",
+        field="reflection",
+        default="off",
+        parse=_switch,
+        help="Offer gRPC server reflection, for tools such as grpcurl.",
+    ),
+    Setting(
+        name="log_level",
+        field="",
+        default="info",
+        metavar="LEVEL",
+        parse=_level,
+        help=f"The least that is logged to standard error: {', '.join(LOG_LEVELS)}.",
+    ),
+)
+
+
+def read(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Process:
+    """Make the configuration of a command line; flags win over variables, variables over defaults.
+
+    Raises:
+        UsageError: A value breaks a rule, or an address other than loopback is asked for without ``insecure``.
+        SystemExit: ``--help`` and ``--version`` were answered.
+    """
+    environment = os.environ if environment is None else environment
+    flags = vars(parser().parse_args(arguments))
+    values: dict[str, Any] = {}
+    given: set[str] = set()
+    for setting in SETTINGS:
+        text, source = flags[setting.name], setting.flag
+        if text is None and environment.get(setting.variable):
+            text, source = environment[setting.variable], setting.variable
+        if text is not None:
+            given.add(setting.name)
+        try:
+            values[setting.name] = setting.parse(setting.default if text is None else text)
+        except ValueError as error:
+            raise UsageError(f"{source}={text}: {error}.") from None
+    direct = {s.field: values[s.name] for s in SETTINGS if s.field == s.name}
+    config = ServerConfig(addresses=_addresses(values, given), **direct)
+    return Process(config, values["log_level"])
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what ``read`` promises where argparse would print and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags; each value stays text, so that flags and variables are read alike."""
+    made = _Parser(
+        prog="python -m holdfast_server",
+        description="Serve Holdfast: runs, artifacts and models over gRPC.",
+        epilog="Each setting is read from its flag, else from its variable, else has its default.",
+        allow_abbrev=False,
+    )
+    for setting in SETTINGS:
+        shown = setting.default or "none"
+        text = f"{setting.help} [{setting.variable}; default: {shown}]".replace("%", "%%")
+        if setting.metavar:
+            made.add_argument(setting.flag, dest=setting.name, metavar=setting.metavar, help=text)
+        else:
+            made.add_argument(setting.flag, dest=setting.name, action="store_const", const="on", help=text)
+            off = setting.flag.replace("--", "--no-", 1)
+            made.add_argument(off, dest=setting.name, action="store_const", const="off", help=argparse.SUPPRESS)
+    made.add_argument("--version", action="store_true", help="Print the version and end.")
+    return made
+
+
+def _addresses(values: Mapping[str, Any], given: set[str]) -> tuple[str, ...]:
+    found = []
+    if values["unix"] is not None:
+        found.append(f"unix:{values['unix'].absolute()}")
+    if values["unix"] is None or given & {"host", "port"}:
+        host = values["host"].removeprefix("[").removesuffix("]")
+        if not values["insecure"] and not _is_loopback(host):
+            raise UsageError(
+                f"{host} is not a loopback address, and without TLS anyone who reaches it can read and write "
+                "everything. Listen on 127.0.0.1 behind a proxy that speaks TLS, or give --insecure (or "
+                f"{PREFIX}INSECURE=1) when the network is private."
+            )
+        found.append(f"[{host}]:{values['port']}" if ":" in host else f"{host}:{values['port']}")
+    return tuple(found)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether an address, or every address of a name, is loopback."""
+    try:
+        resolved = {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        raise UsageError(f"--host={host}: it is neither an address nor the name of one.") from None
+    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in resolved)

@@ -1,0 +1,71 @@
+"""Tables of keys and values that hang on an owner: tags and params of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from holdfast_server.storage.sql.blocks import chunks, marks
+from holdfast_server.storage.sql.connection import Connection
+
+
+class _Pair(Protocol):
+    @property
+    def key(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+
+
+P = TypeVar("P", bound=_Pair)
+
+
+class KeyValues:
+    """One such table; ``owner`` is its column that refers to the owner. Names come from this package, never from callers."""
+
+    def __init__(self, connection: Connection, table: str, owner: str) -> None:
+        self._connection, self._table, self._owner = connection, table, owner
+
+    def set(self, owner: int, pairs: Iterable[_Pair]) -> None:
+        """Add pairs, over earlier values of their keys."""
+        self._connection.executemany(
+            f"INSERT INTO {self._table} ({self._owner}, key, value) VALUES (?, ?, ?)"  # noqa: S608
+            f" ON CONFLICT ({self._owner}, key) DO UPDATE SET value = excluded.value",
+            [(owner, pair.key, pair.value) for pair in pairs],
+        )
+
+    def delete(self, owner: int, keys: Sequence[str]) -> list[str]:
+        """Remove keys; returns those that were not there."""
+        statement = f"DELETE FROM {self._table} WHERE {self._owner} = ? AND key = ?"  # noqa: S608
+        return [key for key in keys if self._connection.execute(statement, (owner, key)).rowcount == 0]
+
+    def get(self, owner: int, keys: Sequence[str]) -> dict[str, str]:
+        """The values of those keys that are there."""
+        found: dict[str, str] = {}
+        for part in chunks(keys):
+            rows = self._connection.execute(
+                f"SELECT key, value FROM {self._table} WHERE {self._owner} = ? AND key IN ({marks(len(part))})",  # noqa: S608
+                (owner, *part),
+            )
+            found.update((key, value) for key, value in rows)
+        return found
+
+    def page(self, make: Callable[[str, str], P], owner: int, after: str, limit: int) -> list[P]:
+        """Pairs with keys after ``after``, in order of keys."""
+        rows = self._connection.execute(
+            f"SELECT key, value FROM {self._table} WHERE {self._owner} = ? AND key > ? ORDER BY key LIMIT ?",  # noqa: S608
+            (owner, after, limit),
+        )
+        return [make(key, value) for key, value in rows]
+
+    def load(self, make: Callable[[str, str], P], owners: Sequence[int]) -> dict[int, list[P]]:
+        """All pairs of many owners, in order of keys; owners without any have no entry."""
+        found: dict[int, list[P]] = {}
+        for part in chunks(owners):
+            rows = self._connection.execute(
+                f"SELECT {self._owner}, key, value FROM {self._table} WHERE {self._owner} IN ({marks(len(part))})"  # noqa: S608
+                f" ORDER BY {self._owner}, key",
+                part,
+            )
+            for owner, key, value in rows:
+                found.setdefault(owner, []).append(make(key, value))
+        return found

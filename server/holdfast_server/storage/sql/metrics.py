@@ -1,0 +1,173 @@
+"""Rows of metrics: the history of points, the newest of each key, and how far each writer's stream is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from holdfast_server.domain.run import Metric
+from holdfast_server.storage.sql.blocks import chunks, marks
+from holdfast_server.storage.sql.connection import Connection
+
+K = TypeVar("K", bound=Hashable)
+PLAIN, NAN, NEGATIVE_ZERO = 0, 1, 2
+_SPECIAL = {NAN: float("nan"), NEGATIVE_ZERO: -0.0}
+
+_ADD_POINT = """
+INSERT INTO metric_points
+  (run_no, key, step, timestamp, point, value, special, model_id, dataset_name, dataset_digest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_KEEP_LATEST = """
+INSERT INTO latest_metrics (run_no, key, step, timestamp, value, special, model_id, dataset_name, dataset_digest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_no, key) DO UPDATE SET
+  step = excluded.step, timestamp = excluded.timestamp, value = excluded.value, special = excluded.special,
+  model_id = excluded.model_id, dataset_name = excluded.dataset_name, dataset_digest = excluded.dataset_digest
+WHERE (excluded.step, excluded.timestamp, excluded.value)
+  > (latest_metrics.step, latest_metrics.timestamp, latest_metrics.value)
+"""
+_KEEP_LATEST_OF_MODEL = """
+INSERT INTO model_metrics (model_no, key, dataset_name, dataset_digest, step, timestamp, value, special, run_no)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (model_no, key, dataset_name, dataset_digest) DO UPDATE SET
+  step = excluded.step, timestamp = excluded.timestamp, value = excluded.value, special = excluded.special,
+  run_no = excluded.run_no
+WHERE (excluded.step, excluded.timestamp, excluded.value)
+  > (model_metrics.step, model_metrics.timestamp, model_metrics.value)
+"""
+_COLUMNS = "key, value, special, timestamp, step, model_id, dataset_name, dataset_digest"
+
+
+class SqlMetrics:
+    """Implements ``MetricRepository``; the part of ``SqlRuns`` that is about metrics."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add_metrics(self, run_number: int, metrics: Sequence[Metric], model_numbers: dict[str, int]) -> None:
+        """Append points and bring the newest ones up to date, of the run and of the models that they name."""
+        if not metrics:
+            return
+        row = self._connection.execute(
+            "UPDATE runs SET points = points + ? WHERE run_no = ? RETURNING points", (len(metrics), run_number)
+        ).fetchone()
+        first = row["points"] - len(metrics)
+        self._connection.executemany(_ADD_POINT, _point_rows(run_number, first, metrics))
+        latest = _latest((metric.key, metric) for metric in metrics)
+        self._connection.executemany(
+            _KEEP_LATEST,
+            [
+                (run_number, m.key, m.step, m.timestamp, *_stored(m.value), m.model_id, m.dataset_name, m.dataset_digest)
+                for m in latest.values()
+            ],
+        )
+        if model_numbers:
+            self._keep_model_metrics(run_number, metrics, model_numbers)
+
+    def writer_mark(self, run_number: int, writer_id: str) -> int:
+        """The position after the last metric kept of a writer; 0 for an unknown one."""
+        row = self._connection.execute(
+            "SELECT next_sequence FROM run_writers WHERE run_no = ? AND writer_id = ?", (run_number, writer_id)
+        ).fetchone()
+        return int(row["next_sequence"]) if row else 0
+
+    def set_writer_mark(self, run_number: int, writer_id: str, next_sequence: int) -> None:
+        """Move a writer's mark."""
+        self._connection.execute(
+            "INSERT INTO run_writers (run_no, writer_id, next_sequence) VALUES (?, ?, ?)"
+            " ON CONFLICT (run_no, writer_id) DO UPDATE SET next_sequence = excluded.next_sequence",
+            (run_number, writer_id, next_sequence),
+        )
+
+    def list_points(
+        self, run_number: int, key: str, after: tuple[int, int, int] | None, limit: int
+    ) -> list[tuple[Metric, tuple[int, int, int]]]:
+        """Points of a key with their places (step, timestamp, number), from the one after ``after`` on."""
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS}, point FROM metric_points WHERE run_no = ? AND key = ?"  # noqa: S608
+            f" {'AND (step, timestamp, point) > (?, ?, ?)' if after else ''} ORDER BY step, timestamp, point LIMIT ?",
+            (run_number, key, *(after or ()), limit),
+        )
+        return [(metric_of(row), (row["step"], row["timestamp"], row["point"])) for row in rows]
+
+    def list_latest_metrics(self, run_number: int, after: str, limit: int) -> list[Metric]:
+        """The newest point of each key after ``after``, in order of keys."""
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM latest_metrics WHERE run_no = ? AND key > ? ORDER BY key LIMIT ?",  # noqa: S608
+            (run_number, after, limit),
+        )
+        return [metric_of(row) for row in rows]
+
+    def _load_latest(self, run_numbers: Sequence[int]) -> dict[int, list[Metric]]:
+        found: dict[int, list[Metric]] = {}
+        for part in chunks(run_numbers):
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS}, run_no FROM latest_metrics WHERE run_no IN ({marks(len(part))})"  # noqa: S608
+                " ORDER BY run_no, key",
+                part,
+            )
+            for row in rows:
+                found.setdefault(row["run_no"], []).append(metric_of(row))
+        return found
+
+    def _keep_model_metrics(self, run_number: int, metrics: Sequence[Metric], model_numbers: dict[str, int]) -> None:
+        latest = _latest(
+            ((m.model_id, m.key, m.dataset_name, m.dataset_digest), m) for m in metrics if m.model_id in model_numbers
+        )
+        self._connection.executemany(
+            _KEEP_LATEST_OF_MODEL,
+            [
+                (
+                    model_numbers[m.model_id],
+                    m.key,
+                    m.dataset_name,
+                    m.dataset_digest,
+                    m.step,
+                    m.timestamp,
+                    *_stored(m.value),
+                    run_number,
+                )
+                for m in latest.values()
+            ],
+        )
+
+
+def metric_of(row: Any, model_id: str | None = None) -> Metric:
+    """A metric from a row of any table that holds some."""
+    return Metric(
+        key=row["key"],
+        value=_SPECIAL[row["special"]] if row["special"] else row["value"],
+        timestamp=row["timestamp"],
+        step=row["step"],
+        model_id=row["model_id"] if model_id is None else model_id,
+        dataset_name=row["dataset_name"],
+        dataset_digest=row["dataset_digest"],
+    )
+
+
+def _stored(value: float) -> tuple[float, int]:
+    """The columns value and special: SQLite would store NaN as NULL and forget the sign of -0.0."""
+    if value:
+        return (value, PLAIN) if value == value else (0.0, NAN)  # noqa: PLR0124 - only NaN differs from itself
+    return (0.0, PLAIN if math.copysign(1.0, value) > 0 else NEGATIVE_ZERO)
+
+
+def _point_rows(run_number: int, first: int, metrics: Sequence[Metric]) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for point, m in enumerate(metrics, first):
+        value, special = _stored(m.value)
+        texts = (m.model_id, m.dataset_name, m.dataset_digest)
+        rows.append((run_number, m.key, m.step, m.timestamp, point, value, special, *texts))
+    return rows
+
+
+def _latest(metrics: Iterable[tuple[K, Metric]]) -> dict[K, Metric]:
+    """The newest point of each key of a batch."""
+    latest: dict[K, Metric] = {}
+    for key, metric in metrics:
+        known = latest.get(key)
+        if known is None or metric.order > known.order:
+            latest[key] = metric
+    return latest

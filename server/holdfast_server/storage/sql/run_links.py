@@ -1,0 +1,164 @@
+"""Rows that link runs to datasets and logged models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast_server.domain.experiment import Tag
+from holdfast_server.domain.run import Dataset, DatasetInput, ModelOutput, RunInfo
+from holdfast_server.storage.sql.blocks import chunks, marks
+from holdfast_server.storage.sql.connection import Connection
+
+_DATASETS = """
+SELECT l.run_no, d.dataset_no, d.name, d.digest, d.source_type, d.source, d.schema, d.profile
+FROM run_datasets l JOIN datasets d ON d.dataset_no = l.dataset_no
+"""
+
+
+class SqlRunLinks:
+    """The part of ``SqlRuns`` that is about inputs and outputs."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add_dataset_inputs(self, run: RunInfo, inputs: Sequence[DatasetInput]) -> int:
+        """Link datasets; returns the most tags that one of these links now has.
+
+        A dataset that the experiment has already keeps its description: name and digest identify it.
+        """
+        most = 0
+        for item in inputs:
+            dataset = item.dataset
+            self._connection.execute(
+                "INSERT INTO datasets (experiment_id, name, digest, source_type, source, schema, profile)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (experiment_id, name, digest) DO NOTHING",
+                (
+                    run.experiment_id,
+                    dataset.name,
+                    dataset.digest,
+                    dataset.source_type,
+                    dataset.source,
+                    dataset.schema,
+                    dataset.profile,
+                ),
+            )
+            number = self._connection.execute(
+                "SELECT dataset_no FROM datasets WHERE experiment_id = ? AND name = ? AND digest = ?",
+                (run.experiment_id, dataset.name, dataset.digest),
+            ).fetchone()["dataset_no"]
+            self._connection.execute(
+                "INSERT INTO run_datasets (run_no, dataset_no) VALUES (?, ?) ON CONFLICT DO NOTHING", (run.number, number)
+            )
+            most = max(most, self._set_dataset_tags(run.number, number, item.tags))
+        return most
+
+    def add_model_inputs(self, number: int, model_ids: Sequence[str]) -> None:
+        """Link models that the run read; a link that is there stays."""
+        self._connection.executemany(
+            "INSERT INTO run_model_inputs (run_no, model_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [(number, model_id) for model_id in model_ids],
+        )
+
+    def add_model_outputs(self, number: int, outputs: Sequence[ModelOutput]) -> None:
+        """Link models that the run produced; a link that is there takes the new step."""
+        self._connection.executemany(
+            "INSERT INTO run_model_outputs (run_no, model_id, step) VALUES (?, ?, ?)"
+            " ON CONFLICT (run_no, model_id) DO UPDATE SET step = excluded.step",
+            [(number, output.model_id, output.step) for output in outputs],
+        )
+
+    def list_dataset_inputs(self, number: int, after: int, limit: int) -> list[tuple[int, DatasetInput]]:
+        """Dataset inputs with their places, from the one after ``after`` on."""
+        rows = self._connection.execute(
+            f"{_DATASETS} WHERE l.run_no = ? AND l.dataset_no > ? ORDER BY l.dataset_no LIMIT ?", (number, after, limit)
+        ).fetchall()
+        tags = self._load_dataset_tags([number])
+        return [(row["dataset_no"], _dataset_input(row, tags)) for row in rows]
+
+    def list_model_inputs(self, number: int, after: str, limit: int) -> list[str]:
+        """Ids of models that the run read, after ``after``."""
+        rows = self._connection.execute(
+            "SELECT model_id FROM run_model_inputs WHERE run_no = ? AND model_id > ? ORDER BY model_id LIMIT ?",
+            (number, after, limit),
+        )
+        return [row["model_id"] for row in rows]
+
+    def list_model_outputs(self, number: int, after: str, limit: int) -> list[ModelOutput]:
+        """Models that the run produced, with ids after ``after``."""
+        rows = self._connection.execute(
+            "SELECT model_id, step FROM run_model_outputs WHERE run_no = ? AND model_id > ? ORDER BY model_id LIMIT ?",
+            (number, after, limit),
+        )
+        return [ModelOutput(row["model_id"], row["step"]) for row in rows]
+
+    def _load_dataset_inputs(self, numbers: Sequence[int]) -> dict[int, list[DatasetInput]]:
+        tags = self._load_dataset_tags(numbers)
+        found: dict[int, list[DatasetInput]] = {}
+        for part in chunks(numbers):
+            rows = self._connection.execute(
+                f"{_DATASETS} WHERE l.run_no IN ({marks(len(part))}) ORDER BY l.run_no, l.dataset_no", part
+            )
+            for row in rows:
+                found.setdefault(row["run_no"], []).append(_dataset_input(row, tags))
+        return found
+
+    def _load_model_inputs(self, numbers: Sequence[int]) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for part in chunks(numbers):
+            rows = self._connection.execute(
+                f"SELECT run_no, model_id FROM run_model_inputs WHERE run_no IN ({marks(len(part))})"  # noqa: S608
+                " ORDER BY run_no, model_id",
+                part,
+            )
+            for number, model_id in rows:
+                found.setdefault(number, []).append(model_id)
+        return found
+
+    def _load_model_outputs(self, numbers: Sequence[int]) -> dict[int, list[ModelOutput]]:
+        found: dict[int, list[ModelOutput]] = {}
+        for part in chunks(numbers):
+            rows = self._connection.execute(
+                f"SELECT run_no, model_id, step FROM run_model_outputs WHERE run_no IN ({marks(len(part))})"  # noqa: S608
+                " ORDER BY run_no, model_id",
+                part,
+            )
+            for number, model_id, step in rows:
+                found.setdefault(number, []).append(ModelOutput(model_id, step))
+        return found
+
+    def _set_dataset_tags(self, run_number: int, dataset_number: int, tags: Sequence[Tag]) -> int:
+        self._connection.executemany(
+            "INSERT INTO run_dataset_tags (run_no, dataset_no, key, value) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (run_no, dataset_no, key) DO UPDATE SET value = excluded.value",
+            [(run_number, dataset_number, tag.key, tag.value) for tag in tags],
+        )
+        row = self._connection.execute(
+            "SELECT COUNT(*) AS tags FROM run_dataset_tags WHERE run_no = ? AND dataset_no = ?",
+            (run_number, dataset_number),
+        ).fetchone()
+        return int(row["tags"])
+
+    def _load_dataset_tags(self, numbers: Sequence[int]) -> dict[tuple[int, int], list[Tag]]:
+        found: dict[tuple[int, int], list[Tag]] = {}
+        for part in chunks(numbers):
+            rows = self._connection.execute(
+                f"SELECT run_no, dataset_no, key, value FROM run_dataset_tags WHERE run_no IN ({marks(len(part))})"  # noqa: S608
+                " ORDER BY run_no, dataset_no, key",
+                part,
+            )
+            for run_number, dataset_number, key, value in rows:
+                found.setdefault((run_number, dataset_number), []).append(Tag(key, value))
+        return found
+
+
+def _dataset_input(row: Any, tags: dict[tuple[int, int], list[Tag]]) -> DatasetInput:
+    dataset = Dataset(
+        name=row["name"],
+        digest=row["digest"],
+        source_type=row["source_type"],
+        source=row["source"],
+        schema=row["schema"],
+        profile=row["profile"],
+    )
+    return DatasetInput(dataset, tuple(tags.get((row["run_no"], row["dataset_no"]), ())))

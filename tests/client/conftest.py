@@ -1,0 +1,96 @@
+"""A real server on a real socket for the tests of the client, and clients of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast import _active_run, _connection
+from holdfast._client import Client
+from holdfast_server.app import App
+from holdfast_server.config import ServerConfig
+
+
+class ServerThread:
+    """A server with an event loop of its own in a thread of this process."""
+
+    def __init__(self, data_dir: Path, address: str = "127.0.0.1:0") -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="test-server", daemon=True)
+        self._thread.start()
+        config = ServerConfig(data_dir=data_dir, addresses=(address,), drain_timeout=0.2)
+        # The loop's thread must own what it makes.
+        self.app = self._run(self._started(config))
+        self.port = self.app.ports[0]
+        self.uri = f"holdfast://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self._run(self.app.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def _run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+
+    @staticmethod
+    async def _started(config: ServerConfig) -> App:
+        app = App(config)
+        await app.start()
+        return app
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
+    """One server for the session: each test uses names of its own."""
+    server = ServerThread(tmp_path_factory.mktemp("server") / "data")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(server: ServerThread) -> Iterator[Client]:
+    with Client(server.uri) as client:
+        yield client
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses."""
+    return f"name-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def experiment_id(client: Client, name: str) -> str:
+    """An experiment of the test's own."""
+    return client.create_experiment(f"experiment-{name}")
+
+
+@pytest.fixture
+def run_id(client: Client, experiment_id: str) -> str:
+    """A run of the test's own."""
+    return client.create_run(experiment_id).info.run_id
+
+
+@pytest.fixture
+def fluent(server: ServerThread, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """The fluent functions speak to the test server; what a test leaves active is ended."""
+    forget_connection(monkeypatch)
+    monkeypatch.setenv("HOLDFAST_URI", server.uri)
+    client = _connection.current_client()
+    yield client
+    _active_run.end_all("FINISHED")
+    client.close()
+
+
+def forget_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin as a new process would."""
+    for variable in ("URI", "EXPERIMENT_ID", "EXPERIMENT_NAME", "RUN_ID", "TOKEN", "INSECURE"):
+        monkeypatch.delenv(f"HOLDFAST_{variable}", raising=False)
+    for state in ("_client", "_target", "_experiment_id"):
+        monkeypatch.setattr(_connection, state, None)

@@ -1,0 +1,202 @@
+"""The connection: when it opens, when it tries again, and what survives a fork."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent import futures
+
+import grpc
+import pytest
+
+from holdfast import errors
+from holdfast._channel import Channel, RetryPolicy
+from holdfast._client import Client
+from holdfast._config import parse_target
+
+QUICK = RetryPolicy(window=10.0, first_window=0.3, initial_delay=0.02, max_delay=0.1)
+
+
+class EchoServer:
+    """Answers /test.Service/Echo with the request, after failing as often as asked."""
+
+    def __init__(self, port: int = 0, failures: int = 0, status: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> None:
+        self.failures, self.status = failures, status
+        self.calls: list[dict[str, object]] = []
+        handlers = {"Echo": grpc.unary_unary_rpc_method_handler(self._echo)}
+        self._server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
+        self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Service", handlers)])
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        self._server.start()
+
+    def _echo(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        self.calls.append(dict(context.invocation_metadata()))
+        if len(self.calls) <= self.failures:
+            context.abort(self.status, "not now")
+        return request
+
+    def stop(self) -> None:
+        self._server.stop(None).wait()
+
+    def __enter__(self) -> EchoServer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+
+def channel_to(port: int, retry: RetryPolicy = QUICK, **environ: str) -> Channel:
+    return Channel(parse_target(f"holdfast://127.0.0.1:{port}", environ), retry=retry)
+
+
+def echo(channel: Channel, request: bytes = b"hello", timeout: float | None = None) -> bytes:
+    return channel.call(channel.grpc.unary_unary("/test.Service/Echo"), request, timeout=timeout)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_call_that_the_server_refuses_for_now_is_repeated():
+    with EchoServer(failures=3) as server:
+        assert echo(channel_to(server.port)) == b"hello"
+    assert len(server.calls) == 4
+
+
+@pytest.mark.parametrize("status", [grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED, grpc.StatusCode.NOT_FOUND])
+def test_an_answer_is_not_questioned(status):
+    with EchoServer(failures=1, status=status) as server, pytest.raises(errors.HoldfastError, match="not now"):
+        echo(channel_to(server.port))
+    assert len(server.calls) == 1
+
+
+def test_a_server_that_was_never_there_is_reported_soon():
+    port = free_port()
+    begin = time.monotonic()
+    with pytest.raises(errors.UnavailableError, match=f"holdfast server --port {port}"):
+        echo(channel_to(port, RetryPolicy(first_window=0.5)))
+    assert time.monotonic() - begin < 3
+
+
+def test_an_address_that_swallows_packets_is_reported_within_ten_seconds():
+    # A listener whose backlog is full answers no further connection, like a firewall.
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        port = deaf.getsockname()[1]
+        fillers = [socket.socket() for _ in range(8)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        begin = time.monotonic()
+        with pytest.raises(errors.UnavailableError):
+            echo(channel_to(port, RetryPolicy()))
+        assert time.monotonic() - begin < 12
+        for filler in fillers:
+            filler.close()
+
+
+def test_a_server_that_comes_back_is_found_again():
+    server = EchoServer()
+    channel = channel_to(server.port)
+    assert echo(channel) == b"hello"
+    server.stop()
+    successor: list[EchoServer] = []
+    timer = threading.Timer(0.7, lambda: successor.append(EchoServer(server.port)))
+    timer.start()
+    try:
+        # Longer than the window of a first connection: it answered before, so it is waited for.
+        assert echo(channel) == b"hello"
+    finally:
+        timer.join()
+        successor[0].stop()
+
+
+def test_a_call_past_its_deadline_says_so():
+    block = threading.Event()
+    handler = grpc.unary_unary_rpc_method_handler(lambda request, context: block.wait(5) or request)
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Service", {"Echo": handler})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with pytest.raises(errors.DeadlineExceededError, match="did not answer in time"):
+        echo(channel_to(port), timeout=0.2)
+    block.set()
+    server.stop(None).wait()
+
+
+def test_a_token_goes_with_each_call():
+    with EchoServer() as server:
+        echo(channel_to(server.port, HOLDFAST_TOKEN="hunter2"))
+        echo(channel_to(server.port))
+    assert server.calls[0]["authorization"] == "Bearer hunter2"
+    assert "authorization" not in server.calls[1]
+
+
+def test_a_closed_client_refuses_calls():
+    with EchoServer() as server:
+        channel = channel_to(server.port)
+        echo(channel)
+        channel.close()
+        channel.close()
+        with pytest.raises(errors.FailedPreconditionError, match="closed"):
+            echo(channel)
+
+
+def test_one_connection_serves_all_threads():
+    with EchoServer() as server:
+        channel = channel_to(server.port)
+        with futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda i: echo(channel, b"%d" % i), range(64)))
+    assert answers == [b"%d" % i for i in range(64)]
+
+
+def test_pauses_grow_to_their_bound():
+    policy = RetryPolicy(initial_delay=0.1, max_delay=1.0)
+    assert all(0 <= policy.delay(attempt) <= min(1.0, 0.1 * 2**attempt) for attempt in range(20) for _ in range(20))
+    assert max(policy.delay(10) for _ in range(200)) > 0.5
+
+
+def test_clients_cross_process_pools_by_address():
+    client = Client("holdfast://127.0.0.1:1")
+    assert pickle.loads(pickle.dumps(client)).tracking_uri == client.tracking_uri
+
+
+FORKING = """
+import os, sys
+from holdfast._client import Client
+
+client = Client(sys.argv[1])
+before = client.create_experiment("before-fork")
+run_id = client.create_run(before).info.run_id
+children = []
+for number in range(3):
+    pid = os.fork()
+    if pid == 0:
+        # The child has a copy of the client and must not touch the parent's connection.
+        client.log_metric(run_id, f"child-{number}", number)
+        os._exit(0 if client.get_run(run_id).info.run_id == run_id else 1)
+    children.append(pid)
+client.log_metric(run_id, "parent", 1.0)
+codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+assert codes == [0, 0, 0], codes
+print(sorted(client.get_run(run_id).data.metrics))
+"""
+
+
+def test_forked_processes_open_connections_of_their_own(server):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, server.uri],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['child-0', 'child-1', 'child-2', 'parent']"

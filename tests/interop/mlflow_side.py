@@ -1,0 +1,77 @@
+"""What MLflow makes of the cases; run by a Python that has MLflow, in a process of its own.
+
+python mlflow_side.py signatures <cases.py>          print {case: signature or null}
+python mlflow_side.py examples <cases.py>            print {case: [info, json, serving json] or null}
+python mlflow_side.py save <directory>               save packages there
+python mlflow_side.py predict <directory>            load the packages there, print {name: predictions}
+"""
+
+import json
+import logging
+import os
+import runpy
+import sys
+import warnings
+from pathlib import Path
+
+os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "true"
+warnings.simplefilter("ignore")
+logging.disable(logging.CRITICAL)
+
+
+def or_null(function, *args, **kwargs):
+    try:
+        return function(*args, **kwargs)
+    except Exception:
+        return None
+
+
+def signatures(cases):
+    from mlflow.models import infer_signature
+
+    loaded = runpy.run_path(cases)
+    result = {name: or_null(lambda v=v: infer_signature(v).to_dict()) for name, v in loaded["CASES"].items()}
+    params = {
+        f"params: {n}": or_null(lambda v=v: infer_signature(params=v).to_dict()) for n, v in loaded["PARAMS"].items()
+    }
+    return result | params
+
+
+def examples(cases):
+    from mlflow.models.utils import _Example
+
+    def parts(value):
+        example = _Example(value)
+        return [example.info, example.json_input_example, example.json_serving_input]
+
+    return {name: or_null(parts, value) for name, value in runpy.run_path(cases)["CASES"].items()}
+
+
+def save(directory):
+    import mlflow.sklearn
+
+    for name, (model, options, _) in runpy.run_path(str(Path(__file__).with_name("model_cases.py")))["MODELS"].items():
+        mlflow.sklearn.save_model(model, f"{directory}/{name}", **{"serialization_format": "cloudpickle", **options})
+    return {}
+
+
+def predict(directory):
+    import mlflow.pyfunc
+    import mlflow.sklearn
+    import numpy as np
+
+    result = {}
+    for name, (_, _, data) in runpy.run_path(str(Path(__file__).with_name("model_cases.py")))["MODELS"].items():
+        path = f"{directory}/{name}"
+        native = mlflow.sklearn.load_model(path).predict(data)
+        served = mlflow.pyfunc.load_model(path, suppress_warnings=True).predict(data)
+        result[name] = [np.asarray(native).tolist(), np.asarray(served).tolist()]
+    return result
+
+
+if __name__ == "__main__":
+    answer = {"signatures": signatures, "examples": examples, "save": save, "predict": predict}[sys.argv[1]](
+        sys.argv[2]
+    )
+    # Imports may print; the answer is the last line.
+    print("\n" + json.dumps(answer, default=str))

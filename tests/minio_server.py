@@ -1,0 +1,134 @@
+"""A real MinIO server for tests: found, started on a free port with credentials of its own, stopped by its own pid."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+# The commit that `make minio` builds; part of the cache's path, so that another one is built beside it.
+COMMIT = "7aac2a2c5b7c"
+MISSING = (
+    "no MinIO server: run `make minio` (needs Go, about five minutes, once), or name a binary by HOLDFAST_MINIO_BIN"
+)
+START_TIMEOUT = 60.0
+
+
+def find_binary() -> Path | None:
+    """The binary that HOLDFAST_MINIO_BIN names, else the one in the cache, else None."""
+    named = os.environ.get("HOLDFAST_MINIO_BIN")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = Path(named) if named else cache / "holdfast" / "minio" / COMMIT / "minio"
+    return path if os.access(path, os.X_OK) and path.is_file() else None
+
+
+@dataclass(slots=True)
+class MinioServer:
+    """A running server. ``stop`` it."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    process: subprocess.Popen[bytes] = field(repr=False)
+    directory: tempfile.TemporaryDirectory[str] = field(repr=False)
+    log: IO[bytes] = field(repr=False)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that give a process this server's credentials."""
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
+    def store_url(self, bucket: str, prefix: str = "") -> str:
+        """The ``store`` setting for a bucket of this server."""
+        return f"s3://{bucket}/{prefix}?endpoint={self.endpoint}"
+
+    def stop(self) -> None:
+        """End the process and remove what it stored."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+        self.directory.cleanup()
+
+
+def start_minio(binary: Path) -> MinioServer:
+    """Start a server on a free loopback port and wait until it answers.
+
+    Raises:
+        RuntimeError: It ended or did not answer; the end of its log is included.
+    """
+    for attempt in range(3):
+        server = _launch(binary)
+        if _answers(server):
+            return server
+        server.log.seek(0)
+        text = server.log.read().decode(errors="replace")[-2000:]
+        server.stop()
+        # Between finding a free port and binding it, somebody else may have taken it.
+        if "in use" not in text or attempt == 2:
+            raise RuntimeError(f"MinIO did not start:\n{text}")
+    raise AssertionError
+
+
+def _launch(binary: Path) -> MinioServer:
+    directory = tempfile.TemporaryDirectory(prefix="holdfast-minio-")
+    address = f"127.0.0.1:{_free_port()}"
+    access_key, secret_key = secrets.token_hex(8), secrets.token_hex(16)
+    kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+    log = (Path(directory.name) / "log").open("w+b")
+    process = subprocess.Popen(
+        [
+            binary,
+            "server",
+            "--quiet",
+            "--address",
+            address,
+            "--console-address",
+            "127.0.0.1:0",
+            f"{directory.name}/data",
+        ],
+        env={
+            **kept,
+            # It keeps certificates and state below its home: nothing of the developer's own is read or written.
+            "HOME": directory.name,
+            "MINIO_ROOT_USER": access_key,
+            "MINIO_ROOT_PASSWORD": secret_key,
+            "MINIO_BROWSER": "off",
+            "MINIO_UPDATE": "off",
+            "MINIO_CALLHOME_ENABLE": "off",
+            "MINIO_CI_CD": "1",  # small disks, such as a container's root, are refused otherwise
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    return MinioServer(f"http://{address}", access_key, secret_key, process, directory, log)
+
+
+def _answers(server: MinioServer) -> bool:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{server.endpoint}/minio/health/ready", timeout=2):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,106 @@
+"""Putting a WriteBlocks stream together, and the budget that bounds it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import pytest
+
+from holdfast.format.chunks import Chunk
+from holdfast.v1 import artifact_pb2, artifact_service_pb2
+from holdfast_server.errors import InvalidArgument
+from holdfast_server.rpc.block_assembly import BlockAssembler
+from holdfast_server.rpc.byte_budget import ByteBudget
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def test_chunks_become_a_block_when_the_last_is_here() -> None:
+    assembler = BlockAssembler()
+    assert assembler.feed(Chunk(_digest(b"abcdef"), 6, b"abc")) == []
+    (block,) = assembler.feed(Chunk(b"", 0, b"def"))
+    assert b"".join(block.parts) == b"abcdef"
+    assert block.size == 6
+
+
+def test_whole_blocks_pass_and_empty_ones_are_rejected() -> None:
+    assembler = BlockAssembler()
+    message = artifact_service_pb2.WriteBlocksRequest(
+        blocks=[artifact_pb2.Block(digest=_digest(b"x"), data=b"x"), artifact_pb2.Block(digest=_digest(b""))]
+    )
+    assert [block.size for block in assembler.feed(message)] == [1]
+    assert [result.digest for result in assembler.rejected] == [_digest(b"")]
+
+
+@pytest.mark.parametrize("size", [pytest.param(3, id="over-long"), pytest.param((8 << 20) + 1, id="larger-than-a-block")])
+def test_a_block_of_the_wrong_size_is_rejected_and_the_next_one_accepted(size: int) -> None:
+    assembler = BlockAssembler()
+    assert assembler.feed(Chunk(_digest(b"a"), size, b"x" * 5)) == []
+    assert [block.size for block in assembler.feed(Chunk(_digest(b"b"), 1, b"b"))] == [1]
+    assert [result.digest for result in assembler.rejected] == [_digest(b"a")]
+
+
+def test_a_block_cut_short_is_rejected() -> None:
+    assembler = BlockAssembler()
+    assembler.feed(Chunk(_digest(b"a"), 10, b"x"))
+    assembler.close()
+    assert "1 of 10 bytes" in assembler.rejected[0].message
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([Chunk(b"", 0, b"x")], id="no-first-chunk"),
+        pytest.param([Chunk(b"short", 1, b"x")], id="bad-digest"),
+        pytest.param([artifact_service_pb2.WriteBlocksRequest()], id="empty-message"),
+        pytest.param(
+            [Chunk(_digest(b"x"), 9, b"x"), artifact_service_pb2.WriteBlocksRequest(blocks=[artifact_pb2.Block()])],
+            id="interleaved",
+        ),
+    ],
+)
+def test_what_breaks_the_protocol_ends_the_stream(messages: list[object]) -> None:
+    assembler = BlockAssembler()
+    with pytest.raises(InvalidArgument):
+        for message in messages:
+            assembler.feed(message)  # type: ignore[arg-type]
+
+
+async def test_the_budget_is_first_come_first_served() -> None:
+    budget = ByteBudget(10)
+    await budget.acquire(6)
+    order: list[str] = []
+
+    async def want(name: str, size: int) -> None:
+        await budget.acquire(size)
+        order.append(name)
+
+    large, small = asyncio.create_task(want("large", 8)), asyncio.create_task(want("small", 1))
+    await asyncio.sleep(0)
+    assert order == []  # small waits behind large, which would starve otherwise
+    budget.release(6)
+    await asyncio.gather(large, small)
+    assert order == ["large", "small"]
+    assert budget.used == 9
+
+
+async def test_a_cancelled_waiter_gives_its_place_away() -> None:
+    budget = ByteBudget(10)
+    await budget.acquire(10)
+    first, second = asyncio.create_task(budget.acquire(10)), asyncio.create_task(budget.acquire(4))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    budget.release(10)
+    await second
+    assert budget.used == 4
+
+
+async def test_more_than_the_limit_counts_as_the_limit() -> None:
+    budget = ByteBudget(10)
+    await budget.acquire(50)
+    budget.release(50)
+    assert budget.used == 0
