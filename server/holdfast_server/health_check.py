@@ -1,7 +1,7 @@
-"""``python -m holdfast_server.health_check [ADDRESS]``: exit code 0 when the server there serves, else 1 and a line why.
+"""``python -m holdfast_server.health_check [ADDRESS]``: 0 when it serves, else 1 and a line why.
 
-For containers and supervisors that have no gRPC probe. Without an address it asks the server that the ``HOLDFAST_SERVER_…``
-variables of this environment describe.
+For containers and supervisors that have no gRPC probe. Without an address it asks the server that the
+``HOLDFAST_SERVER_…`` variables of this environment describe.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ def default_address(environment: Mapping[str, str]) -> str:
     host, port = environment.get("HOLDFAST_SERVER_HOST"), environment.get("HOLDFAST_SERVER_PORT")
     if unix and not (host or port):
         return f"unix:{os.path.abspath(unix)}"  # noqa: PTH100 - resolving links could make it too long for a socket
-    host = {None: "127.0.0.1", "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
-    return f"{host}:{port or DEFAULT_PORT}"
+    if not host or host == "0.0.0.0":  # noqa: S104 - heard on every interface, so on loopback too
+        host = "127.0.0.1"
+    elif host == "::":
+        host = "::1"
+    return f"[{host}]:{port or DEFAULT_PORT}" if ":" in host else f"{host}:{port or DEFAULT_PORT}"
 
 
 def ask(address: str) -> str:

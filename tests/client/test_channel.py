@@ -84,6 +84,7 @@ def test_a_server_that_was_never_there_is_reported_soon():
     assert time.monotonic() - begin < 3
 
 
+@pytest.mark.slow
 def test_an_address_that_swallows_packets_is_reported_within_ten_seconds():
     # A listener whose backlog is full answers no further connection, like a firewall.
     with socket.socket() as deaf:

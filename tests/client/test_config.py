@@ -19,7 +19,10 @@ from holdfast.errors import InvalidArgumentError
         pytest.param("holdfast://localhost", "localhost:5600", "holdfast://localhost:5600", id="default port"),
         pytest.param("HOLDFAST://LocalHost:1", "localhost:1", "holdfast://localhost:1", id="case"),
         pytest.param(
-            "holdfast://db.lan:1?insecure=true", "db.lan:1", "holdfast://db.lan:1?insecure=true", id="explicitly insecure"
+            "holdfast://db.lan:1?insecure=true",
+            "db.lan:1",
+            "holdfast://db.lan:1?insecure=true",
+            id="explicitly insecure",
         ),
         pytest.param("holdfast+tls://db.lan:443", "db.lan:443", "holdfast+tls://db.lan:443", id="tls"),
         pytest.param("unix:/run/x.sock", "unix:/run/x.sock", "unix:/run/x.sock", id="socket"),
@@ -55,7 +58,9 @@ def test_unset_means_the_variable_and_then_a_directory(tmp_path, monkeypatch):
     assert parse_target(tmp_path / "x", {"HOLDFAST_URI": "holdfast://localhost:1"}).data_dir == tmp_path / "x"
 
 
-@pytest.mark.parametrize("uri", ["runs", "./runs", "file:{}/runs", "file://{}/runs", "file://localhost{}/runs", "{}/runs"])
+@pytest.mark.parametrize(
+    "uri", ["runs", "./runs", "file:{}/runs", "file://{}/runs", "file://localhost{}/runs", "{}/runs"]
+)
 def test_directories_become_absolute(uri, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert parse_target(uri.format(tmp_path), {}).data_dir == tmp_path / "runs"

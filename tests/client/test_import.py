@@ -76,7 +76,10 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_stars_import_everything():
-    assert in_fresh_interpreter("from holdfast import *; print(start_run.__name__, Client.__name__)") == "start_run Client\n"
+    assert (
+        in_fresh_interpreter("from holdfast import *; print(start_run.__name__, Client.__name__)")
+        == "start_run Client\n"
+    )
 
 
 def test_the_version_is_the_distribution_s():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from holdfast_server.domain.experiment import Tag
 
 MAX_DESCRIPTION = 100_000
-MAX_SOURCE = 2_000
+MAX_SOURCE = 2_048
 
 
 class Stage(str, enum.Enum):

@@ -44,6 +44,19 @@ def path(tmp_path):
 TREE = "sklearn.tree._tree.Tree"
 
 
+class Offset(BaseEstimator):
+    """A type that skops has no reason to trust."""
+
+    def __init__(self, by=1):
+        self.by = by
+
+    def predict(self, data):
+        return data[:, 0] + self.by
+
+
+OFFSET = f"{__name__}.Offset"
+
+
 @pytest.mark.parametrize(
     ("serialization_format", "file"), [("cloudpickle", "model.pkl"), ("pickle", "model.pkl"), ("skops", "model.skops")]
 )
@@ -188,7 +201,6 @@ def test_parameters_reach_a_method_that_has_them(path):
             id="two environments",
         ),
         pytest.param({"skops_trusted_types": TREE}, InvalidArgumentError, "must be a list", id="trusted no list"),
-        pytest.param({"serialization_format": "skops"}, InvalidArgumentError, TREE, id="untrusted type"),
         pytest.param({"serialisation": "x"}, TypeError, "serialisation", id="unknown keyword"),
     ],
 )
@@ -324,15 +336,22 @@ def test_link_that_leads_out_of_the_package_is_refused(path):
         holdfast.sklearn.load_model(path)
 
 
-def test_skops_loads_types_named_in_the_call_or_recorded_in_the_package(forest, path):
-    holdfast.sklearn.save_model(forest, path, serialization_format="skops", skops_trusted_types=[TREE])
-    holdfast.sklearn.load_model(path)
+def test_type_that_skops_does_not_trust_is_listed_and_nothing_is_saved(path):
+    with pytest.raises(InvalidArgumentError, match=rf"does not trust: \['{OFFSET}'\]"):
+        holdfast.sklearn.save_model(Offset(), path, serialization_format="skops")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_skops_loads_types_named_in_the_call_or_recorded_in_the_package(path):
+    with pytest.warns(UserWarning, match="no installed distribution"):
+        holdfast.sklearn.save_model(Offset(by=2), path, serialization_format="skops", skops_trusted_types=[OFFSET])
+    assert holdfast.sklearn.load_model(path).by == 2
     model = MLmodel.load(path)
     model.flavors["sklearn"]["skops_trusted_types"] = None
     model.save(path)
-    with pytest.raises(InvalidArgumentError, match=TREE):
+    with pytest.raises(InvalidArgumentError, match=OFFSET):
         holdfast.sklearn.load_model(path)
-    assert holdfast.sklearn.load_model(path, skops_trusted_types=[TREE]).n_estimators == 3
+    assert holdfast.sklearn.load_model(path, skops_trusted_types=[OFFSET]).by == 2
 
 
 def test_package_without_digests_loads_as_mlflow_wrote_it(forest, path):

@@ -151,6 +151,7 @@ def log_package(flavor: Flavor, package: PackageOptions, options: LogOptions) ->
         version = client.register_logged_model(
             options.registered_model_name,
             model.model_id,
+            tags=options.tags,
             await_registration_for=options.await_registration_for,
         ).version
     return model_info(

@@ -1,0 +1,55 @@
+"""``holdfast runs``."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+
+import click
+
+from holdfast.cli import client_of
+from holdfast.entities import Run
+
+
+@click.group("runs")
+def command() -> None:
+    """List runs."""
+
+
+@command.command("ls")
+@click.option(
+    "--experiment", "-e", "experiments", multiple=True, metavar="NAME|ID", help="Where to look; all without it."
+)
+@click.option("--filter", "filter_string", default="", help="Such as \"metrics.loss < 0.1 AND params.model = 'cnn'\".")
+@click.option("--order-by", multiple=True, help='Such as "metrics.loss ASC"; newest first without it.')
+@click.option(
+    "--max", "max_results", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each run.")
+@click.pass_context
+def ls(
+    ctx: click.Context,
+    *,
+    experiments: tuple[str, ...],
+    filter_string: str,
+    order_by: tuple[str, ...],
+    max_results: int,
+    as_json: bool,
+) -> None:
+    """List runs with status, start, name and metrics."""
+    with client_of(ctx) as client:
+        if experiments:
+            by_name = {name: client.get_experiment_by_name(name) for name in experiments}
+            ids = [found.experiment_id if found else name for name, found in by_name.items()]
+        else:
+            ids = [experiment.experiment_id for experiment in client.search_experiments(max_results=None)]
+        for run in client.search_runs(ids, filter_string, max_results=max_results, order_by=order_by):
+            click.echo(json.dumps(run.to_dictionary()) if as_json else _line(run))
+
+
+def _line(run: Run) -> str:
+    started = datetime.fromtimestamp((run.info.start_time or 0) / 1000, tz=timezone.utc)
+    metrics = " ".join(f"{key}={value:g}" for key, value in run.data.metrics.items())
+    return (
+        f"{run.info.run_id}  {run.info.status:<9}  {started:%Y-%m-%d %H:%M:%S}  {run.info.run_name}  {metrics}".rstrip()
+    )

@@ -1,0 +1,31 @@
+"""``holdfast server``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import click
+
+
+@click.command(
+    "server",
+    # The server declares its settings, once; its own help is the one to show.
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def command(arguments: tuple[str, ...]) -> None:
+    """Start a server; takes what ``python -m holdfast_server`` takes."""
+    missing = [name for name in ("grpc_health", "sqlite_utils") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise click.ClickException("The server is not installed: pip install 'holdfast[server]'.")
+    program = [sys.executable, "-m", "holdfast_server", *arguments]
+    if os.name == "posix":
+        # The server takes this process's place, so that signals reach it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(program[0], program)  # noqa: S606 - our own server
+    sys.exit(subprocess.run(program, check=False).returncode)

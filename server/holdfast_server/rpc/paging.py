@@ -1,0 +1,92 @@
+"""Fills answers up to a size, so that each stays under what clients take; the rest is left for the next page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+
+from holdfast_server.errors import InvalidArgument, Reason
+from holdfast_server.services.search.query import Found, Position
+
+T = TypeVar("T")
+# Under 3 MiB with room for the rest of the message and its token.
+BUDGET = 2_900_000
+_OVERHEAD = 6  # tag and length of an item
+
+
+def page_limit(page_size: int, *, default: int, maximum: int) -> int:
+    """How many items a page may have.
+
+    Raises:
+        InvalidArgument: It is negative, or over the maximum.
+    """
+    if page_size < 0:
+        raise InvalidArgument(f"page_size is 0 or more, not {page_size}.", field="page_size")
+    if page_size > maximum:
+        raise InvalidArgument(
+            f"page_size {page_size} is too large; the limit is {maximum}. Ask for several pages.",
+            reason=Reason.LIMIT_EXCEEDED,
+            field="page_size",
+            metadata={"limit": str(maximum)},
+        )
+    return page_size or default
+
+
+def fill_page(
+    items: Any,
+    found: Iterable[Found[T]],
+    convert: Callable[[T], Message],
+    *,
+    limit: int,
+    shrink: Callable[[Any], None] | None = None,
+) -> Position | None:
+    """Append found items to a repeated field until limit or budget is reached.
+
+    ``shrink`` makes an item fit that is too large for a page of its own. Returns the position of the last item when there
+    are more.
+    """
+    size, last = 0, None
+    for one in found:
+        if len(items) == limit:
+            return last
+        message = convert(one.item)
+        if message.ByteSize() > BUDGET and shrink is not None:
+            shrink(message)
+        size += message.ByteSize() + _OVERHEAD
+        if size > BUDGET and items:
+            return last
+        items.append(message)
+        last = one.position
+    return None
+
+
+def drop_largest_lists(*names: str) -> Callable[[Any], None]:
+    """A ``shrink`` that empties the largest of some lists until the message fits, and marks it as truncated."""
+
+    def shrink(message: Any) -> None:
+        message.truncated = True
+        by_size = sorted(names, key=lambda name: -sum(item.ByteSize() for item in getattr(message, name)))
+        for name in by_size:
+            if message.ByteSize() <= BUDGET:
+                return
+            message.ClearField(name)
+
+    return shrink
+
+
+def fill_parts(
+    message: Any, parts: Iterable[Any], convert: dict[str, Callable[[Any], Message]]
+) -> Position | None:
+    """Append parts of a run or model to its lists until the budget is reached; the position of the last one when there
+    are more."""
+    size, last = message.ByteSize(), None
+    for part in parts:
+        item = convert[part.list_name](part.item)
+        size += item.ByteSize() + _OVERHEAD
+        if size > BUDGET and last is not None:
+            return last
+        getattr(message, part.list_name).append(item)
+        last = part.position
+    return None

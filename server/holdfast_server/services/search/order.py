@@ -1,0 +1,47 @@
+"""Parses orderings such as "metrics.loss ASC"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from holdfast_server.domain.names import check_count
+from holdfast_server.services.search.fields import Fields
+from holdfast_server.services.search.names import read_name
+from holdfast_server.services.search.query import Kind, OrderTerm
+from holdfast_server.services.search.tokens import TokenKind, invalid, tokenize
+
+MAX_TERMS = 10
+MAX_TERM = 1_024
+_FIELD = "order_by"
+
+
+def parse_order_by(texts: Iterable[str], fields: Fields) -> tuple[OrderTerm, ...]:
+    """The keys to order by, completed by those of the default order, so that no two items are equal.
+
+    Raises:
+        InvalidArgument: INVALID_FILTER with metadata ``column``, or LIMIT_EXCEEDED.
+    """
+    terms: dict[tuple[Kind, str], OrderTerm] = {}
+    texts = list(texts)
+    check_count(len(texts), MAX_TERMS, what="orderings", field=_FIELD)
+    for text in texts:
+        term = _parse_term(text, fields)
+        terms.setdefault((term.kind, term.key), term)  # a key that comes again decides nothing any more
+    for term in fields.default_order:
+        terms.setdefault((term.kind, term.key), term)
+    return tuple(terms.values())
+
+
+def _parse_term(text: str, fields: Fields) -> OrderTerm:
+    if len(text) > MAX_TERM:
+        raise invalid(f"it has more than {MAX_TERM} characters", MAX_TERM + 1, field=_FIELD)
+    tokens = tokenize(text, field=_FIELD)
+    kind, key, at = read_name(tokens, 0, fields, field=_FIELD)
+    if kind is Kind.DATASET:
+        raise invalid("datasets cannot be ordered by; a run may have many", tokens[0].column, field=_FIELD)
+    descending = tokens[at].is_word("DESC")
+    if descending or tokens[at].is_word("ASC"):
+        at += 1
+    if tokens[at].kind is not TokenKind.END:
+        raise invalid(f"expected ASC or DESC, found {tokens[at]}", tokens[at].column, field=_FIELD)
+    return OrderTerm(kind, key, descending)

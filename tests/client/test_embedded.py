@@ -1,0 +1,164 @@
+"""The embedded server: started by the first client, shared, and gone after the last."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from holdfast._client import Client
+from holdfast._embedded import ADDRESS_FILE, attach
+from tests.server_process import clean_environment
+
+LOG = """
+import sys, holdfast
+client = holdfast.Client(sys.argv[1])
+client.log_text(sys.argv[2], sys.argv[3], sys.argv[3] + ".txt")
+print("logged", flush=True)
+sys.stdin.read()
+"""
+
+
+def server_pid(data_dir: Path) -> int | None:
+    """The process that serves ``data_dir``, by its command line."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"holdfast_server.embedded" in command and os.fsencode(data_dir) in command:
+            return int(process.name)
+    return None
+
+
+def wait_until(condition, seconds: float = 20) -> None:
+    """Wait for what another process does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def start_logger(data_dir: Path, run_id: str, word: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOG, str(data_dir), run_id, word],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "logged\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.communicate("")
+
+
+def test_clients_share_a_server_and_survive_each_others_exit(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    first = subprocess.Popen(
+        [sys.executable, "-c", "import sys, holdfast; c = holdfast.Client(sys.argv[1]); print(c.create_run('0').info.run_id, flush=True); sys.stdin.read()", str(data_dir)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment(),
+    )  # fmt: skip
+    assert first.stdout is not None
+    run_id = first.stdout.readline().strip()
+    pid = server_pid(data_dir)
+    assert pid is not None
+    second = start_logger(data_dir, run_id, "second")
+    end(first)  # it started the server, and the server stays
+    third = start_logger(data_dir, run_id, "third")
+    end(second)
+    assert server_pid(data_dir) == pid
+    end(third)
+    wait_until(lambda: server_pid(data_dir) is None)
+    assert not (data_dir / ADDRESS_FILE).exists()
+    assert list(data_dir.glob("*.sock")) == []
+    with_fourth = start_logger(data_dir, run_id, "fourth")
+    end(with_fourth)
+    wait_until(lambda: server_pid(data_dir) is None)
+
+
+def test_a_client_that_is_killed_leaves_no_server_behind(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys, holdfast; holdfast.Client(sys.argv[1]).create_run('0'); print(flush=True); sys.stdin.read()", str(tmp_path / "data")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment(),
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert server_pid(tmp_path / "data") is not None
+    process.kill()
+    process.communicate()
+    wait_until(lambda: server_pid(tmp_path / "data") is None)
+
+
+def test_a_killed_server_is_started_again_by_the_next_call(tmp_path: Path) -> None:
+    with Client(str(tmp_path / "data")) as client:
+        run_id = client.create_run("0").info.run_id
+        client.log_text(run_id, "one", "one.txt")
+        pid = server_pid(tmp_path / "data")
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: server_pid(tmp_path / "data") is None)
+        client.log_text(run_id, "two", "two.txt")
+        assert [file.path for file in client.list_artifacts(run_id)] == ["one.txt", "two.txt"]
+
+
+def test_many_clients_at_once_start_one_server(tmp_path: Path) -> None:
+    script = "import sys, holdfast; c = holdfast.Client(sys.argv[1]); c.create_run('0'); print(c.search_runs(['0']) != [])"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / "data")],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment(),
+        )
+        for _ in range(6)
+    ]  # fmt: skip
+    for process in processes:
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, out) == (0, "True\n"), err
+    with Client(str(tmp_path / "data")) as client:
+        assert len(client.search_runs(["0"])) == 6
+
+
+def test_a_long_data_directory_gets_a_short_socket_path(tmp_path: Path) -> None:
+    data_dir = tmp_path / ("long-" * 20)
+    with Client(str(data_dir)) as client:
+        client.create_run("0")
+        assert len(attach(data_dir)) < 107
+
+
+def test_the_data_directory_is_private(tmp_path: Path) -> None:
+    with Client(str(tmp_path / "data")) as client:
+        client.create_run("0")
+        assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+
+
+def test_ctrl_c_does_not_reach_the_server(tmp_path: Path) -> None:
+    with Client(str(tmp_path / "data")) as client:
+        client.create_run("0")
+        pid = server_pid(tmp_path / "data")
+        assert pid is not None
+        assert os.getsid(pid) != os.getsid(0)
+
+
+@pytest.mark.parametrize("missing", ["holdfast_server", "sqlite_utils"])
+def test_without_the_server_extra_the_error_names_both_remedies(tmp_path: Path, missing: str) -> None:
+    script = (
+        "import sys, importlib.util as u, holdfast\n"
+        "find = u.find_spec\n"
+        f"u.find_spec = lambda name, *a: None if name == {missing!r} else find(name, *a)\n"
+        "try: holdfast.Client(sys.argv[1]).create_run('0')\n"
+        "except holdfast.errors.UnavailableError as e: print(e)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "data")],
+        capture_output=True, text=True, env=clean_environment(), check=False,
+    )  # fmt: skip
+    assert "pip install 'holdfast[server]'" in done.stdout, done.stderr
+    assert "HOLDFAST_URI" in done.stdout

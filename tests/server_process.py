@@ -1,0 +1,80 @@
+"""A real ``python -m holdfast_server`` for tests: started, waited for, and stopped by its own pid."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+START_TIMEOUT = 60.0
+
+
+@dataclass(slots=True)
+class ServerProcess:
+    """A server that serves."""
+
+    address: str
+    process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+
+    def stop(self, *, timeout: float = 30) -> int:
+        """Send SIGTERM and wait; returns the exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout)
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This environment without settings of Holdfast that a developer may have."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+    return {**kept, **(extra or {})}
+
+
+@contextmanager
+def running_server(
+    *arguments: str,
+    command: Sequence[str | Path] = (sys.executable, "-m", "holdfast_server"),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[ServerProcess]:
+    """Start a server and wait for the line that names its address; what is left of it is killed at the end.
+
+    Raises:
+        AssertionError: It ended, or did not say that it serves; its output is included.
+    """
+    process = subprocess.Popen(
+        [*command, *arguments],
+        env=clean_environment(environment),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lines: list[str] = []
+    ready = threading.Event()
+
+    def follow() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line.rstrip("\n"))
+            if " serving on " in line:
+                ready.set()
+        ready.set()
+
+    reader = threading.Thread(target=follow, daemon=True)
+    reader.start()
+    try:
+        assert ready.wait(START_TIMEOUT), f"no answer from the server: {lines}"
+        address = re.search(r" serving on (?:holdfast://)?(\S+?),? ", lines[-1] if lines else "")
+        assert address, f"the server did not start: {lines}"
+        yield ServerProcess(address[1], process, lines)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        reader.join(10)
+        assert process.stderr is not None
+        process.stderr.close()

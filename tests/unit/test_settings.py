@@ -1,0 +1,141 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from holdfast_server.config import MIB, ServerConfig
+from holdfast_server.health_check import default_address
+from holdfast_server.settings import PREFIX, SETTINGS, UsageError, parser, read
+
+FIELDS = {field.name: field for field in dataclasses.fields(ServerConfig)}
+
+
+def test_every_field_of_the_configuration_has_a_setting_and_the_reverse():
+    assert {setting.field for setting in SETTINGS if setting.field} == set(FIELDS)
+
+
+@pytest.mark.parametrize("setting", [pytest.param(s, id=s.name) for s in SETTINGS])
+def test_every_setting_has_flag_variable_default_and_one_line_of_help(setting):
+    shown = " ".join(parser().format_help().split()).replace("- ", "-")
+    assert setting.flag in shown
+    assert setting.variable.startswith(PREFIX)
+    assert setting.variable in shown
+    assert setting.help.endswith(".")
+    assert "\n" not in setting.help
+    assert len(setting.help) <= 120
+    setting.parse(setting.default)
+
+
+def test_flags_and_variables_are_each_used_once():
+    assert len({s.flag for s in SETTINGS}) == len({s.variable for s in SETTINGS}) == len(SETTINGS)
+
+
+def test_every_field_is_documented():
+    for name in FIELDS:
+        assert f"        {name}:" in (ServerConfig.__doc__ or "") or name == "s3_credentials_file"
+
+
+def test_defaults_are_those_of_the_configuration():
+    process = read([], {})
+    assert process.config == ServerConfig(data_dir=Path(".holdfast"))
+    assert process.log_level == "info"
+
+
+VALUES = [
+    pytest.param("host", "localhost", "addresses", ("localhost:5600",), id="host"),
+    pytest.param("port", "0", "addresses", ("127.0.0.1:0",), id="port"),
+    pytest.param("unix", "/run/h.sock", "addresses", ("unix:/run/h.sock",), id="unix"),
+    pytest.param("data_dir", "/srv/h", "data_dir", Path("/srv/h"), id="data-dir"),
+    pytest.param("store", "s3://b?endpoint=http://h", "store", "s3://b?endpoint=http://h", id="store"),
+    pytest.param("s3_credentials_file", "/run/c", "s3_credentials_file", Path("/run/c"), id="s3-credentials-file"),
+    pytest.param("insecure", "on", "insecure", True, id="insecure"),
+    pytest.param("idle_timeout", "2.5", "idle_timeout", 2.5, id="idle-timeout"),
+    pytest.param("drain_timeout", "30", "drain_timeout", 30.0, id="drain-timeout"),
+    pytest.param("byte_budget", "128MiB", "byte_budget", 128 * MIB, id="byte-budget"),
+    pytest.param("workers", "7", "workers", 7, id="workers"),
+    pytest.param("reflection", "on", "reflection", True, id="reflection"),
+]
+
+
+def test_the_table_of_values_is_complete():
+    assert {case.values[0] for case in VALUES} == {setting.name for setting in SETTINGS} - {"log_level"}
+
+
+@pytest.mark.parametrize(("name", "text", "field", "expected"), VALUES)
+def test_a_value_comes_from_the_flag_or_the_variable(name: str, text: str, field: str, expected: object):
+    (setting,) = (s for s in SETTINGS if s.name == name)
+    flags = [f"{setting.flag}={text}"] if setting.metavar else [setting.flag]
+    assert getattr(read(flags, {}).config, field) == expected
+    assert getattr(read([], {setting.variable: text}).config, field) == expected
+
+
+def test_flags_win_over_variables_and_empty_variables_are_absent():
+    environment = {"HOLDFAST_SERVER_PORT": "1", "HOLDFAST_SERVER_INSECURE": "1", "HOLDFAST_SERVER_WORKERS": ""}
+    config = read(["--port", "2", "--no-insecure"], environment).config
+    assert (config.addresses, config.insecure, config.workers) == (("127.0.0.1:2",), False, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "addresses"),
+    [
+        pytest.param(["--unix=/a", "--port=0"], ("unix:/a", "127.0.0.1:0"), id="socket and port"),
+        pytest.param(["--unix=/a", "--host=127.0.0.2"], ("unix:/a", "127.0.0.2:5600"), id="socket and host"),
+        pytest.param(["--host=::1"], ("[::1]:5600",), id="IPv6"),
+        pytest.param(["--host=[::1]"], ("[::1]:5600",), id="IPv6 in brackets"),
+        pytest.param(["--host=127.9.9.9"], ("127.9.9.9:5600",), id="all of loopback"),
+        pytest.param(["--host=0.0.0.0", "--insecure"], ("0.0.0.0:5600",), id="every interface, insecure"),
+        pytest.param(["--unix=/a", "--insecure"], ("unix:/a",), id="a switch adds no port"),
+    ],
+)
+def test_addresses(arguments: list[str], addresses: tuple[str, ...]):
+    assert read(arguments, {}).config.addresses == addresses
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1"])
+def test_more_than_loopback_needs_insecure(host: str):
+    with pytest.raises(UsageError, match=r"without TLS anyone .* --insecure \(or HOLDFAST_SERVER_INSECURE=1\)"):
+        read(["--host", host], {})
+    with pytest.raises(UsageError, match="loopback"):
+        read([], {"HOLDFAST_SERVER_HOST": host})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        pytest.param(["--port=x"], {}, "--port=x: a port is", id="port"),
+        pytest.param(["--port=65536"], {}, "0 to 65535", id="port too high"),
+        pytest.param([], {"HOLDFAST_SERVER_PORT": "-1"}, "HOLDFAST_SERVER_PORT=-1: a port is", id="variable"),
+        pytest.param(["--idle-timeout=0"], {}, "seconds above 0", id="no time"),
+        pytest.param(["--idle-timeout=nan"], {}, "seconds above 0", id="not a number"),
+        pytest.param(["--drain-timeout=inf"], {}, "seconds above 0", id="forever"),
+        pytest.param(["--byte-budget=8MiB"], {}, "at least 16MiB", id="small budget"),
+        pytest.param(["--byte-budget=64MB"], {}, "KiB, MiB or GiB", id="unit"),
+        pytest.param(["--workers=0"], {}, "1 to 1024", id="no workers"),
+        pytest.param([], {"HOLDFAST_SERVER_INSECURE": "maybe"}, "on or off", id="switch"),
+        pytest.param(["--log-level=loud"], {}, "debug, info", id="level"),
+        pytest.param(["--data-dir="], {}, "not empty", id="no directory"),
+        pytest.param(["--host=not a host"], {}, "neither an address nor", id="host"),
+        pytest.param(["--hots=x"], {}, "--hots", id="unknown flag"),
+        pytest.param(["--dat=x"], {}, "--dat", id="abbreviated flag"),
+    ],
+)
+def test_a_broken_value_is_refused_with_its_rule(arguments: list[str], environment: dict[str, str], message: str):
+    with pytest.raises(UsageError) as caught:
+        read(arguments, environment)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        pytest.param({}, "127.0.0.1:5600", id="defaults"),
+        pytest.param({"HOLDFAST_SERVER_HOST": "0.0.0.0"}, "127.0.0.1:5600", id="every interface"),
+        pytest.param({"HOLDFAST_SERVER_HOST": "::", "HOLDFAST_SERVER_PORT": "7"}, "[::1]:7", id="every IPv6 interface"),
+        pytest.param({"HOLDFAST_SERVER_HOST": "::1"}, "[::1]:5600", id="IPv6"),
+        pytest.param({"HOLDFAST_SERVER_HOST": "10.0.0.2"}, "10.0.0.2:5600", id="one interface"),
+        pytest.param({"HOLDFAST_SERVER_UNIX": "/run/h"}, "unix:/run/h", id="socket"),
+        pytest.param({"HOLDFAST_SERVER_UNIX": "/run/h", "HOLDFAST_SERVER_PORT": "7"}, "127.0.0.1:7", id="both"),
+    ],
+)
+def test_the_health_check_asks_where_the_server_listens(environment: dict[str, str], address: str):
+    assert default_address(environment) == address
