@@ -23,7 +23,7 @@ from holdfast_server.settings import Process, UsageError, read
 if TYPE_CHECKING:
     from holdfast_server.app import App
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("holdfast_server")
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-
 from holdfast.v1 import artifact_service_pb2_grpc as artifact_grpc
 from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
 from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
 from holdfast.v1 import model_service_pb2_grpc as model_grpc
 from holdfast.v1 import run_service_pb2_grpc as run_grpc
+
 from holdfast_server.config import MIB, ServerConfig
+from holdfast_server.errors import DomainError
 from holdfast_server.rpc.artifact_service import ArtifactServicer
 from holdfast_server.rpc.experiment_service import ExperimentServicer
 from holdfast_server.rpc.interceptor import ErrorInterceptor
@@ -24,12 +26,17 @@ from holdfast_server.rpc.model_service import ModelServicer
 from holdfast_server.rpc.run_service import RunServicer
 from holdfast_server.services.artifacts import ArtifactService
 from holdfast_server.services.ports.artifacts import ObjectStore
+from holdfast_server.services.artifact_uris import resolve_model_source
 from holdfast_server.storage.blocks.local import LocalObjectStore
 from holdfast_server.storage.blocks.packs import PackedBlockStore
 from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
+from holdfast_server.storage.host_lock import HostLock
 from holdfast_server.storage.sql.sqlite import SqliteDatabase
 
+logger = logging.getLogger(__name__)
+
 MAX_MESSAGE = 4 * MIB
+MAINTENANCE_SECONDS = 3600
 
 
 class SystemClock:
@@ -54,6 +61,7 @@ class App:
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._host_lock = HostLock(config.data_dir)
         self.database = SqliteDatabase(config.data_dir / "holdfast.db", clock=SystemClock(), ids=RandomIds())
         objects = open_object_store(config)
         objects.check()
@@ -62,6 +70,7 @@ class App:
         self.artifacts = ArtifactService(self.database, store, self._executor)
         self.ports: list[int] = []
         self._server: grpc.aio.Server | None = None
+        self._maintenance: asyncio.Task[None] | None = None
         self._health = health.aio.HealthServicer()
 
     async def start(self) -> None:
@@ -85,21 +94,33 @@ class App:
         self.ports = [_bind(server, address) for address in self.config.addresses]
         await server.start()
         self._server = server
+        self._maintenance = asyncio.create_task(self._maintain())
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self) -> None:
         """Refuse new calls, let those in progress finish, and close the storage."""
         await self._health.enter_graceful_shutdown()
+        if self._maintenance is not None:
+            self._maintenance.cancel()
         if self._server is not None:
             await self._server.stop(self.config.drain_timeout)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._executor.shutdown)
         await loop.run_in_executor(None, self.database.close)
+        self._host_lock.close()
 
     async def wait(self) -> None:
         """Return when the server has stopped."""
         if self._server is not None:
             await self._server.wait_for_termination()
+
+    async def _maintain(self) -> None:
+        while True:
+            try:
+                await self.database.maintain()
+            except DomainError as error:
+                logger.warning("maintenance was put off: %s", error.message)
+            await asyncio.sleep(MAINTENANCE_SECONDS)
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -114,7 +135,7 @@ class App:
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database), server)
         run_grpc.add_RunServiceServicer_to_server(RunServicer(self.database), server)
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.database), server)
-        registry_grpc.add_ModelRegistryServiceServicer_to_server(ModelRegistryServicer(self.database), server)
+        registry_grpc.add_ModelRegistryServiceServicer_to_server(ModelRegistryServicer(self.database, resolve_model_source), server)
 
 
 def _bind(server: grpc.aio.Server, address: str) -> int:

@@ -111,7 +111,9 @@ def test_a_killed_server_is_started_again_by_the_next_call(tmp_path: Path) -> No
 
 
 def test_many_clients_at_once_start_one_server(tmp_path: Path) -> None:
-    script = "import sys, holdfast; c = holdfast.Client(sys.argv[1]); c.create_run('0'); print(c.search_runs(['0']) != [])"
+    script = (
+        "import sys, holdfast; c = holdfast.Client(sys.argv[1]); c.create_run('0'); print(c.search_runs(['0']) != [])"
+    )
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", script, str(tmp_path / "data")],

@@ -32,8 +32,8 @@ class VersionStatus(str, enum.Enum):
 class ResolvedSource:
     """A snapshot that a source URI names: a directory (empty path: the root) of one owner's tree.
 
-    ``owner`` is a run id or a model id. ``run_id`` is the run that made it and ``model_id`` the logged model it is; both
-    may be empty.
+    ``owner`` is a run id or a model id. ``run_id`` is the run that made it and ``model_id`` the logged model it is;
+    both may be empty.
     """
 
     owner: str

@@ -85,7 +85,7 @@ class Metric:
     @property
     def order(self) -> tuple[int, int, float]:
         """Decides which point of a key is the newest; NaN counts as 0, as in MLflow."""
-        return (self.step, self.timestamp, self.value if self.value == self.value else 0.0)  # noqa: PLR0124
+        return (self.step, self.timestamp, self.value if self.value == self.value else 0.0)  # NaN differs from itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,9 @@ class Dataset:
         """
         for value, what in ((name, "name"), (digest, "digest")):
             if not value:
-                raise InvalidArgument(f"A dataset needs a {what}.", reason=Reason.INVALID_NAME, field=f"datasets.{what}")
+                raise InvalidArgument(
+                    f"A dataset needs a {what}.", reason=Reason.INVALID_NAME, field=f"datasets.{what}"
+                )
         check_length(name, MAX_DATASET_NAME, what="The dataset's name", field="datasets.name")
         check_length(digest, MAX_DATASET_DIGEST, what="The dataset's digest", field="datasets.digest")
         check_length(source_type, MAX_DATASET_NAME, what="The dataset's source type", field="datasets.source_type")

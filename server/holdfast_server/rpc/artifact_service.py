@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any
 
+from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1 import artifact_service_pb2_grpc as service_grpc
+
 from holdfast_server.domain.artifacts import MAX_INLINE
-from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count
 from holdfast_server.domain.names import check_request_id
 from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import Conflict, DomainError, InvalidArgument, Reason

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from holdfast.format.chunks import Chunk
-from holdfast.v1 import artifact_service_pb2 as service_pb
-from holdfast_server.domain.artifacts import NewBlock
 from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE
+from holdfast.v1 import artifact_service_pb2 as service_pb
+
+from holdfast_server.domain.artifacts import NewBlock
 from holdfast_server.errors import InvalidArgument
 
 BAD_SIZE = service_pb.BLOCK_STATUS_BAD_SIZE

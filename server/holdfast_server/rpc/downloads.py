@@ -7,9 +7,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
 from holdfast.format.chunks import Chunk, encode_chunk
-from holdfast.v1 import artifact_service_pb2 as service_pb
-from holdfast_server.domain.artifacts import Entry, FileBlock
 from holdfast.format.digests import BLOCK_SIZE
+from holdfast.v1 import artifact_service_pb2 as service_pb
+
+from holdfast_server.domain.artifacts import Entry, FileBlock
 from holdfast_server.rpc.byte_budget import ByteBudget
 from holdfast_server.rpc.convert.artifacts import entry_to_proto
 from holdfast_server.services.artifacts import ArtifactService

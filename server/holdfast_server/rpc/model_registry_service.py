@@ -1,13 +1,213 @@
-"""To be written."""
+"""ModelRegistryService over gRPC."""
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
+from holdfast.v1 import model_registry_service_pb2 as pb
 from holdfast.v1 import model_registry_service_pb2_grpc as service_grpc
-from holdfast_server.services.ports.database import Database
+
+from holdfast_server.domain.experiment import TagChanges, TagLimit
+from holdfast_server.domain.registry import ModelVersion
+from holdfast_server.errors import InvalidArgument
+from holdfast_server.rpc.convert import registry as convert
+from holdfast_server.rpc.convert.experiments import tag_pairs
+from holdfast_server.rpc.mutations import mutate
+from holdfast_server.rpc.paging import page_limit
+from holdfast_server.rpc.searching import PageRequest, read_page
+from holdfast_server.services import registry
+from holdfast_server.services.ports.database import Database, Transaction
+from holdfast_server.services.search import fields
+from holdfast_server.services.search.filter import parse_filter
+from holdfast_server.services.search.order import parse_order_by
+from holdfast_server.services.search.query import SearchQuery
+from holdfast_server.services.search.walk import walk
 
 
 class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
-    """To be written."""
+    """Keeps registered models and their versions."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, resolve_source: registry.ResolveSource) -> None:
+        self._database, self._resolve_source = database, resolve_source
+
+    async def CreateRegisteredModel(
+        self, request: pb.CreateRegisteredModelRequest, context: Any
+    ) -> pb.CreateRegisteredModelResponse:
+        """Create one."""
+        tags = TagChanges.parse(tag_pairs(request.tags), (), TagLimit.MODEL).tags
+
+        def job(tx: Transaction) -> pb.CreateRegisteredModelResponse:
+            created = registry.create_registered_model(tx, request.name, request.description, tags)
+            return pb.CreateRegisteredModelResponse(registered_model=convert.registered_model_to_proto(created))
+
+        return await mutate(self._database, request, pb.CreateRegisteredModelResponse, job)
+
+    async def GetRegisteredModel(
+        self, request: pb.GetRegisteredModelRequest, context: Any
+    ) -> pb.GetRegisteredModelResponse:
+        """Read one."""
+
+        def job(tx: Transaction) -> pb.GetRegisteredModelResponse:
+            found = registry.get_registered_model(tx, request.name)
+            return pb.GetRegisteredModelResponse(registered_model=convert.registered_model_to_proto(found))
+
+        return await self._database.read(job)
+
+    async def UpdateRegisteredModel(
+        self, request: pb.UpdateRegisteredModelRequest, context: Any
+    ) -> pb.UpdateRegisteredModelResponse:
+        """Change name, description and tags."""
+        tags = TagChanges.parse(tag_pairs(request.tags), request.deleted_tag_keys, TagLimit.MODEL)
+
+        def job(tx: Transaction) -> pb.UpdateRegisteredModelResponse:
+            updated = registry.update_registered_model(
+                tx,
+                request.name,
+                new_name=request.new_name if request.HasField("new_name") else None,
+                description=request.description if request.HasField("description") else None,
+                tags=tags,
+            )
+            return pb.UpdateRegisteredModelResponse(registered_model=convert.registered_model_to_proto(updated))
+
+        return await mutate(self._database, request, pb.UpdateRegisteredModelResponse, job)
+
+    async def DeleteRegisteredModel(
+        self, request: pb.DeleteRegisteredModelRequest, context: Any
+    ) -> pb.DeleteRegisteredModelResponse:
+        """Delete one with its versions and aliases."""
+
+        def job(tx: Transaction) -> pb.DeleteRegisteredModelResponse:
+            registry.delete_registered_model(tx, request.name)
+            return pb.DeleteRegisteredModelResponse()
+
+        return await mutate(self._database, request, pb.DeleteRegisteredModelResponse, job)
+
+    async def SearchRegisteredModels(
+        self, request: pb.SearchRegisteredModelsRequest, context: Any
+    ) -> pb.SearchRegisteredModelsResponse:
+        """Page through those that match."""
+        query = SearchQuery(
+            conditions=parse_filter(request.filter, fields.REGISTERED_MODELS),
+            order=parse_order_by(request.order_by, fields.REGISTERED_MODELS),
+        )
+        limit = page_limit(request.page_size, default=100, maximum=1_000)
+        page = PageRequest("SearchRegisteredModels", query, request.page_token, limit)
+
+        def job(tx: Transaction) -> pb.SearchRegisteredModelsResponse:
+            response = pb.SearchRegisteredModelsResponse()
+            found = partial(walk, tx.registry.search)
+            return read_page(tx, page, found, response, response.registered_models, convert.registered_model_to_proto)
+
+        return await self._database.read(job)
+
+    async def CreateModelVersion(
+        self, request: pb.CreateModelVersionRequest, context: Any
+    ) -> pb.CreateModelVersionResponse:
+        """Register a snapshot under the next number."""
+        new = registry.NewVersion(
+            name=request.name,
+            source=request.source,
+            description=request.description,
+            tags=TagChanges.parse(tag_pairs(request.tags), (), TagLimit.MODEL).tags,
+            user_id=request.user_id,
+            run_id=request.run_id,
+            create_registered_model=request.create_registered_model,
+        )
+
+        def job(tx: Transaction) -> pb.CreateModelVersionResponse:
+            created = registry.create_version(tx, new, self._resolve_source)
+            return pb.CreateModelVersionResponse(model_version=convert.version_to_proto(created))
+
+        return await mutate(self._database, request, pb.CreateModelVersionResponse, job)
+
+    async def GetModelVersion(self, request: pb.GetModelVersionRequest, context: Any) -> pb.GetModelVersionResponse:
+        """Read one by number, alias, or as the newest."""
+
+        def job(tx: Transaction) -> pb.GetModelVersionResponse:
+            return pb.GetModelVersionResponse(model_version=convert.version_to_proto(_select_version(tx, request)))
+
+        return await self._database.read(job)
+
+    async def UpdateModelVersion(
+        self, request: pb.UpdateModelVersionRequest, context: Any
+    ) -> pb.UpdateModelVersionResponse:
+        """Change description, stage and tags."""
+        changes = registry.VersionChanges(
+            description=request.description if request.HasField("description") else None,
+            stage=convert.stage_from_proto(request.stage),
+            archive_existing=request.archive_existing_versions,
+            tags=TagChanges.parse(tag_pairs(request.tags), request.deleted_tag_keys, TagLimit.MODEL),
+        )
+
+        def job(tx: Transaction) -> pb.UpdateModelVersionResponse:
+            updated = registry.update_version(tx, request.name, request.version, changes)
+            return pb.UpdateModelVersionResponse(model_version=convert.version_to_proto(updated))
+
+        return await mutate(self._database, request, pb.UpdateModelVersionResponse, job)
+
+    async def DeleteModelVersion(
+        self, request: pb.DeleteModelVersionRequest, context: Any
+    ) -> pb.DeleteModelVersionResponse:
+        """Delete one with the aliases that name it."""
+
+        def job(tx: Transaction) -> pb.DeleteModelVersionResponse:
+            registry.delete_version(tx, request.name, request.version)
+            return pb.DeleteModelVersionResponse()
+
+        return await mutate(self._database, request, pb.DeleteModelVersionResponse, job)
+
+    async def SearchModelVersions(
+        self, request: pb.SearchModelVersionsRequest, context: Any
+    ) -> pb.SearchModelVersionsResponse:
+        """Page through those that match."""
+        query = SearchQuery(
+            conditions=parse_filter(request.filter, fields.MODEL_VERSIONS),
+            order=parse_order_by(request.order_by, fields.MODEL_VERSIONS),
+        )
+        limit = page_limit(request.page_size, default=1_000, maximum=10_000)
+        page = PageRequest("SearchModelVersions", query, request.page_token, limit)
+
+        def job(tx: Transaction) -> pb.SearchModelVersionsResponse:
+            response = pb.SearchModelVersionsResponse()
+            found = partial(walk, tx.registry.search_versions)
+            return read_page(tx, page, found, response, response.model_versions, convert.version_to_proto)
+
+        return await self._database.read(job)
+
+    async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> pb.SetAliasResponse:
+        """Make an alias name a version."""
+        expected = request.expected_version if request.HasField("expected_version") else None
+
+        def job(tx: Transaction) -> pb.SetAliasResponse:
+            registry.set_alias(tx, request.name, request.alias, request.version, expected=expected)
+            return pb.SetAliasResponse()
+
+        return await mutate(self._database, request, pb.SetAliasResponse, job)
+
+    async def DeleteAlias(self, request: pb.DeleteAliasRequest, context: Any) -> pb.DeleteAliasResponse:
+        """Remove an alias."""
+        expected = request.expected_version if request.HasField("expected_version") else None
+
+        def job(tx: Transaction) -> pb.DeleteAliasResponse:
+            registry.delete_alias(tx, request.name, request.alias, expected=expected)
+            return pb.DeleteAliasResponse()
+
+        return await mutate(self._database, request, pb.DeleteAliasResponse, job)
+
+
+def _select_version(tx: Transaction, request: pb.GetModelVersionRequest) -> ModelVersion:
+    selector = request.WhichOneof("selector")
+    if selector == "version":
+        return registry.get_version(tx, request.name, request.version)
+    if selector == "alias":
+        return registry.get_version_by_alias(tx, request.name, request.alias)
+    if selector == "latest" and request.latest:
+        return registry.get_latest_version(tx, request.name)
+    if selector == "latest_in_stage":
+        stage = convert.stage_from_proto(request.latest_in_stage, field="latest_in_stage")
+        if stage is not None:
+            return registry.get_latest_version(tx, request.name, stage)
+    raise InvalidArgument(
+        "Say which version: set version, alias, latest (to true) or latest_in_stage.", field="selector"
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
 from holdfast_server.errors import InvalidArgument, Reason
+from holdfast_server.services.parts import Part
 from holdfast_server.services.search.query import Found, Position
 
 T = TypeVar("T")
@@ -44,10 +45,11 @@ def fill_page(
 ) -> Position | None:
     """Append found items to a repeated field until limit or budget is reached.
 
-    ``shrink`` makes an item fit that is too large for a page of its own. Returns the position of the last item when there
-    are more.
+    ``shrink`` makes an item fit that is too large for a page of its own. Returns the position of the last item when
+    there are more.
     """
-    size, last = 0, None
+    size = 0
+    last: Position | None = None
     for one in found:
         if len(items) == limit:
             return last
@@ -76,12 +78,13 @@ def drop_largest_lists(*names: str) -> Callable[[Any], None]:
     return shrink
 
 
-def fill_parts(
-    message: Any, parts: Iterable[Any], convert: dict[str, Callable[[Any], Message]]
-) -> Position | None:
-    """Append parts of a run or model to its lists until the budget is reached; the position of the last one when there
-    are more."""
-    size, last = message.ByteSize(), None
+def fill_parts(message: Any, parts: Iterable[Part], convert: Mapping[str, Callable[[Any], Message]]) -> Position | None:
+    """Append parts of a run or model to its lists until the budget is reached.
+
+    Returns the position of the last part when there are more.
+    """
+    size: int = message.ByteSize()
+    last: Position | None = None
     for part in parts:
         item = convert[part.list_name](part.item)
         size += item.ByteSize() + _OVERHEAD

@@ -1,13 +1,197 @@
-"""To be written."""
+"""RunService over gRPC."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from google.protobuf.message import Message
+from holdfast.v1 import run_service_pb2 as pb
 from holdfast.v1 import run_service_pb2_grpc as service_grpc
-from holdfast_server.services.ports.database import Database
+
+from holdfast_server.domain.names import check_count, check_experiment_id, check_key, check_run_id
+from holdfast_server.domain.run import MAX_BATCH_BYTES, RunData
+from holdfast_server.errors import InvalidArgument, Reason
+from holdfast_server.rpc.convert import runs as convert
+from holdfast_server.rpc.convert.experiments import tag_pairs, tag_to_proto, view_from_proto
+from holdfast_server.rpc.convert.times import optional_ms_from_proto
+from holdfast_server.rpc.mutations import mutate
+from holdfast_server.rpc.paging import drop_largest_lists, fill_page, fill_parts, page_limit
+from holdfast_server.rpc.searching import PageRequest, read_page
+from holdfast_server.services import runs
+from holdfast_server.services.parts import run_parts
+from holdfast_server.services.ports.database import Database, Transaction
+from holdfast_server.services.run_logging import log_batch
+from holdfast_server.services.search import fields
+from holdfast_server.services.search.filter import parse_filter
+from holdfast_server.services.search.order import parse_order_by
+from holdfast_server.services.search.page_token import open_token, seal_token
+from holdfast_server.services.search.query import Found, SearchQuery
+from holdfast_server.services.search.walk import walk_runs
+
+MAX_EXPERIMENTS = 10_000
+_PARTS: dict[str, Callable[[Any], Message]] = {
+    "params": convert.param_to_proto,
+    "tags": tag_to_proto,
+    "metrics": convert.metric_to_proto,
+    "dataset_inputs": convert.dataset_input_to_proto,
+    "model_inputs": convert.model_input_to_proto,
+    "model_outputs": convert.model_output_to_proto,
+}
 
 
 class RunServicer(service_grpc.RunServiceServicer):
-    """To be written."""
+    """Keeps runs and what they log."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def CreateRun(self, request: pb.CreateRunRequest, context: Any) -> pb.CreateRunResponse:
+        """Start one in an active experiment."""
+        new = runs.NewRun(
+            experiment_id=request.experiment_id or "0",
+            name=request.run_name,
+            user_id=request.user_id,
+            start_time=optional_ms_from_proto(request, "start_time"),
+            tags=runs.parse_run_tags(tag_pairs(request.tags)).tags,
+            run_id=request.run_id,
+        )
+
+        def job(tx: Transaction) -> pb.CreateRunResponse:
+            created = runs.create_run(tx, new)
+            data = RunData(tags=tuple(tx.runs.list_tags(created.number, "", limit=1_000)))
+            return pb.CreateRunResponse(run=convert.run_to_proto(created, data))
+
+        return await mutate(self._database, request, pb.CreateRunResponse, job)
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:
+        """Read one, or a page of it."""
+        run_id = check_run_id(request.run_id)
+        bound = ("GetRun", run_id)
+
+        def job(tx: Transaction) -> pb.GetRunResponse:
+            after = open_token(tx.page_token_key, bound, request.page_token) if request.page_token else None
+            run = runs.get_run(tx, run_id)
+            response = pb.GetRunResponse(run=convert.run_to_proto(run))
+            last = fill_parts(response.run, run_parts(tx, run, after), _PARTS)
+            if last is not None:
+                response.next_page_token = seal_token(tx.page_token_key, bound, last)
+            return response
+
+        return await self._database.read(job)
+
+    async def UpdateRun(self, request: pb.UpdateRunRequest, context: Any) -> pb.UpdateRunResponse:
+        """Change name, status or end."""
+        changes = runs.RunChanges(
+            name=request.run_name if request.HasField("run_name") else None,
+            status=convert.status_from_proto(request.status),
+            end_time=optional_ms_from_proto(request, "end_time"),
+        )
+
+        def job(tx: Transaction) -> pb.UpdateRunResponse:
+            return pb.UpdateRunResponse(run=convert.run_to_proto(runs.update_run(tx, request.run_id, changes)))
+
+        return await mutate(self._database, request, pb.UpdateRunResponse, job)
+
+    async def DeleteRun(self, request: pb.DeleteRunRequest, context: Any) -> pb.DeleteRunResponse:
+        """Mark one as deleted."""
+
+        def job(tx: Transaction) -> pb.DeleteRunResponse:
+            runs.delete_run(tx, request.run_id)
+            return pb.DeleteRunResponse()
+
+        return await mutate(self._database, request, pb.DeleteRunResponse, job)
+
+    async def RestoreRun(self, request: pb.RestoreRunRequest, context: Any) -> pb.RestoreRunResponse:
+        """Undo DeleteRun."""
+
+        def job(tx: Transaction) -> pb.RestoreRunResponse:
+            runs.restore_run(tx, request.run_id)
+            return pb.RestoreRunResponse()
+
+        return await mutate(self._database, request, pb.RestoreRunResponse, job)
+
+    async def SearchRuns(self, request: pb.SearchRunsRequest, context: Any) -> pb.SearchRunsResponse:
+        """Page through the runs of some experiments."""
+        if not request.experiment_ids:
+            raise InvalidArgument("Name at least one experiment to search in.", field="experiment_ids")
+        check_count(len(request.experiment_ids), MAX_EXPERIMENTS, what="experiments", field="experiment_ids")
+        query = SearchQuery(
+            conditions=parse_filter(request.filter, fields.RUNS),
+            order=parse_order_by(request.order_by, fields.RUNS),
+            view=view_from_proto(request.view_type),
+            experiment_ids=tuple(
+                sorted({check_experiment_id(e, field="experiment_ids") for e in request.experiment_ids})
+            ),
+        )
+        limit = page_limit(request.page_size, default=1_000, maximum=50_000)
+        page = PageRequest("SearchRuns", query, request.page_token, limit)
+        shrink = drop_largest_lists(*_PARTS)
+
+        def job(tx: Transaction) -> pb.SearchRunsResponse:
+            response = pb.SearchRunsResponse()
+            found = partial(walk_runs, tx)
+            return read_page(
+                tx, page, found, response, response.runs, lambda pair: convert.run_to_proto(*pair), shrink=shrink
+            )
+
+        return await self._database.read(job)
+
+    async def LogBatch(self, request: pb.LogBatchRequest, context: Any) -> pb.LogBatchResponse:
+        """Add metrics and params and change tags."""
+        if request.ByteSize() > MAX_BATCH_BYTES:
+            raise InvalidArgument(
+                f"The batch has {request.ByteSize()} bytes; the limit is {MAX_BATCH_BYTES}. Send several.",
+                reason=Reason.LIMIT_EXCEEDED,
+                metadata={"limit": str(MAX_BATCH_BYTES)},
+            )
+        batch = convert.batch_from_proto(request, time.time_ns() // 1_000_000)
+
+        def job(tx: Transaction) -> pb.LogBatchResponse:
+            return pb.LogBatchResponse(next_writer_sequence=log_batch(tx, request.run_id, batch))
+
+        return await mutate(self._database, request, pb.LogBatchResponse, job)
+
+    async def LogInputs(self, request: pb.LogInputsRequest, context: Any) -> pb.LogInputsResponse:
+        """Link datasets and models that a run read."""
+        datasets = [convert.dataset_input_from_proto(item) for item in request.datasets]
+        models = [convert.model_input_from_proto(item) for item in request.models]
+
+        def job(tx: Transaction) -> pb.LogInputsResponse:
+            runs.log_inputs(tx, request.run_id, datasets, models)
+            return pb.LogInputsResponse()
+
+        return await mutate(self._database, request, pb.LogInputsResponse, job)
+
+    async def LogOutputs(self, request: pb.LogOutputsRequest, context: Any) -> pb.LogOutputsResponse:
+        """Link logged models that a run produced."""
+        outputs = [convert.model_output_from_proto(item) for item in request.models]
+
+        def job(tx: Transaction) -> pb.LogOutputsResponse:
+            runs.log_outputs(tx, request.run_id, outputs)
+            return pb.LogOutputsResponse()
+
+        return await mutate(self._database, request, pb.LogOutputsResponse, job)
+
+    async def ListMetricHistory(
+        self, request: pb.ListMetricHistoryRequest, context: Any
+    ) -> pb.ListMetricHistoryResponse:
+        """Page through all points of one metric."""
+        run_id, key = check_run_id(request.run_id), check_key(request.key, what="A metric key")
+        limit = page_limit(request.page_size, default=25_000, maximum=25_000)
+        bound = ("ListMetricHistory", run_id, key)
+
+        def job(tx: Transaction) -> pb.ListMetricHistoryResponse:
+            after = open_token(tx.page_token_key, bound, request.page_token) if request.page_token else None
+            run = runs.get_run(tx, run_id)
+            response = pb.ListMetricHistoryResponse()
+            place = (int(after[0]), int(after[1]), int(after[2])) if after else None
+            found = (Found(m, at) for m, at in tx.runs.list_points(run.number, key, place, limit + 1))
+            last = fill_page(response.metrics, found, convert.metric_to_proto, limit=limit)
+            if last is not None:
+                response.next_page_token = seal_token(tx.page_token_key, bound, last)
+            return response
+
+        return await self._database.read(job)

@@ -7,9 +7,9 @@ import logging
 from collections.abc import AsyncIterator
 
 from google.protobuf.message import DecodeError
-
 from holdfast.format.chunks import Chunk, decode_chunk
 from holdfast.v1 import artifact_service_pb2 as service_pb
+
 from holdfast_server.domain.artifacts import NewBlock
 from holdfast_server.errors import DomainError, IdleTimeout, InvalidArgument, Reason
 from holdfast_server.rpc.block_assembly import BlockAssembler

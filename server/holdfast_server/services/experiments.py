@@ -97,7 +97,8 @@ def delete_experiment(tx: Transaction, experiment_id: str) -> None:
     experiment = get_active_experiment(tx, experiment_id)
     if experiment.id == DEFAULT_EXPERIMENT_ID:
         raise InvalidArgument(
-            "Experiment 0 (Default) always exists and cannot be deleted; delete its runs instead.", field="experiment_id"
+            "Experiment 0 (Default) always exists and cannot be deleted; delete its runs instead.",
+            field="experiment_id",
         )
     tx.experiments.set_lifecycle(experiment.id, Lifecycle.DELETED, now_ms=tx.now_ms)
     tx.runs.delete_all_of(experiment.id, now_ms=tx.now_ms)

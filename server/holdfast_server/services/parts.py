@@ -15,6 +15,7 @@ from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.search.query import Position
 
 PIECE = 500
+SMALL_PIECE = 4  # descriptions of datasets can be large
 # Read one list from after a key on; returns items with their keys.
 _Lister = Callable[[Position, int], Sequence[tuple[Any, Position]]]
 
@@ -36,11 +37,10 @@ def run_parts(tx: Transaction, run: RunInfo, after: Position | None) -> Iterator
             ("params", ("",), _by_key(lambda key, n: runs.list_params(number, key, n))),
             ("tags", ("",), _by_key(lambda key, n: runs.list_tags(number, key, n))),
             ("metrics", ("",), _by_key(lambda key, n: runs.list_latest_metrics(number, key, n))),
-            # Descriptions of datasets can be large: few at a time.
             (
                 "dataset_inputs",
                 (0,),
-                lambda k, _: [(item, (at,)) for at, item in runs.list_dataset_inputs(number, int(k[0]), 2)],
+                lambda k, n: [(item, (at,)) for at, item in runs.list_dataset_inputs(number, int(k[0]), n)],
             ),
             ("model_inputs", ("",), lambda k, n: [(m, (m,)) for m in runs.list_model_inputs(number, str(k[0]), n)]),
             (
@@ -86,9 +86,13 @@ def _parts(lists: Sequence[tuple[str, Position, _Lister]], after: Position | Non
         if index < first:
             continue
         key = after[1:] if after and index == first else start
-        while items := read(key, PIECE):
-            for item, key in items:  # noqa: B020 - the last key is where the next piece begins
+        size = SMALL_PIECE if name == "dataset_inputs" else PIECE
+        more = True
+        while more:
+            items = read(key, size)
+            for item, key in items:  # noqa: B007 - the last key is where the next piece begins
                 yield Part(name, item, (index, *key))
+            more = len(items) == size
 
 
 def _by_key(read: Callable[[str, int], Sequence[Any]]) -> _Lister:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from holdfast_server.domain.experiment import Tag, TagChanges
 from holdfast_server.domain.names import (
@@ -58,7 +58,7 @@ class VersionChanges:
     description: str | None = None
     stage: Stage | None = None
     archive_existing: bool = False
-    tags: TagChanges = TagChanges()
+    tags: TagChanges = field(default_factory=TagChanges)
 
     def __post_init__(self) -> None:
         check_length(self.description or "", MAX_DESCRIPTION, what="The description", field="description")
@@ -198,9 +198,7 @@ def update_version(tx: Transaction, name: str, version: int, changes: VersionCha
     """Change description, stage and tags, and archive the others of that stage when asked."""
     get_version(tx, name, version)
     tx.registry.change_version_tags(name, version, changes.tags)
-    tx.registry.update_version(
-        name, version, description=changes.description, stage=changes.stage, now_ms=tx.now_ms
-    )
+    tx.registry.update_version(name, version, description=changes.description, stage=changes.stage, now_ms=tx.now_ms)
     if changes.archive_existing and changes.stage:
         tx.registry.archive_others(name, version, changes.stage, now_ms=tx.now_ms)
     updated = get_version(tx, name, version)

@@ -14,8 +14,8 @@ from holdfast_server.services.runs import check_models_exist, get_active_run
 def log_batch(tx: Transaction, run_id: str, batch: Batch) -> int:
     """Keep a batch; returns the position after the last metric kept of its writer (0 without one).
 
-    Metrics at positions before the writer's mark are passed over: they came before. A writer sends its batches in order;
-    a gap moves the mark past it.
+    Metrics at positions before the writer's mark are passed over: they came before. A writer sends its batches in
+    order; a gap moves the mark past it.
 
     Raises:
         NotFound: RUN_NOT_FOUND, MODEL_NOT_FOUND, or TAG_NOT_FOUND for a key to remove.

@@ -165,9 +165,7 @@ def restore_run(tx: Transaction, run_id: str) -> None:
     tx.runs.set_lifecycle(run.number, Lifecycle.ACTIVE, now_ms=tx.now_ms)
 
 
-def log_inputs(
-    tx: Transaction, run_id: str, datasets: Sequence[DatasetInput], model_ids: Sequence[str]
-) -> None:
+def log_inputs(tx: Transaction, run_id: str, datasets: Sequence[DatasetInput], model_ids: Sequence[str]) -> None:
     """Link datasets and models that a run read.
 
     Raises:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import warnings
 from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models import _libraries
+from holdfast.models._warn import warn
 from holdfast.models.data_types import AnyType, Array, ColumnType, DataType, Object, Property, merge
 from holdfast.models.params import ParamSchema, ParamSpec
 from holdfast.models.schema import ColSpec, Schema, TensorSpec
@@ -27,10 +27,9 @@ def infer_schema_or_any(data: Any, what: str) -> Schema:
     try:
         return infer_schema(data)
     except Exception as error:  # noqa: BLE001 - whatever a foreign type raises, it has no schema
-        warnings.warn(
+        warn(
             f"The {what} have no schema that a signature can express, so they are recorded as 'any' and will not be "
-            f"checked: {error}",
-            stacklevel=3,
+            f"checked: {error}"
         )
         return Schema([ColSpec(AnyType())])
 

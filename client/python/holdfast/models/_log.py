@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from holdfast.errors import FailedPreconditionError, HoldfastError, InvalidArgumentError
 from holdfast.models._info import ModelInfo, model_info
+from holdfast.models._warn import warn
 from holdfast.models._writer import Flavor, PackageOptions, write_package
 
 __all__ = ["LogOptions", "log_package", "refuse_unknown"]
@@ -55,15 +55,13 @@ class LogOptions:
     ) -> LogOptions:
         """Check the arguments; nothing is sent.
 
-        Called by a flavor's ``log_model``, whose caller a deprecation warning names.
-
         Raises:
             InvalidArgumentError: One of them breaks a rule.
         """
         if artifact_path is not None:
             if name is not None:
                 raise InvalidArgumentError("Give name or artifact_path (its deprecated spelling), not both.")
-            warnings.warn("artifact_path is deprecated; use name instead.", DeprecationWarning, stacklevel=3)
+            warn("artifact_path is deprecated; use name instead.", DeprecationWarning)
             name = artifact_path
         if name is not None:
             _check_name(name)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from holdfast.models._example import InputExample
 from holdfast.models._files import CODE_DIRECTORY, EXTRA_DIRECTORY, check_paths, copy_into
 from holdfast.models._inference import infer_param_schema, infer_schema, infer_schema_or_any
 from holdfast.models._mlmodel import FILE_NAME, FileDigest, MLmodel
+from holdfast.models._warn import warn
 from holdfast.models._yaml import dump_yaml
 from holdfast.models.signature import ModelSignature
 
@@ -185,10 +185,9 @@ def _infer_requirements(saved: SavedModel, mlmodel: MLmodel, options: PackageOpt
     always = [*saved.distributions, *(["pandas"] if schema is not None and not schema.is_tensor_spec() else [])]
     carried = {Path(path).resolve().name.partition(".")[0] for path in options.code_paths}
     if unowned := [module for module in found.unowned if module not in carried]:
-        warnings.warn(
+        warn(
             f"The model refers to the modules {unowned}, which belong to no installed distribution. Where they are "
-            "missing it cannot be loaded; add their files to code_paths.",
-            stacklevel=2,
+            "missing it cannot be loaded; add their files to code_paths."
         )
     return sorted({*found.requirements, *filter(None, map(pinned, always))}, key=str.lower)
 
@@ -203,10 +202,9 @@ def _signature_from_example(flavor: Flavor, example: InputExample) -> ModelSigna
             enforce_input(deepcopy(example.data), inputs), enforce_params(example.params, params)
         )
     except Exception as error:  # noqa: BLE001 - whatever the model raises, it can be saved without a signature
-        warnings.warn(
+        warn(
             "The signature could not be inferred, because predicting on the input example failed: "
-            f"{type(error).__name__}: {error}. The model is saved without one.",
-            stacklevel=2,
+            f"{type(error).__name__}: {error}. The model is saved without one."
         )
         return None
     if not inputs.is_tensor_spec() and _libraries.is_ndarray(prediction) and prediction.ndim == 1:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-import warnings
 from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._enforcement import enforce_input, enforce_params
 from holdfast.models._mlmodel import MLmodel
 from holdfast.models._reader import open_package
+from holdfast.models._warn import warn
 from holdfast.models.signature import ModelSignature
 
 __all__ = ["PyFuncModel", "load_model"]
@@ -107,8 +107,7 @@ def load_model(
 def _warn_of_other_python(saved: Any) -> None:
     current = platform.python_version()
     if isinstance(saved, str) and saved.split(".")[:2] != current.split(".")[:2]:
-        warnings.warn(
+        warn(
             f"The model was saved with Python {saved}, and this is Python {current}; it may not load or predict as "
-            "it did.",
-            stacklevel=3,
+            "it did."
         )

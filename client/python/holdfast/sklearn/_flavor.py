@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +12,7 @@ from holdfast.errors import InvalidArgumentError
 from holdfast.models._pickle_modules import modules_in_pickle, modules_in_skops
 from holdfast.models._reader import Package
 from holdfast.models._unpickle import SERIALIZATION_FORMATS, load_object
+from holdfast.models._warn import warn
 from holdfast.models._writer import SavedModel
 
 __all__ = ["SklearnFlavor", "load_estimator", "load_pyfunc"]
@@ -50,10 +50,9 @@ class SklearnFlavor:
         self._trusted = None if skops_trusted_types is None else list(skops_trusted_types)
         self.predict_fn: str | None = pyfunc_predict_fn
         if not hasattr(estimator, pyfunc_predict_fn):
-            warnings.warn(
+            warn(
                 f"{type(estimator).__name__} has no method {pyfunc_predict_fn!r}, so the model is saved without the "
-                "python_function flavor: holdfast.sklearn.load_model loads it, holdfast.pyfunc does not.",
-                stacklevel=3,
+                "python_function flavor: holdfast.sklearn.load_model loads it, holdfast.pyfunc does not."
             )
             self.predict_fn = None
 
@@ -85,10 +84,9 @@ class SklearnFlavor:
             if self._format == "cloudpickle":
                 distributions.append("cloudpickle")
             elif "__main__" in modules:
-                warnings.warn(
+                warn(
                     "The model uses classes or functions of the main program, which pickle stores by name only: other "
-                    "programs cannot load it. Use serialization_format='cloudpickle', or move them to a module.",
-                    stacklevel=2,
+                    "programs cannot load it. Use serialization_format='cloudpickle', or move them to a module."
                 )
         config = {
             "pickled_model": path,

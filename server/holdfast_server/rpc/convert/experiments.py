@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from holdfast.v1 import experiment_pb2 as pb
+
 from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, ViewType
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto
@@ -13,8 +15,8 @@ _LIFECYCLES = {
     Lifecycle.ACTIVE: pb.LIFECYCLE_STAGE_ACTIVE,
     Lifecycle.DELETED: pb.LIFECYCLE_STAGE_DELETED,
 }
-_FROM_LIFECYCLE = {number: lifecycle for lifecycle, number in _LIFECYCLES.items()}
-_VIEWS = {
+_FROM_LIFECYCLE: dict[int, Lifecycle] = {number: lifecycle for lifecycle, number in _LIFECYCLES.items()}
+_VIEWS: dict[int, ViewType] = {
     pb.VIEW_TYPE_UNSPECIFIED: ViewType.ACTIVE_ONLY,
     pb.VIEW_TYPE_ACTIVE_ONLY: ViewType.ACTIVE_ONLY,
     pb.VIEW_TYPE_DELETED_ONLY: ViewType.DELETED_ONLY,
@@ -22,17 +24,17 @@ _VIEWS = {
 }
 
 
-def lifecycle_to_proto(lifecycle: Lifecycle) -> pb.LifecycleStage.ValueType:
+def lifecycle_to_proto(lifecycle: Lifecycle) -> Any:
     """A lifecycle as an enum value."""
     return _LIFECYCLES[lifecycle]
 
 
-def lifecycle_from_proto(stage: pb.LifecycleStage.ValueType) -> Lifecycle:
+def lifecycle_from_proto(stage: int) -> Lifecycle:
     """A lifecycle from an enum value that this server made."""
     return _FROM_LIFECYCLE[stage]
 
 
-def view_from_proto(view: pb.ViewType.ValueType) -> ViewType:
+def view_from_proto(view: int) -> ViewType:
     """What a search shall return; unspecified means active only.
 
     Raises:
@@ -49,9 +51,14 @@ def tag_pairs(tags: Iterable[pb.Tag]) -> list[tuple[str, str]]:
     return [(tag.key, tag.value) for tag in tags]
 
 
+def tag_to_proto(tag: Tag) -> pb.Tag:
+    """A tag as a message."""
+    return pb.Tag(key=tag.key, value=tag.value)
+
+
 def tags_to_proto(tags: Iterable[Tag]) -> list[pb.Tag]:
     """Tags as messages."""
-    return [pb.Tag(key=tag.key, value=tag.value) for tag in tags]
+    return [tag_to_proto(tag) for tag in tags]
 
 
 def tags_from_proto(tags: Iterable[pb.Tag]) -> tuple[Tag, ...]:

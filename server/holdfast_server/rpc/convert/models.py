@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from holdfast.v1 import model_pb2 as pb
+
 from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
 from holdfast_server.domain.run import Param
 from holdfast_server.errors import InvalidArgument
@@ -20,12 +23,12 @@ _FROM_STATUS = {number: status for status, number in _STATUSES.items()}
 _NO_DATA = ModelData()
 
 
-def model_status_to_proto(status: ModelStatus) -> pb.LoggedModelStatus.ValueType:
+def model_status_to_proto(status: ModelStatus) -> Any:
     """A status as an enum value."""
     return _STATUSES[status]
 
 
-def model_status_from_proto(status: pb.LoggedModelStatus.ValueType) -> ModelStatus:
+def model_status_from_proto(status: int) -> ModelStatus:
     """A status.
 
     Raises:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from holdfast.v1 import artifact_pb2
 from holdfast.v1 import registered_model_pb2 as pb
+
 from holdfast_server.domain.registry import (
     Alias,
     ModelVersion,
@@ -17,21 +20,21 @@ from holdfast_server.rpc.convert.experiments import tags_from_proto, tags_to_pro
 from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto
 
 _STAGES = {stage: pb.ModelStage.Value(f"MODEL_STAGE_{stage.name}") for stage in Stage}
-_FROM_STAGE = {number: stage for stage, number in _STAGES.items()}
+_FROM_STAGE: dict[int, Stage] = {number: stage for stage, number in _STAGES.items()}
 _STATUSES = {
     VersionStatus.PENDING: pb.MODEL_VERSION_STATUS_PENDING_REGISTRATION,
     VersionStatus.FAILED: pb.MODEL_VERSION_STATUS_FAILED_REGISTRATION,
     VersionStatus.READY: pb.MODEL_VERSION_STATUS_READY,
 }
-_FROM_STATUS = {number: status for status, number in _STATUSES.items()}
+_FROM_STATUS: dict[int, VersionStatus] = {number: status for status, number in _STATUSES.items()}
 
 
-def stage_to_proto(stage: Stage) -> pb.ModelStage.ValueType:
+def stage_to_proto(stage: Stage) -> Any:
     """A stage as an enum value."""
     return _STAGES[stage]
 
 
-def stage_from_proto(stage: pb.ModelStage.ValueType, *, field: str = "stage") -> Stage | None:
+def stage_from_proto(stage: int, *, field: str = "stage") -> Stage | None:
     """A stage; None for unspecified.
 
     Raises:
@@ -128,9 +131,7 @@ def registered_model_from_proto(message: pb.RegisteredModel, number: int = 0) ->
 
 def _tree_to_proto(source: ResolvedSource) -> artifact_pb2.Tree:
     is_model = source.owner.startswith("m-")
-    owner = (
-        artifact_pb2.TreeOwner(model_id=source.owner) if is_model else artifact_pb2.TreeOwner(run_id=source.owner)
-    )
+    owner = artifact_pb2.TreeOwner(model_id=source.owner) if is_model else artifact_pb2.TreeOwner(run_id=source.owner)
     return artifact_pb2.Tree(
         owner=owner,
         sequence=source.sequence,

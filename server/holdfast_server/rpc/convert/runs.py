@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any
 
 from holdfast.v1 import run_pb2 as pb
 from holdfast.v1 import run_service_pb2 as service_pb
+
 from holdfast_server.domain.experiment import TagChanges, TagLimit
 from holdfast_server.domain.names import check_key, check_length, check_model_id, check_writer_id
 from holdfast_server.domain.run import (
@@ -37,12 +39,12 @@ _FROM_STATUS = {number: status for status, number in _STATUSES.items()}
 _NO_DATA = RunData()
 
 
-def status_to_proto(status: RunStatus) -> pb.RunStatus.ValueType:
+def status_to_proto(status: RunStatus) -> Any:
     """A status as an enum value."""
     return _STATUSES[status]
 
 
-def status_from_proto(status: pb.RunStatus.ValueType) -> RunStatus | None:
+def status_from_proto(status: int) -> RunStatus | None:
     """A status; None for unspecified.
 
     Raises:
@@ -58,9 +60,14 @@ def status_from_proto(status: pb.RunStatus.ValueType) -> RunStatus | None:
     return found
 
 
+def param_to_proto(param: Param) -> pb.Param:
+    """A param as a message."""
+    return pb.Param(key=param.key, value=param.value)
+
+
 def params_to_proto(params: Iterable[Param]) -> list[pb.Param]:
     """Params as messages."""
-    return [pb.Param(key=param.key, value=param.value) for param in params]
+    return [param_to_proto(param) for param in params]
 
 
 def params_from_proto(params: Iterable[pb.Param]) -> tuple[Param, ...]:
@@ -162,6 +169,16 @@ def model_output_from_proto(message: pb.ModelOutput) -> ModelOutput:
     return ModelOutput(check_model_id(message.model_id, field="models.model_id"), message.step)
 
 
+def model_input_to_proto(model_id: str) -> pb.ModelInput:
+    """A link to a model that was read, as a message."""
+    return pb.ModelInput(model_id=model_id)
+
+
+def model_input_from_proto(message: pb.ModelInput) -> str:
+    """The id of a model that was read; raises ``InvalidArgument`` for what is no model id."""
+    return check_model_id(message.model_id, field="models.model_id")
+
+
 def run_to_proto(run: RunInfo, data: RunData = _NO_DATA) -> pb.Run:
     """A run with what it logged as a message."""
     return pb.Run(
@@ -177,7 +194,7 @@ def run_to_proto(run: RunInfo, data: RunData = _NO_DATA) -> pb.Run:
         tags=tags_to_proto(data.tags),
         metrics=[metric_to_proto(metric) for metric in data.metrics],
         dataset_inputs=[dataset_input_to_proto(item) for item in data.dataset_inputs],
-        model_inputs=[pb.ModelInput(model_id=model_id) for model_id in data.model_inputs],
+        model_inputs=[model_input_to_proto(model_id) for model_id in data.model_inputs],
         model_outputs=[model_output_to_proto(output) for output in data.model_outputs],
     )
 
@@ -202,13 +219,7 @@ def run_from_proto(message: pb.Run, number: int = 0) -> tuple[RunInfo, RunData]:
         tags=tags_from_proto(message.tags),
         metrics=tuple(metric_from_proto(metric, 0) for metric in message.metrics),
         dataset_inputs=tuple(dataset_input_from_proto(item) for item in message.dataset_inputs),
-        model_inputs=tuple(link.model_id for link in message.model_inputs),
+        model_inputs=tuple(model_input_from_proto(link) for link in message.model_inputs),
         model_outputs=tuple(model_output_from_proto(output) for output in message.model_outputs),
     )
     return info, data
-
-
-def add_to_run(run: pb.Run, items: Sequence[tuple[str, object]]) -> None:
-    """Append parts, each with the name of the list it goes to."""
-    for name, item in items:
-        getattr(run, name).append(item)

@@ -1,5 +1,7 @@
 """Parses filters: comparisons joined by AND.
 
+::
+
     filter     = [ comparison { AND comparison } ]
     comparison = name ( = | != | < | <= | > | >= | LIKE | ILIKE ) value
                | name [NOT] IN "(" value { "," value } [ "," ] ")"
@@ -20,7 +22,9 @@ MAX_FILTER = 16 << 10
 MAX_CONDITIONS = 100
 _INT64 = 1 << 63
 
-_COMPARISONS = {**{operator.value: operator for operator in Operator if not operator.value[0].isalpha()}, "<>": Operator.NE}
+_COMPARISONS = {operator.value: operator for operator in Operator if not operator.value[0].isalpha()} | {
+    "<>": Operator.NE
+}
 _NUMERIC = frozenset({Operator.EQ, Operator.NE, Operator.LT, Operator.LE, Operator.GT, Operator.GE})
 _TEXTUAL = frozenset({Operator.EQ, Operator.NE, Operator.LIKE, Operator.ILIKE, Operator.IN, Operator.NOT_IN})
 _KEYED = _TEXTUAL | {Operator.IS_NULL, Operator.IS_NOT_NULL}
@@ -48,10 +52,10 @@ class _Parser:
         self._tokens, self._fields, self._at = tokens, fields, 0
 
     def parse(self) -> tuple[Condition, ...]:
-        if self._now.kind is TokenKind.END:
+        if self._at_end():
             return ()
         conditions = [self._comparison()]
-        while self._now.kind is not TokenKind.END:
+        while not self._at_end():
             self._expect_and()
             if len(conditions) == MAX_CONDITIONS:
                 raise invalid(f"it has more than {MAX_CONDITIONS} conditions", self._now.column, field=_FIELD)
@@ -61,6 +65,9 @@ class _Parser:
     @property
     def _now(self) -> Token:
         return self._tokens[self._at]
+
+    def _at_end(self) -> bool:
+        return self._now.kind is TokenKind.END
 
     def _next(self) -> Token:
         token = self._now
@@ -140,7 +147,8 @@ class _Parser:
     def _expect_and(self) -> None:
         token = self._next()
         if token.is_word("OR"):
-            raise invalid("conditions are joined by AND only; make one search for each side of OR", token.column, field=_FIELD)
+            problem = "conditions are joined by AND only; make one search for each side of OR"
+            raise invalid(problem, token.column, field=_FIELD)
         if not token.is_word("AND"):
             raise invalid(f"expected AND, found {token}", token.column, field=_FIELD)
 

@@ -1,4 +1,4 @@
-"""Reads what a condition or an order key is about: ``metrics.loss``, ``tags.`my key```, ``attributes.status``, ``status``."""
+"""Reads what a condition or an order key is about, such as ``metrics.loss``, ``attributes.status`` or ``status``."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ def read_name(tokens: Sequence[Token], at: int, fields: Fields, *, field: str) -
 def _attribute(name: str, token: Token, fields: Fields, field: str) -> str:
     found = fields.attribute(name)
     if found is None:
-        raise invalid(
-            f"there is no attribute {shown(name, 40)}; use {_choices(fields)}", token.column, field=field
-        )
+        raise invalid(f"there is no attribute {shown(name, 40)}; use {_choices(fields)}", token.column, field=field)
     return found
 
 

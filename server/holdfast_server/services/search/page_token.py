@@ -43,8 +43,8 @@ def _mac(key: bytes, query: object, body: bytes) -> bytes:
 
 def _refused() -> InvalidArgument:
     return InvalidArgument(
-        "The page token is not one of this query. Pass the next_page_token of the page before with the same filter, order"
-        " and scope, or start again without one.",
+        "The page token is not one of this query. Pass the next_page_token of the page before with the same filter,"
+        " order and scope, or start again without one.",
         reason=Reason.INVALID_PAGE_TOKEN,
         field="page_token",
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from holdfast_server.domain.run import RunData, RunInfo
 from holdfast_server.domain.model import ModelData, ModelInfo
+from holdfast_server.domain.run import RunData, RunInfo
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.search.query import Found, Position, SearchQuery
 

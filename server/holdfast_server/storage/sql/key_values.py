@@ -20,7 +20,10 @@ P = TypeVar("P", bound=_Pair)
 
 
 class KeyValues:
-    """One such table; ``owner`` is its column that refers to the owner. Names come from this package, never from callers."""
+    """One such table; ``owner`` is its column that refers to the owner.
+
+    Names of tables and columns come from this package, never from callers of the server.
+    """
 
     def __init__(self, connection: Connection, table: str, owner: str) -> None:
         self._connection, self._table, self._owner = connection, table, owner

@@ -59,7 +59,16 @@ class SqlMetrics:
         self._connection.executemany(
             _KEEP_LATEST,
             [
-                (run_number, m.key, m.step, m.timestamp, *_stored(m.value), m.model_id, m.dataset_name, m.dataset_digest)
+                (
+                    run_number,
+                    m.key,
+                    m.step,
+                    m.timestamp,
+                    *_stored(m.value),
+                    m.model_id,
+                    m.dataset_name,
+                    m.dataset_digest,
+                )
                 for m in latest.values()
             ],
         )

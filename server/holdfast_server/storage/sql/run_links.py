@@ -48,7 +48,8 @@ class SqlRunLinks:
                 (run.experiment_id, dataset.name, dataset.digest),
             ).fetchone()["dataset_no"]
             self._connection.execute(
-                "INSERT INTO run_datasets (run_no, dataset_no) VALUES (?, ?) ON CONFLICT DO NOTHING", (run.number, number)
+                "INSERT INTO run_datasets (run_no, dataset_no) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (run.number, number),
             )
             most = max(most, self._set_dataset_tags(run.number, number, item.tags))
         return most

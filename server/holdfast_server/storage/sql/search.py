@@ -116,6 +116,9 @@ MODEL_VERSIONS = Searchable(
     pairs={Kind.TAG: "model_version_tags"},
 )
 
+# How much of a tag or param counts when it is ordered by.
+ORDERED_CHARACTERS = 500
+
 _DATASETS = {
     "name": ("run_datasets l JOIN datasets d ON d.dataset_no = l.dataset_no", "d.name"),
     "digest": ("run_datasets l JOIN datasets d ON d.dataset_no = l.dataset_no", "d.digest"),
@@ -176,8 +179,12 @@ def _filter(statement: _Statement, table: Searchable, condition: Condition) -> N
     elif condition.kind is Kind.METRIC:
         compared, values = _compare("m.value", condition)
         # NaN differs from every number and is in no other relation to any.
-        compared = f"(m.special = 1 OR {compared})" if condition.operator is Operator.NE else f"m.special != 1 AND {compared}"
-        _require_some(statement, table, f"{table.metrics} m", f"m.key = ? AND {compared}", "m", (condition.key, *values))
+        compared = (
+            f"(m.special = 1 OR {compared})" if condition.operator is Operator.NE else f"m.special != 1 AND {compared}"
+        )
+        _require_some(
+            statement, table, f"{table.metrics} m", f"m.key = ? AND {compared}", "m", (condition.key, *values)
+        )
     elif condition.kind is Kind.DATASET:
         source, column = _DATASETS[condition.key]
         compared, values = _compare(column, condition)
@@ -255,7 +262,8 @@ def _order(statement: _Statement, table: Searchable, term: OrderTerm) -> None:
     else:
         statement.joins.append(f"LEFT JOIN {table.pairs[term.kind]} {alias} ON {on}")
         statement.keys.append((f"({alias}.key IS NULL)", False))
-        statement.keys.append((f"COALESCE({alias}.value, '')", term.descending))
+        # Position travels in page tokens, so it holds the beginning of a long value; the default order settles the rest.
+        statement.keys.append((f"COALESCE(SUBSTR({alias}.value, 1, {ORDERED_CHARACTERS}), '')", term.descending))
 
 
 def _pick_newest(statement: _Statement, alias: str, key: str) -> None:

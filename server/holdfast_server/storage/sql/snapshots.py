@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, Kind, Owner, Tree
 from holdfast.format.digests import tree_digest
+
+from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, Kind, Owner, Tree
 from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
 

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # Jobs that one COMMIT may carry; bounds how long the first of them waits for the others.
 MAX_GROUP = 128
+# A stage that was not sealed for a day was given up by its client.
+STAGE_KEPT_MS = 24 * 3600 * 1000
 
 
 @dataclass(slots=True)
@@ -83,6 +85,16 @@ class SqliteDatabase:
             return answer
 
         return await self.write(once)
+
+    async def maintain(self) -> None:
+        """Forget expired answers and stages, a bounded number at a time, and let SQLite refresh its statistics."""
+
+        def tidy(tx: SqlTransaction) -> int:
+            return tx.requests.delete_expired() + tx.trees.delete_expired_stages(tx.now_ms - STAGE_KEPT_MS)
+
+        while await self.write(tidy):  # type: ignore[arg-type]  # it is a SqlTransaction here
+            pass
+        await self.write(lambda tx: tx.optimize())  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """Finish the writes that were accepted, then close all connections."""

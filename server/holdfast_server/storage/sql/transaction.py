@@ -63,3 +63,7 @@ class SqlTransaction:
     def requests(self) -> SqlRequests:
         """Answers of earlier mutations; used by the database itself."""
         return SqlRequests(self._connection, self.now_ms)
+
+    def optimize(self) -> None:
+        """Refresh the planner's statistics where they are stale."""
+        self._connection.execute("PRAGMA optimize")

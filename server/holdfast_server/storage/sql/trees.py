@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast_server.domain.artifacts import Kind, NewEntry, Owner, Tree
 from holdfast.format.digests import block_length
+
+from holdfast_server.domain.artifacts import Kind, NewEntry, Owner, Tree
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import ancestors, nfc
 from holdfast_server.errors import FailedPrecondition, InvalidArgument, NotFound, Reason, Unavailable
