@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 from holdfast.v1 import artifact_service_pb2_grpc as artifact_grpc
 from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
 from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 4 * MIB
 MAINTENANCE_SECONDS = 3600
+SERVICES = tuple(
+    f"holdfast.v1.{name}Service" for name in ("Artifact", "Experiment", "Model", "ModelRegistry", "Run")
+) + (health.SERVICE_NAME,)
 
 
 class SystemClock:
@@ -132,6 +136,8 @@ class App:
             max_message=MAX_MESSAGE,
         )
         artifact_grpc.add_ArtifactServiceServicer_to_server(servicer, server)
+        if self.config.reflection:
+            reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database), server)
         run_grpc.add_RunServiceServicer_to_server(RunServicer(self.database), server)
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.database), server)

@@ -23,6 +23,7 @@ class ServerConfig:
         byte_budget: Bytes of uploads and downloads held in memory by all streams together.
         workers: Threads that hash and move blocks.
         reflection: Offer gRPC server reflection.
+        s3_credentials_file: AWS credentials file (INI) for ``store``; None: the environment's.
     """
 
     data_dir: Path

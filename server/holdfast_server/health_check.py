@@ -50,7 +50,7 @@ def ask(address: str) -> str:
         except grpc.RpcError as error:
             return f"{error.code().name}: {error.details()}"
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
-        return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
     return ""
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 import pytest
@@ -17,6 +22,8 @@ from holdfast import errors
 from holdfast._channel import Channel, RetryPolicy
 from holdfast._client import Client
 from holdfast._config import parse_target
+from holdfast.v1 import experiment_pb2
+from holdfast.v1 import experiment_service_pb2 as messages
 
 QUICK = RetryPolicy(window=10.0, first_window=0.3, initial_delay=0.02, max_delay=0.1)
 
@@ -42,7 +49,7 @@ class EchoServer:
     def stop(self) -> None:
         self._server.stop(None).wait()
 
-    def __enter__(self) -> EchoServer:
+    def __enter__(self):
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -79,8 +86,9 @@ def test_an_answer_is_not_questioned(status):
 def test_a_server_that_was_never_there_is_reported_soon():
     port = free_port()
     begin = time.monotonic()
-    with pytest.raises(errors.UnavailableError, match=f"holdfast server --port {port}"):
+    with pytest.raises(errors.UnavailableError, match=f"holdfast server --port {port}") as info:
         echo(channel_to(port, RetryPolicy(first_window=0.5)))
+    assert info.value.__context__ is None, "gRPC's error does not show in the traceback"
     assert time.monotonic() - begin < 3
 
 
@@ -121,7 +129,7 @@ def test_a_server_that_comes_back_is_found_again():
 
 def test_a_call_past_its_deadline_says_so():
     block = threading.Event()
-    handler = grpc.unary_unary_rpc_method_handler(lambda request, context: block.wait(5) or request)
+    handler = grpc.unary_unary_rpc_method_handler(lambda request, _context: block.wait(5) or request)
     server = grpc.server(futures.ThreadPoolExecutor(1))
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Service", {"Echo": handler})])
     port = server.add_insecure_port("127.0.0.1:0")
@@ -167,6 +175,96 @@ def test_pauses_grow_to_their_bound():
 def test_clients_cross_process_pools_by_address():
     client = Client("holdfast://127.0.0.1:1")
     assert pickle.loads(pickle.dumps(client)).tracking_uri == client.tracking_uri
+
+
+def test_a_repeated_change_keeps_its_request_id():
+    received = []
+
+    def create(request: bytes, context: grpc.ServicerContext) -> bytes:
+        received.append(messages.CreateExperimentRequest.FromString(request))
+        if len(received) < 3:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the answer got lost")
+        experiment = experiment_pb2.Experiment(experiment_id="7")
+        return messages.CreateExperimentResponse(experiment=experiment).SerializeToString()
+
+    handlers = {"CreateExperiment": grpc.unary_unary_rpc_method_handler(create)}
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("holdfast.v1.ExperimentService", handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with Client(f"holdfast://127.0.0.1:{port}", retry=QUICK) as client:
+        assert client.create_experiment("a") == "7"
+        assert client.create_experiment("a") == "7"
+    server.stop(None).wait()
+    ids = [request.request_id for request in received]
+    assert len(set(ids[:3])) == 1
+    assert ids[0]
+    assert ids[3] != ids[0], "another call is another change"
+
+
+@pytest.fixture
+def certificate(tmp_path) -> tuple[bytes, bytes]:
+    """A key and a self-signed certificate for localhost, also as file cert.pem."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"
+    subprocess.run(
+        [*command.split(), "-addext", "subjectAltName=DNS:localhost"], cwd=tmp_path, check=True, capture_output=True
+    )
+    return (tmp_path / "key.pem").read_bytes(), (tmp_path / "cert.pem").read_bytes()
+
+
+def test_tls_checks_the_server(certificate, tmp_path):
+    handlers = {"Echo": grpc.unary_unary_rpc_method_handler(lambda request, _context: request)}
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Service", handlers)])
+    port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([certificate]))
+    server.start()
+
+    def target(scheme: str, **environ: str):
+        return Channel(parse_target(f"{scheme}://localhost:{port}", environ), retry=QUICK)
+
+    trusted = {"HOLDFAST_TLS_CA_FILE": str(tmp_path / "cert.pem")}
+    assert echo(target("holdfast+tls", **trusted)) == b"hello"
+    for channel in (target("holdfast+tls"), target("holdfast")):
+        with pytest.raises(errors.UnavailableError):
+            echo(channel)
+    with pytest.raises(errors.InvalidArgumentError, match="HOLDFAST_TLS_CA_FILE cannot be read"):
+        echo(target("holdfast+tls", HOLDFAST_TLS_CA_FILE=str(tmp_path / "absent")))
+    server.stop(None).wait()
+
+
+def test_an_embedded_server_that_was_killed_is_started_again(tmp_path):
+    with Client(tmp_path / "data") as client:
+        experiment_id = client.create_experiment("before")
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                command = (process / "cmdline").read_bytes().split(b"\0")
+                if b"holdfast_server.embedded" in command and os.fsencode(tmp_path / "data") in command:
+                    os.kill(int(process.name), signal.SIGKILL)
+        assert client.get_experiment(experiment_id).name == "before"
+
+
+INTERRUPTED = """
+import signal, sys, threading, time, holdfast
+holdfast.connect(sys.argv[1])
+run = holdfast.start_run()
+print(run.info.run_id, flush=True)
+with run:
+    while True:
+        holdfast.log_metric("m", 1.0)
+"""
+
+
+def test_ctrl_c_ends_a_run_killed_even_in_the_middle_of_a_call(server, client):
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, server.uri], stdout=subprocess.PIPE, text=True)
+    with process:
+        run_id = process.stdout.readline().strip()
+        while not client.get_run(run_id).data.metrics:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) != 0
+    assert client.get_run(run_id).info.status == "KILLED"
 
 
 FORKING = """

@@ -141,6 +141,12 @@ def test_the_data_directory_is_private(tmp_path: Path) -> None:
         assert (tmp_path / "data").stat().st_mode & 0o077 == 0
 
 
+def test_a_closed_client_lets_the_server_go(tmp_path: Path) -> None:
+    with Client(str(tmp_path / "data")) as client:
+        client.create_run("0")
+    wait_until(lambda: server_pid(tmp_path / "data") is None)
+
+
 def test_ctrl_c_does_not_reach_the_server(tmp_path: Path) -> None:
     with Client(str(tmp_path / "data")) as client:
         client.create_run("0")

@@ -54,11 +54,6 @@ def test_a_run_ends_with_its_block(experiment):
     assert ended.data.tags["mlflow.user"] == ended.info.user_id
     assert ended.data.tags["mlflow.source.type"] == "LOCAL"
     assert ended.data.tags["mlflow.source.name"]
-    assert (
-        len(ended.data.tags["mlflow.source.git.commit"]) == 40
-        if "mlflow.source.git.commit" in ended.data.tags
-        else True
-    )
     assert holdfast.last_active_run() == ended
 
 
@@ -77,8 +72,9 @@ def test_an_exception_decides_how_the_run_ends(experiment, error, status):
 
 
 def test_an_error_of_the_server_does_not_hide_the_user_s(experiment, caplog):
-    with pytest.raises(ZeroDivisionError), holdfast.start_run() as run:
-        holdfast.delete_run(run.info.run_id)
+    run = holdfast.start_run()
+    holdfast.delete_run(run.info.run_id)
+    with pytest.raises(ZeroDivisionError), run:
         _ = 1 / 0
     assert "could not be ended" in caplog.text
     assert holdfast.active_run() is None

@@ -59,15 +59,55 @@ def test_submodules_keep_their_names_sorted_and_true(name):
 
 
 def test_what_the_contract_lists_is_there():
-    wanted = """
-        set_tracking_uri get_tracking_uri connect set_experiment create_experiment get_experiment
-        get_experiment_by_name search_experiments delete_experiment restore_experiment rename_experiment
-        set_experiment_tag set_experiment_tags start_run end_run active_run last_active_run get_run delete_run
-        search_runs log_param log_params log_metric log_metrics set_tag set_tags delete_tag get_metric_history
-        log_input log_inputs flush log_artifact log_artifacts log_text log_dict log_bytes log_figure log_image
-        log_table log_stream register_model Client artifacts sklearn pyfunc models
-    """.split()
-    assert set(wanted) <= set(holdfast.__all__)
+    wanted = {
+        "set_tracking_uri",
+        "get_tracking_uri",
+        "connect",
+        "set_experiment",
+        "create_experiment",
+        "get_experiment",
+        "get_experiment_by_name",
+        "search_experiments",
+        "delete_experiment",
+        "restore_experiment",
+        "rename_experiment",
+        "set_experiment_tag",
+        "set_experiment_tags",
+        "start_run",
+        "end_run",
+        "active_run",
+        "last_active_run",
+        "get_run",
+        "delete_run",
+        "search_runs",
+        "log_param",
+        "log_params",
+        "log_metric",
+        "log_metrics",
+        "set_tag",
+        "set_tags",
+        "delete_tag",
+        "get_metric_history",
+        "log_input",
+        "log_inputs",
+        "flush",
+        "log_artifact",
+        "log_artifacts",
+        "log_text",
+        "log_dict",
+        "log_bytes",
+        "log_figure",
+        "log_image",
+        "log_table",
+        "log_stream",
+        "register_model",
+        "Client",
+        "artifacts",
+        "sklearn",
+        "pyfunc",
+        "models",
+    }
+    assert wanted <= set(holdfast.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

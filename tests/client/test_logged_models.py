@@ -45,6 +45,14 @@ def test_any_number_of_params_and_tags(client, experiment_id):
     assert (model.params, model.tags) == (params, tags)
 
 
+def test_large_tags_go_in_several_requests(client, experiment_id):
+    tags = {f"t{number:02}": "x" * 100_000 for number in range(20)}
+    model = client.create_logged_model(experiment_id, "large", tags=tags)
+    assert model.tags == tags
+    client.set_logged_model_tags(model.model_id, dict.fromkeys(tags, "y" * 100_000))
+    assert set(client.get_logged_model(model.model_id).tags.values()) == {"y" * 100_000}
+
+
 def test_params_and_tags_are_added_later(client, experiment_id):
     model_id = client.create_logged_model(experiment_id, params={"a": 1}).model_id
     client.log_model_params(model_id, {"b": 2})

@@ -135,6 +135,18 @@ def test_many_params_go_in_several_batches(client, run_id):
     assert sum(key.startswith("t") for key in data.tags) == 150
 
 
+def test_one_text_counts_as_one(client, experiment_id):
+    ids = [client.create_run(experiment_id, run_name=name).info.run_id for name in ("b", "a")]
+    found = client.search_runs(experiment_id, order_by="attributes.run_name ASC")
+    assert [run.info.run_id for run in found] == ids[::-1]
+
+
+def test_wide_characters_count_by_their_bytes(client, run_id):
+    params = {f"p{number:03}": "€" * 6_000 for number in range(100)}
+    client.log_params(run_id, params)
+    assert client.get_run(run_id).data.params == params
+
+
 def test_a_large_run_is_read_over_pages(client, run_id):
     big = {f"p{number:03}": "x" * 6_000 for number in range(700)}
     client.log_params(run_id, big)
@@ -249,7 +261,7 @@ def test_a_run_made_by_hand_says_that_it_has_no_client():
 
 
 def test_runs_show_themselves_in_notebooks(client, run_id):
-    client.set_tag(run_id, "<b>", "<script>")
+    client.set_tag(run_id, "shown", "<script>")
     html = client.get_run(run_id)._repr_html_()
     assert run_id in html
     assert "<script>" not in html

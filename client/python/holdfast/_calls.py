@@ -22,6 +22,8 @@ Response = TypeVar("Response")
 MAX_BATCH_PARAMS = 100
 MAX_BATCH_TAGS = 100
 MAX_BATCH_METRICS = 1_000
+# A little less than the 1 MiB that a request may have, for what stands around the items.
+MAX_BATCH_BYTES = 900_000
 
 
 class _Mutation(Protocol):
@@ -30,7 +32,16 @@ class _Mutation(Protocol):
     request_id: str
 
 
+class _Message(Protocol):
+    """A protobuf message."""
+
+    def ByteSize(self) -> int:  # noqa: N802 - protobuf's name
+        """Bytes that it takes when serialized."""
+        ...
+
+
 Mutation = TypeVar("Mutation", bound=_Mutation)
+Sized = TypeVar("Sized", bound=_Message)
 
 
 class Calls:
@@ -95,6 +106,22 @@ def check_text(key: object, what: str) -> str:
     return key
 
 
-def batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    """Cut a sequence into runs of at most ``size``."""
-    return [items[start : start + size] for start in range(0, len(items), size)]
+def batches(items: Sequence[Sized], size: int) -> list[list[Sized]]:
+    """Cut messages into batches of at most ``size``, each small enough for one request."""
+    cut: list[list[Sized]] = []
+    room = 0
+    for item in items:
+        weight = item.ByteSize()
+        if not cut or len(cut[-1]) == size or weight > room:
+            cut.append([])
+            room = MAX_BATCH_BYTES
+        cut[-1].append(item)
+        room -= weight
+    return cut
+
+
+def texts(values: str | Iterable[str] | None) -> list[str]:
+    """A list of texts, also of a single one, which would otherwise count as many of one letter."""
+    if values is None:
+        return []
+    return [values] if isinstance(values, str) else [str(value) for value in values]

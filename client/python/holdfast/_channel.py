@@ -65,6 +65,7 @@ class Channel:
         self._lock = threading.Lock()
         self._open: _Connection | None = None
         self._closed = False
+        self._holding = False
         self._stubs: dict[type[Any], Any] = {}
         _channels.add(self)
 
@@ -111,21 +112,27 @@ class Channel:
             try:
                 response = attempt()
             except grpc.RpcError as error:
+                failure = self.translate(error)
                 if status_of(error) is not grpc.StatusCode.UNAVAILABLE:
                     connection.answered = True
-                    raise self.translate(error) from None
-                now = time.monotonic()
-                if failures == 0:
-                    give_up = now + (self.retry.window if connection.answered else self.retry.first_window)
-                pause = self.retry.delay(failures)
-                if now + pause > give_up:
-                    raise self.translate(error) from None
-                failures += 1
-                time.sleep(pause)
-                self._revive(connection)
+                    raise failure from None
+            except ValueError:
+                # gRPC's word for a channel that another thread closed meanwhile; other mistakes stay what they are.
+                self._refuse_if_closed()
+                raise
             else:
                 connection.answered = True
                 return response
+            # Outside of the handler, so that gRPC's error is no context of what may be raised here.
+            now = time.monotonic()
+            if failures == 0:
+                give_up = now + (self.retry.window if connection.answered else self.retry.first_window)
+            pause = self.retry.delay(failures)
+            if now + pause > give_up:
+                raise failure
+            failures += 1
+            time.sleep(pause)
+            self._revive(connection)
 
     def translate(self, error: grpc.RpcError) -> errors.HoldfastError:
         """Turn an error of a stream on ``grpc`` into ours; ``call`` does so by itself."""
@@ -138,17 +145,34 @@ class Channel:
             connection, self._open = self._open, None
         if connection is not None:
             connection.channel.close()
+        if self._holding and self.target.data_dir is not None:
+            from holdfast._embedded import release
+
+            self._holding = False
+            release(self.target.data_dir)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise errors.FailedPreconditionError("This client is closed; connect again to make a new one.")
 
     def _connection(self) -> _Connection:
         connection = self._open
         if connection is not None:
             return connection
         with self._lock:
-            if self._closed:
-                raise errors.FailedPreconditionError("This client is closed; connect again to make a new one.")
+            self._refuse_if_closed()
             if self._open is None:
+                self._hold()
                 self._open = _Connection(_address(self.target), self.target)
             return self._open
+
+    def _hold(self) -> None:
+        """Keep the embedded server alive as long as this channel is open."""
+        if self.target.data_dir is not None and not self._holding:
+            from holdfast._embedded import hold
+
+            hold(self.target.data_dir)
+            self._holding = True
 
     def _revive(self, failed: _Connection) -> None:
         """Find the embedded server again, which has another address when it was started anew."""
@@ -158,8 +182,8 @@ class Channel:
         with self._lock:
             if self._open is not failed or address == failed.address or self._closed:
                 return
+            # The failed one is not closed: that would cancel what other threads are about to try again.
             self._open = _Connection(address, self.target, answered=failed.answered)
-        failed.channel.close()
 
     def _abandon(self) -> None:
         """Forget the connection of the process that this one was forked from."""

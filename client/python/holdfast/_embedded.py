@@ -25,35 +25,49 @@ LOG_FILE = "server.log"
 MAX_SOCKET_PATH = 100
 
 _lock = threading.Lock()
-# Shared locks that keep servers alive, by data directory; the operating system drops them with this process.
-_held: dict[Path, IO[str]] = {}
+# Shared locks that keep servers alive, and how many channels here need each; the system drops them with this process.
+_held: dict[Path, tuple[IO[str], int]] = {}
+
+
+def hold(data_dir: Path) -> None:
+    """Keep the server of ``data_dir`` alive, once it runs, until ``release`` or the end of this process."""
+    data_dir = _resolved(data_dir)
+    with _lock:
+        _make_private(data_dir)
+        lock, count = _held.get(data_dir, (None, 0))
+        if lock is None:
+            # Not inherited by programs that this process starts: those must not keep the server alive.
+            lock = (data_dir / CLIENTS_LOCK).open("a")
+            fcntl.flock(lock, fcntl.LOCK_SH)  # waits for a server that is stopping, which holds it exclusively
+        _held[data_dir] = (lock, count + 1)
+
+
+def release(data_dir: Path) -> None:
+    """Undo one ``hold``; a server that nobody holds ends by itself."""
+    data_dir = _resolved(data_dir)
+    with _lock:
+        lock, count = _held.pop(data_dir)
+        if count > 1:
+            _held[data_dir] = (lock, count - 1)
+        else:
+            lock.close()
 
 
 def attach(data_dir: Path) -> str:
-    """The gRPC address of the server of ``data_dir``, which is started when there is none.
-
-    It runs as long as this process, or another that attached, does.
+    """The gRPC address of the server of ``data_dir``, which is started when there is none. ``hold`` it first.
 
     Raises:
         UnavailableError: It cannot be started; the message says why, or where its log is.
     """
-    data_dir = data_dir.expanduser().resolve()
-    with _lock:
-        _make_private(data_dir)
-        _hold(data_dir)
-        with (data_dir / START_LOCK).open("w") as start:
-            fcntl.flock(start, fcntl.LOCK_EX)
-            address = _running(data_dir)
-            return address if address is not None else _start(data_dir)
+    data_dir = _resolved(data_dir)
+    with _lock, (data_dir / START_LOCK).open("w") as start:
+        fcntl.flock(start, fcntl.LOCK_EX)
+        address = _running(data_dir)
+        return address if address is not None else _start(data_dir)
 
 
-def _hold(data_dir: Path) -> None:
-    """Take the shared lock; waits for a server that is stopping, which holds it exclusively."""
-    if data_dir not in _held:
-        # Not inherited by programs that this process starts: those must not keep the server alive.
-        lock = (data_dir / CLIENTS_LOCK).open("a")
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        _held[data_dir] = lock
+def _resolved(data_dir: Path) -> Path:
+    return data_dir.expanduser().resolve()
 
 
 def _running(data_dir: Path) -> str | None:

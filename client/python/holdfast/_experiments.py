@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from holdfast._calls import Calls, collect, tags_from_proto, tags_to_proto
+from holdfast._calls import Calls, collect, tags_from_proto, tags_to_proto, texts
 from holdfast._times import ms_from_proto
 from holdfast.entities import Experiment, PagedList, ViewType
 from holdfast.errors import NotFoundError
@@ -89,7 +89,7 @@ class ExperimentCalls(Calls):
         def fetch(page_size: int, token: str) -> tuple[Iterable[Experiment], str]:
             request = messages.SearchExperimentsRequest(
                 filter=filter_string or "",
-                order_by=order_by or (),
+                order_by=texts(order_by),
                 view_type=view_type_to_proto(view_type),
                 page_size=page_size,
                 page_token=token,

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from holdfast._calls import MAX_BATCH_PARAMS, MAX_BATCH_TAGS, Calls, batches, collect, tags_from_proto, tags_to_proto
+from holdfast._calls import (
+    MAX_BATCH_PARAMS,
+    MAX_BATCH_TAGS,
+    Calls,
+    batches,
+    collect,
+    tags_from_proto,
+    tags_to_proto,
+    texts,
+)
 from holdfast._experiments import lifecycle_stage, view_type_to_proto
 from holdfast._runs import metric_from_proto, param_to_proto
 from holdfast._times import ms_from_proto
@@ -75,20 +84,21 @@ class LoggedModelCalls(Calls):
             params: Any number of inputs.
             model_type: Such as ``"classifier"``.
         """
-        wire_params, wire_tags = _params(params), tags_to_proto(tags)
+        # Pipelines have more params than one request takes. The model is PENDING until all are there.
+        first_params, *more_params = batches(_params(params), MAX_BATCH_PARAMS) or [[]]
+        first_tags, *more_tags = batches(tags_to_proto(tags), MAX_BATCH_TAGS) or [[]]
         request = messages.CreateLoggedModelRequest(
             experiment_id=str(experiment_id),
             name=name or "",
             source_run_id=source_run_id or "",
             model_type=model_type or "",
-            params=wire_params[:MAX_BATCH_PARAMS],
-            tags=wire_tags[:MAX_BATCH_TAGS],
+            params=first_params,
+            tags=first_tags,
         )
         model = self._mutate(self._models.CreateLoggedModel, request).model
-        if len(wire_params) <= MAX_BATCH_PARAMS and len(wire_tags) <= MAX_BATCH_TAGS:
+        if not more_params and not more_tags:
             return logged_model_from_proto(model)
-        # Pipelines have more params than one request takes. The model is PENDING until all are there.
-        self._update(model.model_id, wire_params[MAX_BATCH_PARAMS:], wire_tags[MAX_BATCH_TAGS:])
+        self._update(model.model_id, more_params, more_tags)
         return self.get_logged_model(model.model_id)
 
     def get_logged_model(self, model_id: str) -> LoggedModel:
@@ -122,11 +132,11 @@ class LoggedModelCalls(Calls):
 
     def log_model_params(self, model_id: str, params: Mapping[str, Any]) -> None:
         """Add params to a model, 100 at a time; those it has cannot change."""
-        self._update(model_id, _params(params), [])
+        self._update(model_id, batches(_params(params), MAX_BATCH_PARAMS), [])
 
     def set_logged_model_tags(self, model_id: str, tags: Mapping[str, Any]) -> None:
         """Set labels of a model, 100 at a time."""
-        self._update(model_id, [], tags_to_proto(tags))
+        self._update(model_id, [], batches(tags_to_proto(tags), MAX_BATCH_TAGS))
 
     def delete_logged_model_tag(self, model_id: str, key: str) -> None:
         """Remove a label; one that is not there is passed over."""
@@ -163,14 +173,12 @@ class LoggedModelCalls(Calls):
             source_run_id: Only those that this run logged.
             view_type: Which lifecycle stages.
         """
-        if isinstance(experiment_ids, (str, int)):
-            experiment_ids = [str(experiment_ids)]
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[LoggedModel], str]:
             request = messages.SearchLoggedModelsRequest(
-                experiment_ids=[str(experiment_id) for experiment_id in experiment_ids or ()],
+                experiment_ids=texts(experiment_ids),
                 filter=filter_string or "",
-                order_by=[_ordering(item) for item in order_by or ()],
+                order_by=[_ordering(item) for item in ([order_by] if isinstance(order_by, str) else order_by or ())],
                 source_run_id=source_run_id or "",
                 view_type=view_type_to_proto(view_type),
                 page_size=page_size,
@@ -185,11 +193,13 @@ class LoggedModelCalls(Calls):
 
         return collect(fetch, max_results=max_results, page_size=PAGE_SIZE, token=page_token)
 
-    def _update(self, model_id: str, params: Sequence[run_pb2.Param], tags: Sequence[experiment_pb2.Tag]) -> None:
-        for some_params in batches(params, MAX_BATCH_PARAMS):
+    def _update(
+        self, model_id: str, params: Sequence[Sequence[run_pb2.Param]], tags: Sequence[Sequence[experiment_pb2.Tag]]
+    ) -> None:
+        for some_params in params:
             request = messages.UpdateLoggedModelRequest(model_id=model_id, params=some_params)
             self._mutate(self._models.UpdateLoggedModel, request)
-        for some_tags in batches(tags, MAX_BATCH_TAGS):
+        for some_tags in tags:
             request = messages.UpdateLoggedModelRequest(model_id=model_id, tags=some_tags)
             self._mutate(self._models.UpdateLoggedModel, request)
 

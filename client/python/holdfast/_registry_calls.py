@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from holdfast._calls import Calls, collect, tags_to_proto
+from holdfast._calls import Calls, collect, tags_to_proto, texts
 from holdfast._context import user_name
 from holdfast._names import check_registered_model_name
 from holdfast._registry import (
@@ -96,7 +96,7 @@ class RegistryCalls(Calls):
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[RegisteredModel], str]:
             request = messages.SearchRegisteredModelsRequest(
-                filter=filter_string or "", order_by=order_by or (), page_size=page_size, page_token=token
+                filter=filter_string or "", order_by=texts(order_by), page_size=page_size, page_token=token
             )
             page = self._channel.call(self._registry.SearchRegisteredModels, request)
             return map(registered_model_from_proto, page.registered_models), page.next_page_token
@@ -234,7 +234,7 @@ class RegistryCalls(Calls):
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[ModelVersion], str]:
             request = messages.SearchModelVersionsRequest(
-                filter=filter_string or "", order_by=order_by or (), page_size=page_size, page_token=token
+                filter=filter_string or "", order_by=texts(order_by), page_size=page_size, page_token=token
             )
             page = self._channel.call(self._registry.SearchModelVersions, request)
             return map(model_version_from_proto, page.model_versions), page.next_page_token

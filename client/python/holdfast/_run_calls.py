@@ -13,6 +13,7 @@ from holdfast._calls import (
     batches,
     collect,
     tags_to_proto,
+    texts,
 )
 from holdfast._context import PARENT_TAG, USER_TAG
 from holdfast._experiments import view_type_to_proto
@@ -37,7 +38,7 @@ from holdfast.entities import (
     RunTag,
     ViewType,
 )
-from holdfast.v1 import run_pb2
+from holdfast.v1 import experiment_pb2, run_pb2
 from holdfast.v1 import run_service_pb2 as messages
 from holdfast.v1.run_service_pb2_grpc import RunServiceStub
 
@@ -120,14 +121,12 @@ class RunCalls(Calls):
             order_by: Such as ``["metrics.loss ASC", "attributes.start_time DESC"]``.
             page_token: ``token`` of the list before.
         """
-        if isinstance(experiment_ids, (str, int)):
-            experiment_ids = [str(experiment_ids)]
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[Run], str]:
             request = messages.SearchRunsRequest(
-                experiment_ids=[str(experiment_id) for experiment_id in experiment_ids],
+                experiment_ids=texts(experiment_ids),
                 filter=filter_string or "",
-                order_by=order_by or (),
+                order_by=texts(order_by),
                 view_type=view_type_to_proto(run_view_type),
                 page_size=page_size,
                 page_token=token,
@@ -184,13 +183,12 @@ class RunCalls(Calls):
             InvalidArgumentError: A param has another value, or a limit is exceeded; nothing of the batch is kept.
         """
         del synchronous
-        request = messages.LogBatchRequest(
-            run_id=run_id,
+        self._log(
+            run_id,
             metrics=[metric_to_proto(metric) for metric in metrics],
             params=[param_to_proto(param) for param in params],
             tags=tags_to_proto({tag.key: tag.value for tag in tags}),
         )
-        self._mutate(self._runs.LogBatch, request)
 
     def log_metric(  # noqa: PLR0917 - MLflow's own signature
         self,
@@ -234,8 +232,9 @@ class RunCalls(Calls):
         points = [
             Metric(key, value, at, step or 0, model_id, dataset_name, dataset_digest) for key, value in metrics.items()
         ]
-        for batch in batches(points, MAX_BATCH_METRICS):
-            self.log_batch(run_id, metrics=batch, synchronous=synchronous)
+        del synchronous
+        for batch in batches([metric_to_proto(point) for point in points], MAX_BATCH_METRICS):
+            self._log(run_id, metrics=batch)
 
     def log_params(self, run_id: str, params: Mapping[str, Any], *, synchronous: bool | None = None) -> None:
         """Log params, 100 at a time.
@@ -243,8 +242,9 @@ class RunCalls(Calls):
         Raises:
             InvalidArgumentError: One has another value already; nothing of its hundred is kept.
         """
-        for batch in batches([Param(key, value) for key, value in params.items()], MAX_BATCH_PARAMS):
-            self.log_batch(run_id, params=batch, synchronous=synchronous)
+        del synchronous
+        for batch in batches([param_to_proto(Param(key, value)) for key, value in params.items()], MAX_BATCH_PARAMS):
+            self._log(run_id, params=batch)
 
     def set_tag(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> None:
         """Set a label of a run."""
@@ -252,8 +252,8 @@ class RunCalls(Calls):
 
     def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
         """Set labels of a run, 100 at a time."""
-        for batch in batches([RunTag(key, value) for key, value in tags.items()], MAX_BATCH_TAGS):
-            self.log_batch(run_id, tags=batch)
+        for batch in batches(tags_to_proto(tags), MAX_BATCH_TAGS):
+            self._log(run_id, tags=batch)
 
     def delete_tag(self, run_id: str, key: str) -> None:
         """Remove a label of a run.
@@ -293,6 +293,17 @@ class RunCalls(Calls):
         """Link up to 100 logged models that a run produced. This operation is atomic."""
         outputs = [run_pb2.ModelOutput(model_id=item.model_id, step=item.step) for item in models]
         self._mutate(self._runs.LogOutputs, messages.LogOutputsRequest(run_id=run_id, models=outputs))
+
+    def _log(
+        self,
+        run_id: str,
+        *,
+        metrics: Iterable[run_pb2.Metric] = (),
+        params: Iterable[run_pb2.Param] = (),
+        tags: Iterable[experiment_pb2.Tag] = (),
+    ) -> None:
+        request = messages.LogBatchRequest(run_id=run_id, metrics=metrics, params=params, tags=tags)
+        self._mutate(self._runs.LogBatch, request)
 
     @property
     def _runs(self) -> RunServiceStub:

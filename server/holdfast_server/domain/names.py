@@ -112,7 +112,9 @@ def check_logged_model_name(name: str) -> str:
 
 
 def check_registered_model_name(name: str, *, field: str = "name") -> str:
-    """A path component of at most 250 characters without ``/ : % @``."""
+    """A path component of at most 250 characters without ``/ : % @``, and no model id."""
+    if _MODEL_ID.fullmatch(name):
+        raise _bad_name("a registered model name must not look like the id of a logged model", name, field)
     return _check_model_name(name, _NOT_IN_REGISTERED, what="a registered model name", field=field)
 
 

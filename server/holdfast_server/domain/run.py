@@ -118,8 +118,8 @@ class Dataset:
         for value, what in ((schema, "schema"), (profile, "profile")):
             if len(value.encode()) > MAX_DATASET_JSON_BYTES:
                 raise InvalidArgument(
-                    f"The {what} of dataset {shown(name)} is larger than {MAX_DATASET_JSON_BYTES} bytes, which is the limit."
-                    " Log it as an artifact.",
+                    f"The {what} of dataset {shown(name)} is larger than {MAX_DATASET_JSON_BYTES} bytes, which is the"
+                    " limit. Log it as an artifact.",
                     reason=Reason.LIMIT_EXCEEDED,
                     field=f"datasets.{what}",
                 )

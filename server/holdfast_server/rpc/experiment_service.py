@@ -1,4 +1,5 @@
 """ExperimentService over gRPC."""
+# ruff: noqa: ARG002, N802 - gRPC names the methods and passes a context
 
 from __future__ import annotations
 
@@ -67,7 +68,7 @@ class ExperimentServicer(service_grpc.ExperimentServiceServicer):
         def job(tx: Transaction) -> pb.SearchExperimentsResponse:
             response = pb.SearchExperimentsResponse()
             found = partial(walk, tx.experiments.search)
-            return read_page(tx, page, found, response, response.experiments, experiment_to_proto)
+            return read_page(tx, page, found, response, items=response.experiments, convert=experiment_to_proto)
 
         return await self._database.read(job)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -64,7 +65,11 @@ def _wrap(handler: Any, method: str) -> Any:
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
             try:
-                async for response in behavior(decode(request), context):
+                answers = behavior(decode(request), context)
+                if inspect.isawaitable(answers):
+                    await answers  # it writes to the context by itself, as gRPC's own health service does
+                    return
+                async for response in answers:
                     yield response
             except Exception as error:  # noqa: BLE001 - this is the place that owns errors
                 await _abort(error, context, method)

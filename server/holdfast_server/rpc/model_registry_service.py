@@ -1,4 +1,5 @@
 """ModelRegistryService over gRPC."""
+# ruff: noqa: ARG002, N802 - gRPC names the methods and passes a context
 
 from __future__ import annotations
 
@@ -97,7 +98,9 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
         def job(tx: Transaction) -> pb.SearchRegisteredModelsResponse:
             response = pb.SearchRegisteredModelsResponse()
             found = partial(walk, tx.registry.search)
-            return read_page(tx, page, found, response, response.registered_models, convert.registered_model_to_proto)
+            return read_page(
+                tx, page, found, response, items=response.registered_models, convert=convert.registered_model_to_proto
+            )
 
         return await self._database.read(job)
 
@@ -171,7 +174,7 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
         def job(tx: Transaction) -> pb.SearchModelVersionsResponse:
             response = pb.SearchModelVersionsResponse()
             found = partial(walk, tx.registry.search_versions)
-            return read_page(tx, page, found, response, response.model_versions, convert.version_to_proto)
+            return read_page(tx, page, found, response, items=response.model_versions, convert=convert.version_to_proto)
 
         return await self._database.read(job)
 

@@ -1,4 +1,5 @@
 """ModelService over gRPC."""
+# ruff: noqa: ARG002, N802 - gRPC names the methods and passes a context
 
 from __future__ import annotations
 
@@ -157,7 +158,13 @@ class ModelServicer(service_grpc.ModelServiceServicer):
             response = pb.SearchLoggedModelsResponse()
             found = partial(walk_models, tx)
             return read_page(
-                tx, page, found, response, response.models, lambda pair: convert.model_to_proto(*pair), shrink=shrink
+                tx,
+                page,
+                found,
+                response,
+                items=response.models,
+                convert=lambda pair: convert.model_to_proto(*pair),
+                shrink=shrink,
             )
 
         return await self._database.read(job)

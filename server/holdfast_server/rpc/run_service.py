@@ -1,4 +1,5 @@
 """RunService over gRPC."""
+# ruff: noqa: ARG002, N802 - gRPC names the methods and passes a context
 
 from __future__ import annotations
 
@@ -134,7 +135,13 @@ class RunServicer(service_grpc.RunServiceServicer):
             response = pb.SearchRunsResponse()
             found = partial(walk_runs, tx)
             return read_page(
-                tx, page, found, response, response.runs, lambda pair: convert.run_to_proto(*pair), shrink=shrink
+                tx,
+                page,
+                found,
+                response,
+                items=response.runs,
+                convert=lambda pair: convert.run_to_proto(*pair),
+                shrink=shrink,
             )
 
         return await self._database.read(job)

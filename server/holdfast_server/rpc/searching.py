@@ -30,11 +30,11 @@ class PageRequest:
 def read_page(
     tx: Transaction,
     request: PageRequest,
-    walk: Callable[[SearchQuery, Position | None], Iterable[Found[T]]],
+    walk: Callable[[SearchQuery, Position | None, int], Iterable[Found[T]]],
     response: R,
+    *,
     items: Any,
     convert: Callable[[T], Message],
-    *,
     shrink: Callable[[Any], None] | None = None,
 ) -> R:
     """Fill ``items``, a list of ``response``, and set its ``next_page_token``.
@@ -44,7 +44,8 @@ def read_page(
     """
     bound = (request.method, request.query)
     after = open_token(tx.page_token_key, bound, request.token) if request.token else None
-    last = fill_page(items, walk(request.query, after), convert, limit=request.limit, shrink=shrink)
+    found = walk(request.query, after, request.limit + 1)
+    last = fill_page(items, found, convert, limit=request.limit, shrink=shrink)
     if last is not None:
         response.next_page_token = seal_token(tx.page_token_key, bound, last)  # type: ignore[attr-defined]
     return response

@@ -90,7 +90,7 @@ def _parts(lists: Sequence[tuple[str, Position, _Lister]], after: Position | Non
         more = True
         while more:
             items = read(key, size)
-            for item, key in items:  # noqa: B007 - the last key is where the next piece begins
+            for item, key in items:
                 yield Part(name, item, (index, *key))
             more = len(items) == size
 

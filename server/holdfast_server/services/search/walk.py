@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from holdfast_server.domain.model import ModelData, ModelInfo
@@ -11,41 +11,75 @@ from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.search.query import Found, Position, SearchQuery
 
 T = TypeVar("T")
-FIRST_PIECE, LARGEST_PIECE = 64, 512
+D = TypeVar("D")
+# Finding may sort all that matches, so it is done for many at once; loading is what costs memory.
+MOST_FOUND, FIRST_LOADED, MOST_LOADED = 2_000, 16, 512
+# Params, tags and metrics loaded at a time: at most about 100 MiB, however the runs are.
+MOST_ITEMS = 20_000
 Search = Callable[[SearchQuery, Position | None, int], list[Found[T]]]
 
 
-def pieces(search: Search[T], query: SearchQuery, after: Position | None) -> Iterator[list[Found[T]]]:
-    """All that a search finds after a position; pieces grow, so that short pages read little."""
-    size = FIRST_PIECE
+def walk(search: Search[T], query: SearchQuery, after: Position | None, limit: int) -> Iterator[Found[T]]:
+    """At least ``limit`` of what a search finds after a position, one by one, or all that is there."""
+    size = min(limit, FIRST_LOADED)
+    while True:
+        found = search(query, after, size)
+        yield from found
+        if len(found) < size:
+            return
+        after, size = found[-1].position, min(size * 4, MOST_LOADED)
+
+
+def walk_runs(
+    tx: Transaction, query: SearchQuery, after: Position | None, limit: int
+) -> Iterator[Found[tuple[RunInfo, RunData]]]:
+    """Like ``walk``: runs with what they logged."""
+
+    def load(runs: Sequence[RunInfo]) -> Mapping[int, RunData]:
+        return tx.runs.load_data([run.number for run in runs])
+
+    for found in _pieces(tx.runs.search, query, after, limit):
+        yield from _loaded(found, load, lambda run: run.number, lambda d: len(d.params) + len(d.tags) + len(d.metrics))
+
+
+def walk_models(
+    tx: Transaction, query: SearchQuery, after: Position | None, limit: int
+) -> Iterator[Found[tuple[ModelInfo, ModelData]]]:
+    """Like ``walk``: logged models with what they hold."""
+    for found in _pieces(tx.models.search, query, after, limit):
+        yield from _loaded(
+            found,
+            tx.models.load_data,
+            lambda model: model.number,
+            # Their tags may be a hundred thousand characters long.
+            lambda d: len(d.params) + 16 * len(d.tags) + len(d.metrics) + len(d.registrations),
+        )
+
+
+def _pieces(search: Search[T], query: SearchQuery, after: Position | None, limit: int) -> Iterator[list[Found[T]]]:
+    size = min(limit, MOST_FOUND)
     while True:
         found = search(query, after, size)
         if found:
             yield found
         if len(found) < size:
             return
-        after, size = found[-1].position, min(size * 2, LARGEST_PIECE)
+        after = found[-1].position
 
 
-def walk(search: Search[T], query: SearchQuery, after: Position | None) -> Iterator[Found[T]]:
-    """One by one what a search finds after a position."""
-    for piece in pieces(search, query, after):
-        yield from piece
-
-
-def walk_runs(tx: Transaction, query: SearchQuery, after: Position | None) -> Iterator[Found[tuple[RunInfo, RunData]]]:
-    """Runs with what they logged, read a piece at a time."""
-    for piece in pieces(tx.runs.search, query, after):
-        data = tx.runs.load_data([found.item.number for found in piece])
-        for found in piece:
-            yield Found((found.item, data[found.item.number]), found.position)
-
-
-def walk_models(
-    tx: Transaction, query: SearchQuery, after: Position | None
-) -> Iterator[Found[tuple[ModelInfo, ModelData]]]:
-    """Logged models with what they hold, read a piece at a time."""
-    for piece in pieces(tx.models.search, query, after):
-        data = tx.models.load_data([found.item for found in piece])
-        for found in piece:
-            yield Found((found.item, data[found.item.number]), found.position)
+def _loaded(
+    found: Sequence[Found[T]],
+    load: Callable[[Sequence[T]], Mapping[int, D]],
+    number: Callable[[T], int],
+    weigh: Callable[[D], int],
+) -> Iterator[Found[tuple[T, D]]]:
+    """Pair items with their data, loaded for more of them at a time the lighter they are."""
+    start, size = 0, FIRST_LOADED
+    while start < len(found):
+        piece = found[start : start + size]
+        data = load([one.item for one in piece])
+        for one in piece:
+            yield Found((one.item, data[number(one.item)]), one.position)
+        weight = sum(map(weigh, data.values())) // len(piece)
+        start += len(piece)
+        size = max(1, min(size * 4, MOST_LOADED, MOST_ITEMS // (weight + 1)))

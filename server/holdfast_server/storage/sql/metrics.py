@@ -174,9 +174,9 @@ def _point_rows(run_number: int, first: int, metrics: Sequence[Metric]) -> list[
 
 def _latest(metrics: Iterable[tuple[K, Metric]]) -> dict[K, Metric]:
     """The newest point of each key of a batch."""
-    latest: dict[K, Metric] = {}
+    latest: dict[K, tuple[tuple[int, int, float], Metric]] = {}
     for key, metric in metrics:
-        known = latest.get(key)
-        if known is None or metric.order > known.order:
-            latest[key] = metric
-    return latest
+        order, known = metric.order, latest.get(key)
+        if known is None or order > known[0]:
+            latest[key] = (order, metric)
+    return {key: metric for key, (_, metric) in latest.items()}

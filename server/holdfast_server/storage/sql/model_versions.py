@@ -43,8 +43,8 @@ class SqlModelVersions:
             (now_ms, name),
         ).fetchone()
         added = self._connection.execute(
-            "INSERT INTO model_versions (registered_no, version, source, run_id, model_id, owner, sequence, tree_digest,"
-            " file_count, total_size, path, status, description, user_id, create_time, update_time)"
+            "INSERT INTO model_versions (registered_no, version, source, run_id, model_id, owner, sequence,"
+            " tree_digest, file_count, total_size, path, status, description, user_id, create_time, update_time)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING version_no",
             (
                 row["registered_no"],

@@ -67,7 +67,8 @@ class SqlRegistry(SqlModelVersions):
     def get_alias(self, name: str, alias: str) -> int:
         """The version that an alias names; 0 when it names none."""
         row = self._connection.execute(
-            "SELECT version FROM model_aliases JOIN registered_models USING (registered_no) WHERE name = ? AND alias = ?",
+            "SELECT version FROM model_aliases JOIN registered_models USING (registered_no)"
+            " WHERE name = ? AND alias = ?",
             (name, alias),
         ).fetchone()
         return int(row["version"]) if row else 0

@@ -120,9 +120,9 @@ MODEL_VERSIONS = Searchable(
 ORDERED_CHARACTERS = 500
 
 _DATASETS = {
-    "name": ("run_datasets l JOIN datasets d ON d.dataset_no = l.dataset_no", "d.name"),
-    "digest": ("run_datasets l JOIN datasets d ON d.dataset_no = l.dataset_no", "d.digest"),
-    "context": ("run_dataset_tags l", "l.key = 'mlflow.data.context' AND l.value"),
+    "name": ("run_datasets x JOIN datasets d ON d.dataset_no = x.dataset_no", "d.name"),
+    "digest": ("run_datasets x JOIN datasets d ON d.dataset_no = x.dataset_no", "d.digest"),
+    "context": ("run_dataset_tags x", "x.key = 'mlflow.data.context' AND x.value"),
 }
 
 
@@ -177,26 +177,24 @@ def _filter(statement: _Statement, table: Searchable, condition: Condition) -> N
     if condition.kind is Kind.ATTRIBUTE:
         statement.require(*_compare(table.columns[condition.key].sql, condition))
     elif condition.kind is Kind.METRIC:
-        compared, values = _compare("m.value", condition)
+        compared, values = _compare("x.value", condition)
         # NaN differs from every number and is in no other relation to any.
         compared = (
-            f"(m.special = 1 OR {compared})" if condition.operator is Operator.NE else f"m.special != 1 AND {compared}"
+            f"(x.special = 1 OR {compared})" if condition.operator is Operator.NE else f"x.special != 1 AND {compared}"
         )
-        _require_some(
-            statement, table, f"{table.metrics} m", f"m.key = ? AND {compared}", "m", (condition.key, *values)
-        )
+        _require_some(statement, table, f"{table.metrics} x", f"x.key = ? AND {compared}", (condition.key, *values))
     elif condition.kind is Kind.DATASET:
         source, column = _DATASETS[condition.key]
         compared, values = _compare(column, condition)
-        _require_some(statement, table, source, compared, "l", values)
+        _require_some(statement, table, source, compared, values)
     elif condition.operator in {Operator.IS_NULL, Operator.IS_NOT_NULL}:
         negated = condition.operator is Operator.IS_NULL
-        pairs = f"{table.pairs[condition.kind]} p"
-        _require_some(statement, table, pairs, "p.key = ?", "p", (condition.key,), negated=negated)
+        pairs = f"{table.pairs[condition.kind]} x"
+        _require_some(statement, table, pairs, "x.key = ?", (condition.key,), negated=negated)
     else:
-        compared, values = _compare("p.value", condition)
-        pairs = f"{table.pairs[condition.kind]} p"
-        _require_some(statement, table, pairs, f"p.key = ? AND {compared}", "p", (condition.key, *values))
+        compared, values = _compare("x.value", condition)
+        pairs = f"{table.pairs[condition.kind]} x"
+        _require_some(statement, table, pairs, f"x.key = ? AND {compared}", (condition.key, *values))
 
 
 def _require_some(
@@ -204,14 +202,13 @@ def _require_some(
     table: Searchable,
     source: str,
     where: str,
-    alias: str,
     values: Sequence[Scalar],
     *,
     negated: bool = False,
 ) -> None:
     statement.require(
         f"{'NOT ' if negated else ''}EXISTS (SELECT 1 FROM {source}"  # noqa: S608
-        f" WHERE {alias}.{table.number} = t.{table.number} AND {where})",
+        f" WHERE x.{table.number} = t.{table.number} AND {where})",
         values,
     )
 
@@ -262,14 +259,14 @@ def _order(statement: _Statement, table: Searchable, term: OrderTerm) -> None:
     else:
         statement.joins.append(f"LEFT JOIN {table.pairs[term.kind]} {alias} ON {on}")
         statement.keys.append((f"({alias}.key IS NULL)", False))
-        # Position travels in page tokens, so it holds the beginning of a long value; the default order settles the rest.
+        # A position travels in page tokens, so it holds the beginning of a long value; the default order does the rest.
         statement.keys.append((f"COALESCE(SUBSTR({alias}.value, 1, {ORDERED_CHARACTERS}), '')", term.descending))
 
 
 def _pick_newest(statement: _Statement, alias: str, key: str) -> None:
     """A model has a newest point for each dataset of a key; it is ordered by the newest of them."""
     statement.joins[-1] += (
-        f" AND ({alias}.dataset_name, {alias}.dataset_digest) ="
+        f" AND ({alias}.dataset_name, {alias}.dataset_digest) ="  # noqa: S608
         " (SELECT n.dataset_name, n.dataset_digest FROM model_metrics n WHERE n.model_no = t.model_no AND n.key = ?"
         " ORDER BY n.step DESC, n.timestamp DESC, n.value DESC, n.dataset_name, n.dataset_digest LIMIT 1)"
     )

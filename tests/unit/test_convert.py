@@ -1,0 +1,95 @@
+"""Values survive the way to messages and back."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from holdfast.v1 import run_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, ViewType
+from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
+from holdfast_server.domain.registry import (
+    Alias,
+    ModelVersion,
+    RegisteredModel,
+    ResolvedSource,
+    Stage,
+    VersionStatus,
+)
+from holdfast_server.domain.run import Dataset, DatasetInput, Metric, ModelOutput, Param, RunData, RunInfo, RunStatus
+from holdfast_server.errors import InvalidArgument
+from holdfast_server.rpc.convert import experiments, models, registry, runs, times
+
+RUN_ID, MODEL_ID = "ab" * 16, "m-" + "cd" * 16
+TAGS = (Tag("a", "1"), Tag("b", "é"))
+METRIC = Metric("m", math.inf, -5, -3, MODEL_ID, "data", "1")
+
+
+@given(st.integers(-62_135_596_800_000, 253_402_300_799_999))
+def test_moments_survive(ms):
+    assert times.ms_from_proto(times.ms_to_proto(ms), field="t") == ms
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [Timestamp(seconds=1 << 50), Timestamp(seconds=-(1 << 50)), Timestamp(nanos=-1), Timestamp(nanos=1_000_000_000)],
+)
+def test_impossible_moments_are_refused(timestamp):
+    with pytest.raises(InvalidArgument, match="not a valid timestamp"):
+        times.ms_from_proto(timestamp, field="t")
+
+
+def test_nanoseconds_are_rounded_down():
+    assert times.ms_from_proto(Timestamp(seconds=-1, nanos=999_999_999), field="t") == -1
+
+
+@pytest.mark.parametrize("lifecycle", Lifecycle)
+def test_experiments_survive(lifecycle):
+    experiment = Experiment(7, "näme", lifecycle, 1_001, 2_002, TAGS)
+    assert experiments.experiment_from_proto(experiments.experiment_to_proto(experiment)) == experiment
+
+
+def test_unspecified_view_is_active_only():
+    assert experiments.view_from_proto(0) is ViewType.ACTIVE_ONLY
+
+
+@pytest.mark.parametrize("end_time", [None, 0, 5])
+@pytest.mark.parametrize("status", RunStatus)
+def test_runs_survive(status, end_time):
+    info = RunInfo(3, RUN_ID, 1, "n", "ada", status, Lifecycle.ACTIVE, 1_001, end_time)
+    data = RunData(
+        params=(Param("p", "1"),),
+        tags=TAGS,
+        metrics=(METRIC,),
+        dataset_inputs=(DatasetInput(Dataset("d", "1", "local", "{}", "[]", "{}"), TAGS),),
+        model_inputs=(MODEL_ID,),
+        model_outputs=(ModelOutput(MODEL_ID, 4),),
+    )
+    assert runs.run_from_proto(runs.run_to_proto(info, data), 3) == (info, data)
+
+
+def test_absent_metric_time_is_when_it_came():
+    assert runs.metric_from_proto(run_pb2.Metric(key="m"), 77).timestamp == 77
+    assert runs.metric_from_proto(run_pb2.Metric(key="m", timestamp=Timestamp()), 77).timestamp == 0
+
+
+@pytest.mark.parametrize("status", ModelStatus)
+def test_logged_models_survive(status):
+    info = ModelInfo(3, MODEL_ID, 1, "n", RUN_ID, "t", status, "why", Lifecycle.DELETED, 1, 2)
+    data = ModelData((Param("p", "1"),), TAGS, (METRIC,), (ModelRegistration("r", 2),))
+    assert models.model_from_proto(models.model_to_proto(info, data), 3) == (info, data)
+
+
+@pytest.mark.parametrize("owner", [RUN_ID, MODEL_ID])
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("status", VersionStatus)
+def test_registered_models_survive(owner, stage, status):
+    source = ResolvedSource(owner, 4, bytes(range(32)), "a/b", RUN_ID, MODEL_ID, 5, 6)
+    version = ModelVersion("r", 2, "runs:/x", RUN_ID, source, status, "why", stage, "d", "ada", 1, 2, TAGS, ("x", "y"))
+    model = RegisteredModel(9, "r", "d", 1, 2, TAGS, (Alias("x", 2),), (version,))
+    assert registry.version_from_proto(registry.version_to_proto(version)) == version
+    assert registry.registered_model_from_proto(registry.registered_model_to_proto(model), 9) == model
