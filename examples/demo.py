@@ -24,7 +24,7 @@ def show_tree(uri: str) -> None:
     """Print all files of a run or model with their sizes and digests."""
     for entry in holdfast.artifacts.list_artifacts(uri, recursive=True):
         if not entry.is_dir:
-            print(f"  {entry.path:<40} {entry.file_size:>9,} bytes  sha256 {entry.digest[:16]}…")
+            print(f"  {entry.path:<40} {entry.file_size:>9,} bytes  digest {entry.digest[:16]}…")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from concurrent import futures
@@ -28,7 +29,7 @@ def test_files_and_directories_land_where_mlflow_puts_them(client, run_id, tmp_p
     client.log_artifact(run_id, str(tree), "below")
     client.log_artifacts(run_id, tree, "contents")
     assert client.list_artifacts(run_id) == [
-        FileInfo("a.txt", is_dir=False, file_size=1),
+        FileInfo("a.txt", is_dir=False, file_size=1, digest=hashlib.sha256(b"a").hexdigest()),
         FileInfo("below", is_dir=True, file_size=None),
         FileInfo("contents", is_dir=True, file_size=None),
     ]

@@ -202,6 +202,37 @@ def test_a_repeated_change_keeps_its_request_id():
     assert ids[3] != ids[0], "another call is another change"
 
 
+@pytest.mark.slow
+def test_a_killed_server_costs_no_metric_and_doubles_none(tmp_path):
+    port = free_port()
+    command = [sys.executable, "-m", "holdfast_server", "--port", str(port), "--data-dir", str(tmp_path / "data")]
+    stop = threading.Event()
+    kills = []
+
+    def keep_killing() -> None:
+        while not stop.is_set():
+            with (tmp_path / "log").open("ab") as log:
+                process = subprocess.Popen(command, stdout=log, stderr=log)
+            # Long enough to start and answer; the last one stays until the test is over.
+            stop.wait(3.0 if len(kills) < 3 else None)
+            process.kill()
+            kills.append(process.wait())
+
+    killer = threading.Thread(target=keep_killing)
+    killer.start()
+    retry = RetryPolicy(first_window=30, window=30)
+    with Client(f"holdfast://127.0.0.1:{port}", retry=retry) as client:
+        run_id = client.create_run("0").info.run_id
+        logged = 0
+        while len(kills) < 3 or logged % 100:
+            client.log_metric(run_id, "m", float(logged), step=logged)
+            logged += 1
+        history = client.get_metric_history(run_id, "m")
+    stop.set()
+    killer.join()
+    assert [point.step for point in history] == list(range(logged))
+
+
 @pytest.fixture
 def certificate(tmp_path) -> tuple[bytes, bytes]:
     """A key and a self-signed certificate for localhost, also as file cert.pem."""

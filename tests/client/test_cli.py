@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +59,8 @@ def test_artifacts_are_listed_and_fetched(server, client, run_id, tmp_path):
     assert holdfast("artifacts", "ls", f"runs:/{run_id}", uri=server.uri).split() == ["dir/"]
     assert holdfast("artifacts", "ls", f"runs:/{run_id}/dir", uri=server.uri).split() == ["5", "dir/a.txt"]
     (line,) = holdfast("artifacts", "ls", "--json", f"runs:/{run_id}/dir", uri=server.uri).splitlines()
-    assert json.loads(line) == {"path": "dir/a.txt", "is_dir": False, "file_size": 5}
+    digest = hashlib.sha256(b"hello").hexdigest()
+    assert json.loads(line) == {"path": "dir/a.txt", "is_dir": False, "file_size": 5, "digest": digest}
     local = holdfast("artifacts", "get", f"runs:/{run_id}/dir/a.txt", str(tmp_path / "out"), uri=server.uri).strip()
     assert Path(local).read_text() == "hello"
 
@@ -74,6 +78,20 @@ def test_errors_are_one_line(server, uri, args, message):
     assert len(error.splitlines()) == 1
     if uri:
         assert message in error
+
+
+def test_a_server_starts_and_takes_the_signal(tmp_path):
+    from holdfast._client import Client
+
+    program = [str(Path(sys.executable).parent / "holdfast"), "server", "--port", "0", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as process:
+        line = process.stderr.readline()
+        uri = re.search(r"holdfast://[\d.]+:\d+", line)
+        assert uri, line + process.stderr.read()
+        with Client(uri[0]) as client:
+            assert client.get_experiment("0").name == "Default"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 def test_the_server_s_options_are_its_own():

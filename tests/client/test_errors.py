@@ -113,7 +113,7 @@ def test_an_error_without_a_status_is_internal():
         pytest.param("holdfast://localhost:77", "`holdfast server --port 77`", id="loopback"),
         pytest.param("holdfast+tls://db.lan:77", "on db.lan", id="remote"),
         pytest.param("unix:/run/x.sock", "unix:/run/x.sock", id="socket"),
-        pytest.param("/data/runs", "log in that directory", id="embedded"),
+        pytest.param("/data/runs", "server.log in that directory", id="embedded"),
     ],
 )
 def test_an_absent_server_is_named_with_the_way_to_start_it(uri, advice):

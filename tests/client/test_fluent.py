@@ -147,6 +147,9 @@ def test_end_run_takes_a_status_and_tolerates_none_active(experiment):
     holdfast.end_run("KILLED")
     holdfast.end_run()
     assert holdfast.get_run(run.info.run_id).info.status == "KILLED"
+    with holdfast.start_run() as other, pytest.raises(InvalidArgumentError, match="FINISHED, FAILED and KILLED"):
+        holdfast.end_run("DONE")
+    assert holdfast.get_run(other.info.run_id).info.status == "FINISHED"
 
 
 def test_logging_goes_to_the_active_run(experiment, tmp_path):
@@ -387,6 +390,30 @@ def test_connect_chooses_the_server(server, tmp_path, name):
     holdfast.connect()
     with holdfast.start_run() as run:
         assert run.info.experiment_id == "0", "an experiment's id means nothing on another server"
+
+
+def test_connecting_after_closing_opens_anew(server):
+    with holdfast.connect() as client:
+        pass
+    with pytest.raises(FailedPreconditionError, match="connect again"):
+        holdfast.get_experiment("0")
+    assert holdfast.connect() is not client
+    assert holdfast.get_experiment("0").name == "Default"
+
+
+def test_without_configuration_there_is_a_server_of_one_s_own(tmp_path):
+    code = (
+        "import holdfast as mlflow\nwith mlflow.start_run() as run: mlflow.log_metric('m', 1)\nprint(run.info.run_id)"
+    )
+    program = [sys.executable, "-c", code]
+    done = subprocess.run(
+        program, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".holdfast").is_dir()
+    with holdfast.Client(tmp_path / ".holdfast") as client:
+        run = client.get_run(done.stdout.strip())
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"m": 1.0})
 
 
 def test_an_active_run_stays_with_its_server(experiment, tmp_path):

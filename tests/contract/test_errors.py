@@ -9,8 +9,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from holdfast.v1 import error_reason_pb2
 
+from holdfast.v1 import error_reason_pb2
 from holdfast_server import errors
 from holdfast_server.rpc.errors import STATUS
 

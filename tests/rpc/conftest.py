@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+
 from holdfast.v1 import (
     experiment_service_pb2_grpc,
     model_registry_service_pb2_grpc,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from holdfast.v1 import experiment_pb2 as pb
 from holdfast.v1 import experiment_service_pb2 as service
 from holdfast.v1 import run_service_pb2

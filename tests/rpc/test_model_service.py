@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from holdfast.v1 import experiment_pb2 as experiment_pb
-from holdfast.v1 import experiment_service_pb2, run_service_pb2
+from holdfast.v1 import experiment_service_pb2, run_pb2, run_service_pb2
 from holdfast.v1 import model_pb2 as pb
 from holdfast.v1 import model_service_pb2 as service
-from holdfast.v1 import run_pb2
 
 Tag, Param = experiment_pb.Tag, run_pb2.Param
 UNKNOWN = "m-" + "0" * 32
@@ -67,7 +67,9 @@ async def test_create_is_idempotent_by_the_callers_id(models, refused):
     await refused(create(models, model_id="ab" * 16), "INVALID_ARGUMENT", "INVALID_NAME")
 
 
-@pytest.mark.parametrize("name", ["a/b", "a:b", "a.b", "a%b", 'a"b', "a'b", " a", "a ", "..", "a\nb", "a\\b", "a\u202eb"])
+@pytest.mark.parametrize(
+    "name", ["a/b", "a:b", "a.b", "a%b", 'a"b', "a'b", " a", "a ", "..", "a\nb", "a\\b", "a\u202eb"]
+)
 async def test_bad_names_are_refused(models, refused, name):
     assert (await refused(create(models, name=name), "INVALID_ARGUMENT", "INVALID_NAME")).field == "name"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from holdfast.v1 import experiment_pb2 as experiment_pb
 from holdfast.v1 import model_registry_service_pb2 as service
 from holdfast.v1 import model_service_pb2
 from holdfast.v1 import registered_model_pb2 as pb
-
 from holdfast_server.domain.registry import ResolvedSource
 from holdfast_server.errors import NotFound, Reason
 from holdfast_server.services import registry as registry_use_cases
@@ -71,7 +71,10 @@ async def test_registered_model_reads_back(registry, refused):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        *[(name, "INVALID_NAME") for name in ("", " ", "a/b", "a:b", "a%b", "a@b", "..", ".", "a.", " a", "a\\b", "a\0b")],
+        *[
+            (name, "INVALID_NAME")
+            for name in ("", " ", "a/b", "a:b", "a%b", "a@b", "..", ".", "a.", " a", "a\\b", "a\0b")
+        ],
         ("x" * 251, "LIMIT_EXCEEDED"),
     ],
 )
@@ -97,7 +100,9 @@ async def test_versions_and_aliases_follow_a_new_name(registry, model, refused):
 
 
 async def test_description_and_tags_change(registry, model):
-    request = service.UpdateRegisteredModelRequest(name="m", description="d", tags=[Tag(key="a", value="1"), Tag(key="b")])
+    request = service.UpdateRegisteredModelRequest(
+        name="m", description="d", tags=[Tag(key="a", value="1"), Tag(key="b")]
+    )
     changed = (await registry.UpdateRegisteredModel(request)).registered_model
     assert changed.update_time.ToNanoseconds() >= model.update_time.ToNanoseconds()
     request = service.UpdateRegisteredModelRequest(name="m", deleted_tag_keys=["a", "absent"])
@@ -219,7 +224,7 @@ async def test_alias_is_compared_and_set(registry, model, refused):
     await add(registry)
     await set_alias(registry, "a", 1, expected_version=0)
     error = await refused(set_alias(registry, "a", 2, expected_version=0), "ABORTED", "CONFLICT")
-    assert error.metadata == {"name": "'m'", "alias": "a", "version": "1"}
+    assert error.metadata == {"name": "m", "alias": "a", "version": "1"}
     await set_alias(registry, "a", 2, expected_version=1)
     stale = service.DeleteAliasRequest(name="m", alias="a", expected_version=1)
     await refused(registry.DeleteAlias(stale), "ABORTED", "CONFLICT")

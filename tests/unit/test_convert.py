@@ -6,10 +6,10 @@ import math
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from holdfast.v1 import run_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.v1 import run_pb2
 from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, ViewType
 from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
 from holdfast_server.domain.registry import (

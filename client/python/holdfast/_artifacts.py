@@ -37,7 +37,7 @@ class ArtifactCalls(Calls):
         *,
         symlinks: str = "inside",
     ) -> None:
-        """Store a file at ``<artifact_path>/<basename>``, or a directory with its tree below ``<artifact_path>/<dirname>``.
+        """Store a file at ``<artifact_path>/<basename>``, or a directory below ``<artifact_path>/<dirname>``.
 
         Args:
             run_id: The run.

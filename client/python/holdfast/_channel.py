@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
@@ -20,6 +21,8 @@ from holdfast._rpc_errors import status_of, translate
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Stub = TypeVar("Stub")
+
+logger = logging.getLogger(__name__)
 
 MIB = 1 << 20
 MAX_MESSAGE = 4 * MIB
@@ -126,7 +129,10 @@ class Channel:
             # Outside of the handler, so that gRPC's error is no context of what may be raised here.
             now = time.monotonic()
             if failures == 0:
-                give_up = now + (self.retry.window if connection.answered else self.retry.first_window)
+                window = self.retry.window if connection.answered else self.retry.first_window
+                give_up = now + window
+                # Otherwise a program would stand still without a word.
+                logger.warning("%s does not answer; trying again for up to %g s", self.target.uri, window)
             pause = self.retry.delay(failures)
             if now + pause > give_up:
                 raise failure
@@ -137,6 +143,11 @@ class Channel:
     def translate(self, error: grpc.RpcError) -> errors.HoldfastError:
         """Turn an error of a stream on ``grpc`` into ours; ``call`` does so by itself."""
         return translate(error, self.target)
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
 
     def close(self) -> None:
         """End calls in progress and refuse further ones. Closing again does nothing."""

@@ -33,7 +33,7 @@ def connect(uri: str | os.PathLike[str] | None = None) -> Client:
     global _client, _target, _experiment_id  # noqa: PLW0603 - the one place that holds the process's choice
     target = parse_target(uri)
     with _lock:
-        if _client is None or target != _target:
+        if _client is None or _client.channel.closed or target != _target:
             from holdfast._client import Client
 
             if _target is None or target.uri != _target.uri:

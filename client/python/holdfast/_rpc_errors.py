@@ -73,7 +73,7 @@ def unreachable(target: Target, text: str) -> str:
     """What to tell a user whose server does not answer."""
     if target.data_dir is not None:
         return (
-            f"The embedded server of {target.data_dir} does not answer; its log in that directory says why. "
+            f"The embedded server of {target.data_dir} does not answer; server.log in that directory says why. "
             f"Calling again starts a new one. ({text})"
         )
     host = target.address.rpartition(":")[0]

@@ -23,21 +23,27 @@ __all__ = ["download_artifacts", "list_artifacts", "load_dict", "load_image", "l
 
 
 def list_artifacts(
-    artifact_uri: str | None = None, run_id: str | None = None, artifact_path: str | None = None
+    artifact_uri: str | None = None,
+    run_id: str | None = None,
+    artifact_path: str | None = None,
+    *,
+    recursive: bool = False,
 ) -> list[FileInfo]:
-    """List one level of a directory of artifacts.
+    """List one level of a directory of artifacts, or all below it.
 
     Args:
         artifact_uri: The directory; or
         run_id: the run, and
         artifact_path: the directory among its artifacts; None for their root.
+        recursive: List everything below it.
 
     Raises:
         NotFoundError: It is not there.
     """
     from holdfast._artifacts import artifact_uri_of
 
-    return current_client().artifacts.list(artifact_uri_of(artifact_uri, run_id, artifact_path))
+    uri = artifact_uri_of(artifact_uri, run_id, artifact_path)
+    return current_client().artifacts.list(uri, recursive=recursive)
 
 
 def download_artifacts(

@@ -173,9 +173,13 @@ def set_experiment_tags(tags: Mapping[str, Any]) -> None:
 
 def end_run(status: str = RunStatus.FINISHED) -> None:
     """End the active run; without one nothing happens."""
+    try:
+        ended = RunStatus(status)
+    except ValueError:
+        raise InvalidArgumentError(f"{status!r} is no status of a run; FINISHED, FAILED and KILLED end one.") from None
     run = active_run()
     if run is not None:
-        _active_run.finish(run, RunStatus(status).value)
+        _active_run.finish(run, ended.value)
 
 
 def last_active_run() -> Run | None:

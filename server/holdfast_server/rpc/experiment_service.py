@@ -8,7 +8,6 @@ from typing import Any
 
 from holdfast.v1 import experiment_service_pb2 as pb
 from holdfast.v1 import experiment_service_pb2_grpc as service_grpc
-
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.experiments import experiment_to_proto, tag_pairs, view_from_proto
 from holdfast_server.rpc.mutations import mutate

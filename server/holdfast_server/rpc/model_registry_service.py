@@ -8,7 +8,6 @@ from typing import Any
 
 from holdfast.v1 import model_registry_service_pb2 as pb
 from holdfast.v1 import model_registry_service_pb2_grpc as service_grpc
-
 from holdfast_server.domain.experiment import TagChanges, TagLimit
 from holdfast_server.domain.registry import ModelVersion
 from holdfast_server.errors import InvalidArgument

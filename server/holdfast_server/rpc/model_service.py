@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message
+
+from holdfast.v1 import model_pb2
 from holdfast.v1 import model_service_pb2 as pb
 from holdfast.v1 import model_service_pb2_grpc as service_grpc
-
 from holdfast_server.domain.experiment import TagChanges, TagLimit
+from holdfast_server.domain.model import ModelInfo
 from holdfast_server.domain.names import check_count, check_experiment_id, check_model_id, check_run_id
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert import models as convert
@@ -61,9 +63,7 @@ class ModelServicer(service_grpc.ModelServiceServicer):
 
         def job(tx: Transaction) -> pb.CreateLoggedModelResponse:
             created = models.create_model(tx, new)
-            response = pb.CreateLoggedModelResponse(model=convert.model_to_proto(created))
-            fill_parts(response.model, model_parts(tx, created, None), _PARTS)
-            return response
+            return pb.CreateLoggedModelResponse(model=_first_page(tx, created))
 
         return await mutate(self._database, request, pb.CreateLoggedModelResponse, job)
 
@@ -91,9 +91,7 @@ class ModelServicer(service_grpc.ModelServiceServicer):
 
         def job(tx: Transaction) -> pb.FinalizeLoggedModelResponse:
             final = models.finalize_model(tx, request.model_id, status, request.status_message)
-            response = pb.FinalizeLoggedModelResponse(model=convert.model_to_proto(final))
-            fill_parts(response.model, model_parts(tx, final, None), _PARTS)
-            return response
+            return pb.FinalizeLoggedModelResponse(model=_first_page(tx, final))
 
         return await mutate(self._database, request, pb.FinalizeLoggedModelResponse, job)
 
@@ -168,3 +166,10 @@ class ModelServicer(service_grpc.ModelServiceServicer):
             )
 
         return await self._database.read(job)
+
+
+def _first_page(tx: Transaction, model: ModelInfo) -> model_pb2.LoggedModel:
+    """The model with what fits into one message; GetLoggedModel has the rest."""
+    message = convert.model_to_proto(model)
+    message.truncated = fill_parts(message, model_parts(tx, model, None), _PARTS) is not None
+    return message

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message
+
 from holdfast.v1 import run_service_pb2 as pb
 from holdfast.v1 import run_service_pb2_grpc as service_grpc
-
 from holdfast_server.domain.names import check_count, check_experiment_id, check_key, check_run_id
-from holdfast_server.domain.run import MAX_BATCH_BYTES, RunData
+from holdfast_server.domain.run import MAX_BATCH_BYTES
 from holdfast_server.errors import InvalidArgument, Reason
 from holdfast_server.rpc.convert import runs as convert
 from holdfast_server.rpc.convert.experiments import tag_pairs, tag_to_proto, view_from_proto
@@ -62,8 +62,10 @@ class RunServicer(service_grpc.RunServiceServicer):
 
         def job(tx: Transaction) -> pb.CreateRunResponse:
             created = runs.create_run(tx, new)
-            data = RunData(tags=tuple(tx.runs.list_tags(created.number, "", limit=1_000)))
-            return pb.CreateRunResponse(run=convert.run_to_proto(created, data))
+            response = pb.CreateRunResponse(run=convert.run_to_proto(created))
+            more = fill_parts(response.run, run_parts(tx, created, None), _PARTS)
+            response.run.truncated = more is not None
+            return response
 
         return await mutate(self._database, request, pb.CreateRunResponse, job)
 

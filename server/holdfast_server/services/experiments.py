@@ -52,7 +52,7 @@ def find_experiment(tx: Transaction, name: str) -> Experiment:
         raise NotFound(
             f"There is no experiment named {shown(name)}.",
             reason=Reason.EXPERIMENT_NOT_FOUND,
-            metadata={"name": shown(name)},
+            metadata={"name": name[:200]},
         )
     return experiment
 

@@ -154,7 +154,7 @@ def get_version(tx: Transaction, name: str, version: int) -> ModelVersion:
         raise NotFound(
             f"Registered model {shown(name)} has no version {version}.",
             reason=Reason.MODEL_VERSION_NOT_FOUND,
-            metadata={"name": shown(name), "version": str(version)},
+            metadata={"name": name[:200], "version": str(version)},
         )
     return found
 
@@ -171,7 +171,7 @@ def get_version_by_alias(tx: Transaction, name: str, alias: str) -> ModelVersion
         raise NotFound(
             f"Registered model {shown(name)} has no alias {shown(alias)}.",
             reason=Reason.ALIAS_NOT_FOUND,
-            metadata={"name": shown(name), "alias": shown(alias)},
+            metadata={"name": name[:200], "alias": alias[:200]},
         )
     return found
 
@@ -189,7 +189,7 @@ def get_latest_version(tx: Transaction, name: str, stage: Stage | None = None) -
         raise NotFound(
             f"Registered model {shown(name)} has no version{where}.",
             reason=Reason.MODEL_VERSION_NOT_FOUND,
-            metadata={"name": shown(name)},
+            metadata={"name": name[:200]},
         )
     return found
 
@@ -247,7 +247,7 @@ def _check_expected(tx: Transaction, name: str, alias: str, expected: int | None
         raise Conflict(
             f"Alias {shown(alias)} of {shown(name)} names {_version_words(actual)}, not {_version_words(expected)} as"
             " expected; somebody changed it. Read it again and decide.",
-            metadata={"name": shown(name), "alias": alias, "version": str(actual)},
+            metadata={"name": name[:200], "alias": alias, "version": str(actual)},
         )
 
 
@@ -264,7 +264,7 @@ def _check_free(tx: Transaction, name: str) -> None:
     if tx.registry.exists(name):
         raise AlreadyExists(
             f"A registered model named {shown(name)} exists. Choose another name.",
-            metadata={"name": shown(name)},
+            metadata={"name": name[:200]},
             field="name",
         )
 
@@ -278,5 +278,5 @@ def _no_model(name: str) -> NotFound:
     return NotFound(
         f"There is no registered model {shown(name)}. Create it first.",
         reason=Reason.REGISTERED_MODEL_NOT_FOUND,
-        metadata={"name": shown(name)},
+        metadata={"name": name[:200]},
     )

@@ -44,7 +44,7 @@ def new_params(owner: str, params: Sequence[Param], known: dict[str, str]) -> li
                 f"Param {shown(param.key)} of {owner} is {shown(old)} and cannot become {shown(param.value)}:"
                 " params never change. Log the new value under another key, or in a new run.",
                 reason=Reason.PARAM_IMMUTABLE,
-                metadata={"key": param.key, "old_value": shown(old), "new_value": shown(param.value)},
+                metadata={"key": param.key, "old_value": old[:200], "new_value": param.value[:200]},
                 field="params",
             )
     return [param for param in params if param.key not in known]

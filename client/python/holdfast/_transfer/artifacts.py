@@ -85,22 +85,23 @@ class Artifacts:
         """Put the bytes of a stream of unknown length at ``path``, in bounded memory."""
         return upload_stream(self._channel, owner, stream, check_artifact_path(path))
 
-    def list(self, uri: str, path: str | None = None) -> list[FileInfo]:
-        """One level of a directory; paths are those below the run or model that ``uri`` begins with.
+    def list(self, uri: str, path: str | None = None, *, recursive: bool = False) -> list[FileInfo]:
+        """One level of a directory, or all below it; paths are those below the run or model that ``uri`` begins with.
 
         A file has nothing below it, so it gives an empty list, as MLflow's does.
         """
         root, inner = split_uri(f"{uri.rstrip('/')}/{path}" if path else uri)
-        entries = self._downloader.list(root, inner)
+        entries = self._downloader.list(root, inner, recursive=recursive)
         return [
-            FileInfo(path=entry.path, is_dir=is_dir, file_size=None if is_dir else entry.size)
+            FileInfo(
+                path=entry.path,
+                is_dir=is_dir,
+                file_size=None if is_dir else entry.size,
+                digest=None if is_dir else entry.digest.hex(),
+            )
             for entry in entries
             if (is_dir := entry.kind == artifact_pb.ENTRY_KIND_DIRECTORY) or entry.path != inner
         ]
-
-    def list_all(self, uri: str) -> list[artifact_pb.Entry]:
-        """All files and directories below what ``uri`` names, with paths relative to it."""
-        return self._downloader.list(uri, recursive=True)
 
     def download(self, uri: str, dst: Path | None, name: str | None = None) -> Path:
         """Write what ``uri`` names below ``dst`` and return where it is.

@@ -129,11 +129,13 @@ class FileInfo:
         path: From the root of the artifacts, ``/``-separated.
         is_dir: Whether it is a directory.
         file_size: Bytes; None for directories.
+        digest: Of the content, 64 hex digits; up to 8 MiB what ``sha256sum`` prints. None for directories.
     """
 
     path: str
     is_dir: bool
     file_size: int | None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from holdfast.v1 import experiment_pb2 as pb
-
 from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, ViewType
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.v1 import model_pb2 as pb
-
 from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
 from holdfast_server.domain.run import Param
 from holdfast_server.errors import InvalidArgument

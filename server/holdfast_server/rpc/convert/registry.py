@@ -6,7 +6,6 @@ from typing import Any
 
 from holdfast.v1 import artifact_pb2
 from holdfast.v1 import registered_model_pb2 as pb
-
 from holdfast_server.domain.registry import (
     Alias,
     ModelVersion,

@@ -7,7 +7,6 @@ from typing import Any
 
 from holdfast.v1 import run_pb2 as pb
 from holdfast.v1 import run_service_pb2 as service_pb
-
 from holdfast_server.domain.experiment import TagChanges, TagLimit
 from holdfast_server.domain.names import check_key, check_length, check_model_id, check_writer_id
 from holdfast_server.domain.run import (

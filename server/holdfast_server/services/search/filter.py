@@ -20,6 +20,7 @@ from holdfast_server.services.search.tokens import Token, TokenKind, invalid, to
 
 MAX_FILTER = 16 << 10
 MAX_CONDITIONS = 100
+MAX_PATTERN = 1_000  # matching costs the pattern's length times the text's
 _INT64 = 1 << 63
 
 _COMPARISONS = {operator.value: operator for operator in Operator if not operator.value[0].isalpha()} | {
@@ -87,7 +88,11 @@ class _Parser:
         wanted = self._type(kind, key)
         if operator in {Operator.IN, Operator.NOT_IN}:
             return Condition(kind, key, operator, self._list(wanted))
-        return Condition(kind, key, operator, (self._value(wanted),))
+        at = self._now
+        value = self._value(wanted)
+        if operator in {Operator.LIKE, Operator.ILIKE} and len(str(value)) > MAX_PATTERN:
+            raise invalid(f"a pattern has at most {MAX_PATTERN} characters", at.column, field=_FIELD)
+        return Condition(kind, key, operator, (value,))
 
     def _operator(self) -> Operator:
         token = self._next()
