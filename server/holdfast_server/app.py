@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 4 * MIB
 MAINTENANCE_SECONDS = 3600
+S3_THREADS = 8
 SERVICES = tuple(
     f"holdfast.v1.{name}Service" for name in ("Artifact", "Experiment", "Model", "ModelRegistry", "Run")
 ) + (health.SERVICE_NAME,)
@@ -69,7 +70,7 @@ class App:
         self.database = SqliteDatabase(config.data_dir / "holdfast.db", clock=SystemClock(), ids=RandomIds())
         objects = open_object_store(config)
         objects.check()
-        self._executor = ThreadPoolExecutor(config.workers, thread_name_prefix="blocks")
+        self._executor = ThreadPoolExecutor(_threads(config), thread_name_prefix="blocks")
         store = VerifyingBlockStore(PackedBlockStore(objects))
         self.artifacts = ArtifactService(self.database, store, self._executor)
         self.ports: list[int] = []
@@ -149,6 +150,11 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
         return server.add_insecure_port(address)
     except RuntimeError as error:
         raise OSError(f"cannot bind {address}: {error}") from error
+
+
+def _threads(config: ServerConfig) -> int:
+    """Threads that move blocks: with S3 they mostly wait for the network, so there are more of them."""
+    return max(config.workers, S3_THREADS) if config.store else config.workers
 
 
 def open_object_store(config: ServerConfig) -> ObjectStore:

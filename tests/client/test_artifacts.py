@@ -168,6 +168,9 @@ def test_figures_and_images_are_logged(client, run_id):
             file.write(json.dumps(options).encode())
 
     client.log_figure(run_id, Figure(), "plots/a.png", save_kwargs={"dpi": 50})
+    with holdfast.start_run() as run:
+        holdfast.log_figure(Figure(), "b.svg")
+    assert artifacts.load_dict(f"runs:/{run.info.run_id}/b.svg") == {"format": "svg"}
     assert artifacts.load_dict(f"runs:/{run_id}/plots/a.png") == {"format": "png", "dpi": 50}
     with pytest.raises(InvalidArgumentError, match="either artifact_file, or key"):
         client.log_image(run_id, None)

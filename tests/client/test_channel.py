@@ -158,6 +158,33 @@ def test_a_closed_client_refuses_calls():
             echo(channel)
 
 
+def test_a_client_closed_during_a_call_says_so():
+    with EchoServer() as server:
+        channel = channel_to(server.port)
+        method = channel.grpc.unary_unary("/test.Service/Echo")
+
+        def attempt() -> bytes:
+            connection = channel._connection()
+            channel.close()
+            return connection.channel.unary_unary("/test.Service/Echo")(b"", timeout=5)
+
+        with pytest.raises(errors.FailedPreconditionError, match="closed"):
+            channel.run(attempt)
+        with pytest.raises(errors.FailedPreconditionError, match="closed"):
+            channel.call(method, b"")
+
+
+def test_a_mistake_of_the_caller_stays_what_it_is():
+    with EchoServer() as server:
+        channel = channel_to(server.port)
+        with pytest.raises(ValueError, match="not a number"):
+            channel.run(lambda: _refuse("not a number"))
+
+
+def _refuse(message: str) -> None:
+    raise ValueError(message)
+
+
 def test_one_connection_serves_all_threads():
     with EchoServer() as server:
         channel = channel_to(server.port)

@@ -276,6 +276,12 @@ def test_the_experiment_is_chosen_by_name_or_id(name):
     assert [e.name for e in holdfast.search_experiments(filter_string=f"name = '{name}-b'")] == [f"{name}-b"]
 
 
+def test_an_experiment_chosen_by_many_at_once_is_created_once(name):
+    with futures.ThreadPoolExecutor(8) as pool:
+        chosen = list(pool.map(lambda _: holdfast.set_experiment(name).experiment_id, range(8)))
+    assert len(set(chosen)) == 1
+
+
 def test_without_a_choice_runs_belong_to_default():
     with holdfast.start_run() as run:
         assert run.info.experiment_id == "0"

@@ -14,7 +14,7 @@ from holdfast_server.rpc.convert.experiments import (
     tags_from_proto,
     tags_to_proto,
 )
-from holdfast_server.rpc.convert.runs import metric_from_proto, metric_to_proto, params_to_proto
+from holdfast_server.rpc.convert.runs import metric_to_proto, metrics_from_proto, params_to_proto
 from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto
 
 _STATUSES = {status: pb.LoggedModelStatus.Value(f"LOGGED_MODEL_STATUS_{status.value}") for status in ModelStatus}
@@ -82,7 +82,7 @@ def model_from_proto(message: pb.LoggedModel, number: int = 0) -> tuple[ModelInf
     data = ModelData(
         params=tuple(Param(param.key, param.value) for param in message.params),
         tags=tags_from_proto(message.tags),
-        metrics=tuple(metric_from_proto(metric, 0) for metric in message.metrics),
+        metrics=metrics_from_proto(message.metrics, 0),
         registrations=tuple(ModelRegistration(r.name, r.version) for r in message.registrations),
     )
     return info, data

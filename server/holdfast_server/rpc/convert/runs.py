@@ -97,15 +97,33 @@ def metric_from_proto(message: pb.Metric, now_ms: int) -> Metric:
     Raises:
         InvalidArgument: Key, time or a name breaks its rule.
     """
-    key = check_key(message.key, what="A metric key", field="metrics")
-    model_id, name, digest = message.model_id, message.dataset_name, message.dataset_digest
-    if name:
-        check_length(name, MAX_DATASET_NAME, what="A metric's dataset name", field="metrics.dataset_name")
-    if digest:
-        check_length(digest, MAX_DATASET_DIGEST, what="A metric's dataset digest", field="metrics.dataset_digest")
-    timed = message.HasField("timestamp")
-    timestamp = ms_from_proto(message.timestamp, field="metrics.timestamp") if timed else now_ms
-    return Metric(key, message.value, timestamp, message.step, model_id, name, digest)
+    (metric,) = metrics_from_proto([message], now_ms)
+    return metric
+
+
+def metrics_from_proto(messages: Iterable[pb.Metric], now_ms: int) -> tuple[Metric, ...]:
+    """Points of a request, checked; ``now_ms`` stands in for absent times.
+
+    Raises:
+        InvalidArgument: A key, time or name breaks its rule.
+    """
+    metrics: list[Metric] = []
+    checked: set[tuple[str, str, str]] = set()  # a batch repeats few of these many times
+    for message in messages:
+        names = (message.key, message.dataset_name, message.dataset_digest)
+        if names not in checked:
+            _check_metric_names(*names)
+            checked.add(names)
+        timed = message.HasField("timestamp")
+        timestamp = ms_from_proto(message.timestamp, field="metrics.timestamp") if timed else now_ms
+        metrics.append(Metric(names[0], message.value, timestamp, message.step, message.model_id, names[1], names[2]))
+    return tuple(metrics)
+
+
+def _check_metric_names(key: str, dataset_name: str, dataset_digest: str) -> None:
+    check_key(key, what="A metric key", field="metrics")
+    check_length(dataset_name, MAX_DATASET_NAME, what="A metric's dataset name", field="metrics.dataset_name")
+    check_length(dataset_digest, MAX_DATASET_DIGEST, what="A metric's dataset digest", field="metrics.dataset_digest")
 
 
 def batch_from_proto(request: service_pb.LogBatchRequest, now_ms: int) -> Batch:
@@ -116,7 +134,7 @@ def batch_from_proto(request: service_pb.LogBatchRequest, now_ms: int) -> Batch:
     """
     changes = parse_run_tags(tag_pairs(request.tags), request.deleted_tag_keys)
     return Batch(
-        metrics=tuple([metric_from_proto(metric, now_ms) for metric in request.metrics]),
+        metrics=metrics_from_proto(request.metrics, now_ms),
         params=params_from_proto(request.params),
         tags=changes.tags,
         deleted_tag_keys=changes.deleted_keys,
@@ -216,7 +234,7 @@ def run_from_proto(message: pb.Run, number: int = 0) -> tuple[RunInfo, RunData]:
     data = RunData(
         params=tuple(Param(param.key, param.value) for param in message.params),
         tags=tags_from_proto(message.tags),
-        metrics=tuple(metric_from_proto(metric, 0) for metric in message.metrics),
+        metrics=metrics_from_proto(message.metrics, 0),
         dataset_inputs=tuple(dataset_input_from_proto(item) for item in message.dataset_inputs),
         model_inputs=tuple(model_input_from_proto(link) for link in message.model_inputs),
         model_outputs=tuple(model_output_from_proto(output) for output in message.model_outputs),

@@ -1,0 +1,109 @@
+"""What is promised between processes, on two servers that share one data directory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import grpc
+import pytest
+from tests.server_process import running_server
+
+from holdfast.v1 import artifact_pb2, artifact_service_pb2, artifact_service_pb2_grpc, run_pb2
+from holdfast.v1 import experiment_service_pb2 as experiment_service
+from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
+from holdfast.v1 import model_registry_service_pb2 as registry_service
+from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
+from holdfast.v1 import run_service_pb2 as run_service
+from holdfast.v1 import run_service_pb2_grpc as run_grpc
+
+
+@pytest.fixture
+async def channels(tmp_path: Path) -> AsyncIterator[list[grpc.aio.Channel]]:
+    """One channel to each of the two."""
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data")]
+    with running_server(*arguments) as first, running_server(*arguments) as second:
+        async with AsyncExitStack() as stack:
+            yield [
+                await stack.enter_async_context(grpc.aio.insecure_channel(server.address.rpartition("/")[2]))
+                for server in (first, second)
+            ]
+
+
+async def outcomes(calls) -> list[str]:
+    """Status codes of concurrent calls, "OK" for those that succeeded."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    return ["OK" if not isinstance(r, grpc.aio.AioRpcError) else r.code().name for r in results]
+
+
+async def test_a_name_is_given_once(channels):
+    stubs = [experiment_grpc.ExperimentServiceStub(channel) for channel in channels]
+    request = experiment_service.CreateExperimentRequest(name="contended")
+    found = await outcomes([stub.CreateExperiment(request) for stub in stubs for _ in range(10)])
+    assert sorted(found) == ["ALREADY_EXISTS"] * 19 + ["OK"]
+
+
+async def test_a_retry_at_the_other_server_has_one_effect(channels):
+    stubs = [experiment_grpc.ExperimentServiceStub(channel) for channel in channels]
+    request = experiment_service.CreateExperimentRequest(name="once", request_id="r")
+    answers = await asyncio.gather(*[stub.CreateExperiment(request) for stub in stubs for _ in range(10)])
+    assert len({answer.experiment.experiment_id for answer in answers}) == 1
+
+
+async def test_replayed_batches_of_a_writer_are_kept_once(channels):
+    first, second = [run_grpc.RunServiceStub(channel) for channel in channels]
+    run_id = (await first.CreateRun(run_service.CreateRunRequest())).run.run_id
+    for start in range(0, 200, 20):
+        metrics = [run_pb2.Metric(key="m", step=i, value=i) for i in range(start, start + 20)]
+        request = run_service.LogBatchRequest(run_id=run_id, metrics=metrics, writer_id="w", writer_sequence=start)
+        answers = await asyncio.gather(first.LogBatch(request), second.LogBatch(request))
+        assert [a.next_writer_sequence for a in answers] == [start + 20] * 2
+    request = run_service.ListMetricHistoryRequest(run_id=run_id, key="m")
+    assert [m.step for m in (await second.ListMetricHistory(request)).metrics] == list(range(200))
+
+
+async def test_page_tokens_of_one_server_serve_at_the_other(channels):
+    first, second = [run_grpc.RunServiceStub(channel) for channel in channels]
+    for i in range(3):
+        await first.CreateRun(run_service.CreateRunRequest(run_name=f"r{i}"))
+    request = run_service.SearchRunsRequest(experiment_ids=["0"], order_by=["run_name"], page_size=2)
+    page = await first.SearchRuns(request)
+    request.page_token = page.next_page_token
+    assert [run.run_name for run in (await second.SearchRuns(request)).runs] == ["r2"]
+
+
+async def test_versions_are_numbered_and_aliases_compared_across_servers(channels):
+    runs, artifacts = run_grpc.RunServiceStub(channels[0]), artifact_service_pb2_grpc.ArtifactServiceStub(channels[0])
+    run_id = (await runs.CreateRun(run_service.CreateRunRequest())).run.run_id
+    header = artifact_service_pb2.CommitHeader(owner=artifact_pb2.TreeOwner(run_id=run_id))
+    entry = artifact_service_pb2.NewEntry(
+        path="model/MLmodel", kind=artifact_pb2.ENTRY_KIND_FILE, size=1, inline_data=b"x"
+    )
+    entries = artifact_service_pb2.CommitEntries(entries=[entry])
+    await artifacts.CommitFiles(
+        iter(
+            [
+                artifact_service_pb2.CommitFilesRequest(header=header),
+                artifact_service_pb2.CommitFilesRequest(entries=entries),
+            ]
+        )
+    )
+    stubs = [registry_grpc.ModelRegistryServiceStub(channel) for channel in channels]
+    request = registry_service.CreateModelVersionRequest(
+        name="m", source=f"runs:/{run_id}/model", create_registered_model=True
+    )
+    made = await asyncio.gather(*[stub.CreateModelVersion(request) for stub in stubs for _ in range(10)])
+    versions = [answer.model_version for answer in made]
+    assert sorted(v.version for v in versions) == list(range(1, 21))
+    assert {(v.path, v.run_id, v.tree.owner.run_id, v.tree.file_count) for v in versions} == {
+        ("model", run_id, run_id, 1)
+    }
+    found = await outcomes(
+        [
+            stubs[v % 2].SetAlias(registry_service.SetAliasRequest(name="m", alias="a", version=v, expected_version=0))
+            for v in range(1, 21)
+        ]
+    )
+    assert sorted(found) == ["ABORTED"] * 19 + ["OK"]
