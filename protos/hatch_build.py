@@ -57,9 +57,8 @@ def _overlay_bins() -> list[str]:
     """Directories beside ``sys.path`` entries in which an isolated build installs scripts."""
     found = []
     for entry in map(Path, sys.path):
-        for up in list(entry.parents)[:4]:
-            if (up / "bin" / "protoc-gen-mypy_grpc").exists():
-                found.append(str(up / "bin"))
+        bins = [up / "bin" for up in list(entry.parents)[:4]]
+        found.extend(str(path) for path in bins if (path / "protoc-gen-mypy_grpc").exists())
     return found
 
 

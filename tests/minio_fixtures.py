@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-
 from tests.minio_server import MISSING, MinioServer, find_binary, start_minio
 
 

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+
 from holdfast.v1 import artifact_service_pb2_grpc as artifact_grpc
 from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
 from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
 from holdfast.v1 import model_service_pb2_grpc as model_grpc
 from holdfast.v1 import run_service_pb2_grpc as run_grpc
-
 from holdfast_server.config import MIB, ServerConfig
 from holdfast_server.errors import DomainError
 from holdfast_server.rpc.artifact_service import ArtifactServicer
@@ -25,9 +25,9 @@ from holdfast_server.rpc.interceptor import ErrorInterceptor
 from holdfast_server.rpc.model_registry_service import ModelRegistryServicer
 from holdfast_server.rpc.model_service import ModelServicer
 from holdfast_server.rpc.run_service import RunServicer
+from holdfast_server.services.artifact_uris import resolve_model_source
 from holdfast_server.services.artifacts import ArtifactService
 from holdfast_server.services.ports.artifacts import ObjectStore
-from holdfast_server.services.artifact_uris import resolve_model_source
 from holdfast_server.storage.blocks.local import LocalObjectStore
 from holdfast_server.storage.blocks.packs import PackedBlockStore
 from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
@@ -39,9 +39,10 @@ logger = logging.getLogger(__name__)
 MAX_MESSAGE = 4 * MIB
 MAINTENANCE_SECONDS = 3600
 S3_THREADS = 8
-SERVICES = tuple(
-    f"holdfast.v1.{name}Service" for name in ("Artifact", "Experiment", "Model", "ModelRegistry", "Run")
-) + (health.SERVICE_NAME,)
+SERVICES = (
+    *(f"holdfast.v1.{name}Service" for name in ("Artifact", "Experiment", "Model", "ModelRegistry", "Run")),
+    health.SERVICE_NAME,
+)
 
 
 class SystemClock:
@@ -142,7 +143,9 @@ class App:
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database), server)
         run_grpc.add_RunServiceServicer_to_server(RunServicer(self.database), server)
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.database), server)
-        registry_grpc.add_ModelRegistryServiceServicer_to_server(ModelRegistryServicer(self.database, resolve_model_source), server)
+        registry_grpc.add_ModelRegistryServiceServicer_to_server(
+            ModelRegistryServicer(self.database, resolve_model_source), server
+        )
 
 
 def _bind(server: grpc.aio.Server, address: str) -> int:

@@ -1,8 +1,8 @@
 """The embedded server: a child process on a Unix socket that lives as long as clients need it.
 
-``python -m holdfast_server.embedded DATA_DIR SOCKET READY_FD`` is started by the first client on a data directory. Clients
-hold a shared ``flock`` on ``DATA_DIR/clients.lock``; the server exits when it can take it exclusively, so that nothing is
-left behind however the clients ended.
+``python -m holdfast_server.embedded DATA_DIR SOCKET READY_FD`` is started by the first client on a data directory.
+Clients hold a shared ``flock`` on ``DATA_DIR/clients.lock``; the server exits when it can take it exclusively, so that
+nothing is left behind however the clients ended.
 """
 
 from __future__ import annotations
@@ -30,23 +30,22 @@ async def serve(data_dir: Path, socket: Path, ready_fd: int) -> None:
     """Serve until no client is left, then remove the address."""
     app = App(ServerConfig(data_dir=data_dir, addresses=(f"unix:{socket}",), drain_timeout=5.0))
     await app.start()
-    socket.chmod(0o600)
-    address = data_dir / ADDRESS_FILE
-    _publish(address, f"unix:{socket}")
+    _publish(data_dir, socket)
     os.write(ready_fd, b"ready")
     os.close(ready_fd)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    with (data_dir / CLIENTS_LOCK).open("w") as lock:
-        while not stopped.is_set() and not _alone(lock.fileno()):
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(stopped.wait(), POLL_SECONDS)
-        # The exclusive lock is held from here on: a client that comes now waits, finds no address, and starts a server.
-        address.unlink(missing_ok=True)
-        await app.stop()
-        socket.unlink(missing_ok=True)
+    lock = os.open(data_dir / CLIENTS_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while not stopped.is_set() and not _alone(lock):
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(stopped.wait(), POLL_SECONDS)
+    # The exclusive lock is held from here on: a client that comes now waits, finds no address, and starts a server.
+    _remove(data_dir / ADDRESS_FILE)
+    await app.stop()
+    _remove(socket)
+    os.close(lock)
 
 
 def _alone(lock: int) -> bool:
@@ -58,10 +57,16 @@ def _alone(lock: int) -> bool:
     return True
 
 
-def _publish(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text)
-    temporary.rename(path)
+def _publish(data_dir: Path, socket: Path) -> None:
+    """Tell clients where the server is, once it can be connected to."""
+    socket.chmod(0o600)
+    temporary = data_dir / (ADDRESS_FILE + ".new")
+    temporary.write_text(f"unix:{socket}")
+    temporary.rename(data_dir / ADDRESS_FILE)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
 
 
 def main() -> None:

@@ -10,16 +10,23 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.server_process import clean_environment
 
 from holdfast._client import Client
 from holdfast._embedded import ADDRESS_FILE, attach
-from tests.server_process import clean_environment
 
 LOG = """
 import sys, holdfast
 client = holdfast.Client(sys.argv[1])
 client.log_text(sys.argv[2], sys.argv[3], sys.argv[3] + ".txt")
 print("logged", flush=True)
+sys.stdin.read()
+"""
+
+CREATE = """
+import sys, holdfast
+client = holdfast.Client(sys.argv[1])
+print(client.create_run("0").info.run_id, flush=True)
 sys.stdin.read()
 """
 
@@ -64,7 +71,7 @@ def end(process: subprocess.Popen[str]) -> None:
 def test_clients_share_a_server_and_survive_each_others_exit(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     first = subprocess.Popen(
-        [sys.executable, "-c", "import sys, holdfast; c = holdfast.Client(sys.argv[1]); print(c.create_run('0').info.run_id, flush=True); sys.stdin.read()", str(data_dir)],
+        [sys.executable, "-c", CREATE, str(data_dir)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment(),
     )  # fmt: skip
     assert first.stdout is not None
@@ -87,7 +94,7 @@ def test_clients_share_a_server_and_survive_each_others_exit(tmp_path: Path) -> 
 
 def test_a_client_that_is_killed_leaves_no_server_behind(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", "import sys, holdfast; holdfast.Client(sys.argv[1]).create_run('0'); print(flush=True); sys.stdin.read()", str(tmp_path / "data")],
+        [sys.executable, "-c", CREATE, str(tmp_path / "data")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment(),
     )  # fmt: skip
     assert process.stdout is not None

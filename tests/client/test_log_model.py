@@ -3,15 +3,16 @@
 import pickle
 from pathlib import Path
 
-import holdfast
-import holdfast.sklearn
 import numpy as np
 import pytest
-from holdfast.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
-from holdfast.models import ModelInfo, get_model_info
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import StandardScaler
+
+import holdfast
+import holdfast.sklearn
+from holdfast.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from holdfast.models import ModelInfo, get_model_info
 
 X, Y = load_iris(return_X_y=True)
 

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.minio_server import COMMIT, MinioServer
+from tests.server_process import clean_environment, running_server
 
 from holdfast_server.config import DEFAULT_PORT
 from holdfast_server.settings import SETTINGS, read
-from tests.minio_server import COMMIT, MinioServer
-from tests.server_process import clean_environment, running_server
 
 ROOT = Path(__file__).resolve().parents[2]
 

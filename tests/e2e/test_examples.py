@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.minio_server import MinioServer
 from tests.server_process import clean_environment, running_server
 

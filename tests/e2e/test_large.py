@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from holdfast._client import Client
 from tests.minio_server import MinioServer
 from tests.server_process import ServerProcess, clean_environment, running_server
+
+from holdfast._client import Client
 
 MIB = 1 << 20
 LIMIT = 256 * MIB

@@ -17,13 +17,13 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tests.minio_server import MinioServer
+from tests.server_process import clean_environment, running_server
 
 from holdfast.v1.artifact_pb2 import Block
 from holdfast.v1.artifact_service_pb2 import BLOCK_STATUS_STORED, WriteBlocksRequest
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from holdfast_server import health_check
-from tests.minio_server import MinioServer
-from tests.server_process import clean_environment, running_server
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.server_process import running_server
 
 from holdfast._client import Client
-from tests.server_process import running_server
 
 CALLS = "openat,write,writev,pwrite64,fsync,fdatasync,rename,renameat,renameat2,sendmsg,sendto"
 
@@ -43,7 +43,7 @@ def test_bytes_are_durable_before_rows_and_rows_before_the_answer(tmp_path: Path
 
     written = first(r"writev\(\d+<.*/store/\.incoming/")
     synced = first(r"fsync\(\d+<.*/store/\.incoming/.*= 0", written)
-    renamed = first(r'rename(at2?)?\(.*\.incoming/.*/store/blocks/.*= 0', synced)
+    renamed = first(r"rename(at2?)?\(.*\.incoming/.*/store/blocks/.*= 0", synced)
     directory = first(r"fsync\(\d+<[^>]*/store/blocks/[0-9a-f]{2}>.*= 0", renamed)
     row = first(r"pwrite64\(\d+<.*holdfast\.db-wal>", directory)
     committed = first(r"f(data)?sync\(\d+<.*holdfast\.db-wal>.*= 0", row)

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.server_process import running_server
 
 from holdfast._channel import RetryPolicy
 from holdfast._client import Client
 from holdfast.errors import HoldfastError
-from tests.server_process import running_server
 
 KILLS = 20
 NO_RETRIES = RetryPolicy(window=0, first_window=0)
@@ -103,7 +103,7 @@ def test_a_call_survives_a_restart_and_sends_only_what_is_missing(tmp_path: Path
             assert Path(target).read_bytes() == file.read_bytes()
     names = [path.name.partition(".")[0] for path in store.glob("*/*")]
     assert len(set(names)) == 12
-    # A block whose bytes were stored when the kill came, but whose row was not, is stored anew; others are not sent twice.
+    # A block whose bytes were stored when the kill came, but whose row was not, is stored anew; others are not.
     assert len(names) - 12 <= 4, f"{len(names) - 12} of {len(kept)} kept blocks were stored again"
 
 

@@ -6,10 +6,11 @@ import runpy
 import subprocess
 from pathlib import Path
 
-import holdfast.pyfunc
-import holdfast.sklearn
 import numpy as np
 import pytest
+
+import holdfast.pyfunc
+import holdfast.sklearn
 
 PYTHON = os.environ.get("HOLDFAST_MLFLOW_PYTHON", "")
 HERE = Path(__file__).parent

@@ -167,7 +167,9 @@ async def test_bad_blocks_are_answered_and_the_good_ones_kept(api: Api) -> None:
             *chunked(wrong, digest=sha(b"something else")),
             *chunked(long, size=len(long) - 7),
             *chunked(good),
-            pb.WriteBlocksRequest(blocks=[artifact_pb.Block(digest=sha(b"a"), data=b"a"), artifact_pb.Block(digest=sha(b"?"), data=b"b")]),
+            pb.WriteBlocksRequest(
+                blocks=[artifact_pb.Block(digest=sha(b"a"), data=b"a"), artifact_pb.Block(digest=sha(b"?"), data=b"b")]
+            ),
             *chunked(short, size=len(short) + 7),
         ]
     )
@@ -199,7 +201,9 @@ async def test_many_entries_become_visible_at_once(api: Api) -> None:
         if not token:
             break
     assert found == sorted({e.path for e in entries} | {f"d{i}" for i in range(7)})
-    parts = [part async for r in api.stub.ReadFiles(pb.ReadFilesRequest(owner=owner, max_data_size=100)) for part in r.parts]
+    parts = [
+        part async for r in api.stub.ReadFiles(pb.ReadFilesRequest(owner=owner, max_data_size=100)) for part in r.parts
+    ]
     assert {p.entry.path: p.data for p in parts if p.entry.kind == FILE} == {e.path: e.inline_data for e in entries}
 
 
@@ -246,7 +250,9 @@ CONFLICTS = [
 
 @pytest.mark.parametrize(("first", "second"), CONFLICTS)
 @pytest.mark.parametrize("together", [False, True], ids=["two-commits", "one-commit"])
-async def test_paths_that_cannot_stand_together_are_refused(api: Api, first: list[str], second: str, together: bool) -> None:
+async def test_paths_that_cannot_stand_together_are_refused(
+    api: Api, first: list[str], second: str, together: bool
+) -> None:
     owner = await api.new_run()
     if not together:
         await api.commit(owner, *map(inline, first))
@@ -287,14 +293,19 @@ async def test_directories_survive_when_empty(api: Api) -> None:
     owner = await api.new_run()
     await api.commit(owner, pb.NewEntry(path="empty/inner", kind=DIRECTORY), inline("run.sh", executable=True))
     listing = await api.stub.ListFiles(pb.ListFilesRequest(owner=owner))
-    assert [(e.path, e.kind, e.executable) for e in listing.entries] == [("empty", DIRECTORY, False), ("run.sh", FILE, True)]
+    assert [(e.path, e.kind, e.executable) for e in listing.entries] == [
+        ("empty", DIRECTORY, False),
+        ("run.sh", FILE, True),
+    ]
 
 
 async def test_a_finalized_model_cannot_be_written(api: Api) -> None:
     owner = await api.new_model()
     await api.commit(owner, inline("MLmodel"))
     await api.models.FinalizeLoggedModel(
-        model_service_pb2.FinalizeLoggedModelRequest(model_id=owner.model_id, status=model_pb2.LOGGED_MODEL_STATUS_READY)
+        model_service_pb2.FinalizeLoggedModelRequest(
+            model_id=owner.model_id, status=model_pb2.LOGGED_MODEL_STATUS_READY
+        )
     )
     code, reason, _ = await failure(api.commit(owner, inline("more")))
     assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_FINALIZED")
@@ -316,7 +327,9 @@ BAD_COMMITS = [
     pytest.param([pb.NewEntry(path="a", kind=DIRECTORY, size=1)], "CONTENT_MISMATCH", id="directory-with-size"),
     pytest.param([pb.NewEntry(path="a", kind=FILE, size=-1)], "CONTENT_MISMATCH", id="negative-size"),
     pytest.param([pb.NewEntry(path="a", kind=FILE, size=9)], "CONTENT_MISMATCH", id="no-blocks"),
-    pytest.param([pb.NewEntry(path="a", kind=FILE, size=1, block_digests=[b"x"])], "CONTENT_MISMATCH", id="short-digest"),
+    pytest.param(
+        [pb.NewEntry(path="a", kind=FILE, size=1, block_digests=[b"x"])], "CONTENT_MISMATCH", id="short-digest"
+    ),
     pytest.param([pb.NewEntry(path="a", kind=FILE, size=2, inline_data=b"x")], "INVALID_VALUE", id="inline-size"),
     pytest.param([inline("a", b"x" * 65_537)], "LIMIT_EXCEEDED", id="inline-too-large"),
     pytest.param([inline("a", digest=sha(b"y"))], "CONTENT_MISMATCH", id="wrong-digest"),
@@ -345,9 +358,13 @@ async def test_blocks_must_make_up_the_size(api: Api) -> None:
     ("owner", "code", "reason"),
     [
         pytest.param(artifact_pb.TreeOwner(), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_VALUE", id="none"),
-        pytest.param(artifact_pb.TreeOwner(run_id="x"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_NAME", id="malformed"),
+        pytest.param(
+            artifact_pb.TreeOwner(run_id="x"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_NAME", id="malformed"
+        ),
         pytest.param(artifact_pb.TreeOwner(run_id="0" * 32), grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND", id="run"),
-        pytest.param(artifact_pb.TreeOwner(model_id="m-" + "0" * 32), grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", id="model"),
+        pytest.param(
+            artifact_pb.TreeOwner(model_id="m-" + "0" * 32), grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", id="model"
+        ),
     ],
 )
 async def test_an_unknown_owner_is_refused(
@@ -363,7 +380,10 @@ async def test_page_tokens_belong_to_their_query(api: Api) -> None:
     page = await api.stub.ListFiles(pb.ListFilesRequest(owner=owner, page_size=2))
     for token in (page.next_page_token, "forged", "é"):
         request = pb.ListFilesRequest(owner=owner, page_size=2, recursive=True, page_token=token)
-        assert (await failure(api.stub.ListFiles(request)))[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_PAGE_TOKEN")
+        assert (await failure(api.stub.ListFiles(request)))[:2] == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_PAGE_TOKEN",
+        )
 
 
 async def test_a_listing_goes_on_in_its_snapshot(api: Api) -> None:
@@ -384,7 +404,9 @@ async def test_a_malformed_block_message_is_an_invalid_argument(api: Api) -> Non
 async def test_a_replaced_file_is_not_mixed_into_a_resumed_download(api: Api) -> None:
     owner = await api.new_run()
     await api.commit(owner, inline("a", b"1"))
-    code, reason, _ = await failure(_drain(api.stub.ReadFile(pb.ReadFileRequest(owner=owner, path="a", expected_digest=sha(b"0")))))
+    code, reason, _ = await failure(
+        _drain(api.stub.ReadFile(pb.ReadFileRequest(owner=owner, path="a", expected_digest=sha(b"0"))))
+    )
     assert (code, reason) == (grpc.StatusCode.ABORTED, "CONFLICT")
 
 

@@ -77,6 +77,7 @@ async def test_bad_names_are_refused(models, refused, name):
 async def test_parents_must_exist_and_be_active(models, runs, run, refused):
     await refused(create(models, experiment_id="9"), "NOT_FOUND", "EXPERIMENT_NOT_FOUND")
     await refused(create(models, source_run_id="0" * 32), "NOT_FOUND", "RUN_NOT_FOUND")
+    await refused(create(models, experiment_id="0", source_run_id="0" * 32), "NOT_FOUND", "RUN_NOT_FOUND")
     await runs.DeleteRun(run_service_pb2.DeleteRunRequest(run_id=run.run_id))
     await refused(create(models, source_run_id=run.run_id), "FAILED_PRECONDITION", "DELETED")
 

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.minio_server import MinioServer
 from typing_extensions import Self
 
 from holdfast_server.errors import Unavailable
 from holdfast_server.storage.blocks import s3
 from holdfast_server.storage.blocks.s3 import S3ObjectStore, open_s3_store
-from tests.minio_server import MinioServer
 
 SECRET = "hunter2hunter2"
 

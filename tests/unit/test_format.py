@@ -13,7 +13,20 @@ from holdfast.format.digests import BLOCK_SIZE, block_count, block_length, file_
 from holdfast.format.paths import ancestors, broken_name_rule, broken_rule, nfc
 from holdfast.v1 import artifact_pb2, artifact_service_pb2
 
-GOOD_PATHS = ["a", "a/b.txt", "model/MLmodel", "ünïcode/файл", "a b/c d", "..a", "a..b", "x" * 255, "a/" * 31 + "b", "100%", "%2", "日本"]
+GOOD_PATHS = [
+    "a",
+    "a/b.txt",
+    "model/MLmodel",
+    "ünïcode/файл",
+    "a b/c d",
+    "..a",
+    "a..b",
+    "x" * 255,
+    "a/" * 31 + "b",
+    "100%",
+    "%2",
+    "日本",
+]
 
 BAD_PATHS = [
     pytest.param("", "empty", id="empty"),
@@ -91,7 +104,11 @@ def test_all_blocks_but_the_last_are_full() -> None:
     assert block_count(0) == 0
 
 
-@given(digest=st.sampled_from([b"", bytes(range(32))]), size=st.integers(1, 8 << 20), data=st.binary(min_size=1, max_size=300))
+@given(
+    digest=st.sampled_from([b"", bytes(range(32))]),
+    size=st.integers(1, 8 << 20),
+    data=st.binary(min_size=1, max_size=300),
+)
 def test_a_chunk_is_the_same_on_the_wire_as_protobufs(digest: bytes, size: int, data: bytes) -> None:
     chunk = Chunk(digest, size if digest else 0, data)
     raw = encode_chunk(chunk)

@@ -17,7 +17,11 @@ def sha(data: bytes) -> bytes:
 
 def entry(path: str, *, is_directory: bool = False, executable: bool = False, data: bytes = b"") -> SimpleNamespace:
     return SimpleNamespace(
-        path=path, is_directory=is_directory, executable=executable, size=len(data), digest=b"" if is_directory else sha(data)
+        path=path,
+        is_directory=is_directory,
+        executable=executable,
+        size=len(data),
+        digest=b"" if is_directory else sha(data),
     )
 
 
@@ -29,7 +33,9 @@ def vectors() -> dict[str, str]:
         "`hello`": file_digest([sha(b"hello")]).hex(),
         "8,388,608 zero bytes": file_digest([zeros]).hex(),
         "8,388,609 zero bytes": file_digest([zeros, sha(b"\0")]).hex(),
-        "tree: directory `d`, file `d/hello` with `hello`, executable file `run` without content": tree_digest(tree).hex(),
+        "tree: directory `d`, file `d/hello` with `hello`, executable file `run` without content": tree_digest(
+            tree
+        ).hex(),
     }
 
 

@@ -78,7 +78,32 @@ def test_any_text_is_parsed_or_refused_with_a_column(text):
     assert error is None or 1 <= int(error.metadata["column"]) <= len(text) + 1
 
 
-WORDS = """metrics.a params.`b` tags. "c" status = < != LIKE IN NOT IS NULL ( ) , 'x' 1 -2.5 AND OR ; ` '""".split()
+WORDS = [
+    "metrics.a",
+    "params.`b`",
+    "tags.",
+    '"c"',
+    "status",
+    "=",
+    "<",
+    "!=",
+    "LIKE",
+    "IN",
+    "NOT",
+    "IS",
+    "NULL",
+    "(",
+    ")",
+    ",",
+    "'x'",
+    "1",
+    "-2.5",
+    "AND",
+    "OR",
+    ";",
+    "`",
+    "'",
+]
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=12))

@@ -99,7 +99,8 @@ def _start(data_dir: Path) -> str:
     if importlib.util.find_spec("holdfast_server") is None or importlib.util.find_spec("sqlite_utils") is None:
         raise UnavailableError(
             "No server is configured, and the embedded one is not installed. Either install it: "
-            "pip install 'holdfast[server]', or name a server: holdfast.connect('holdfast://host:5600') or HOLDFAST_URI."
+            "pip install 'holdfast[server]', or name a server: holdfast.connect('holdfast://host:5600'), or by "
+            "HOLDFAST_URI."
         )
     socket_path = _socket_path(data_dir)
     ready, ready_child = os.pipe()
@@ -137,7 +138,9 @@ def _socket_path(data_dir: Path) -> Path:
     inside = data_dir / name
     if len(os.fsencode(inside)) <= MAX_SOCKET_PATH:
         return inside
-    short = Path(tempfile.gettempdir()) / f"holdfast-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
+    short = (
+        Path(tempfile.gettempdir()) / f"holdfast-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
+    )
     _make_private(short)
     return short / name
 

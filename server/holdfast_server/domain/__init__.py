@@ -1,0 +1,1 @@
+"""Values that check themselves, and the rules between them; standard library only."""

@@ -6,7 +6,6 @@ import enum
 from dataclasses import dataclass
 
 from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count, file_digest
-
 from holdfast_server.domain.names import check_model_id, check_run_id, shown
 from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import InvalidArgument, Reason

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from holdfast.format.paths import ancestors, broken_name_rule, broken_rule, nfc
-
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import InvalidArgument, Reason
 

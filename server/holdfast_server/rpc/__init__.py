@@ -1,0 +1,1 @@
+"""The gRPC side: parse, call, convert; errors become statuses in one place."""

@@ -12,7 +12,6 @@ from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1 import artifact_service_pb2_grpc as service_grpc
-
 from holdfast_server.domain.artifacts import MAX_INLINE
 from holdfast_server.domain.names import check_request_id
 from holdfast_server.domain.paths import check_path
@@ -145,7 +144,9 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
             convert.owner_from_proto(request.owner), _sequence(request), _path(request.path)
         )
         if request.expected_digest and request.expected_digest != entry.digest:
-            raise Conflict("The file has another digest than expected: it was replaced. Read it anew from the beginning.")
+            raise Conflict(
+                "The file has another digest than expected: it was replaced. Read it anew from the beginning."
+            )
         if not 0 <= request.offset <= entry.size or request.limit < 0:
             raise InvalidArgument(
                 f"The file has {entry.size} bytes; an offset is between 0 and that, and a limit is not negative.",
@@ -209,7 +210,9 @@ async def _read_entries(request: AsyncIterator[pb.CommitFilesRequest], payload: 
         part = message.WhichOneof("part")
         if part == "more_blocks":
             if held is None:
-                raise InvalidArgument("`more_blocks` goes on with an entry, and none came before it.", field="more_blocks")
+                raise InvalidArgument(
+                    "`more_blocks` goes on with an entry, and none came before it.", field="more_blocks"
+                )
             more.extend(message.more_blocks.block_digests)
             continue
         if part != "entries" or len(message.entries.entries) > MAX_COMMIT_PART:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from holdfast.format.chunks import Chunk
 from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE
 from holdfast.v1 import artifact_service_pb2 as service_pb
-
 from holdfast_server.domain.artifacts import NewBlock
 from holdfast_server.errors import InvalidArgument
 
@@ -18,7 +17,7 @@ BAD_SIZE = service_pb.BLOCK_STATUS_BAD_SIZE
 class BlockAssembler:
     """State of one stream: the block whose chunks are arriving.
 
-    ``feed`` returns blocks that are whole; those with a bad size become ``rejected`` results, without ending the stream.
+    ``feed`` returns blocks that are whole; those with a bad size become ``rejected`` results and do not end the stream.
     """
 
     rejected: list[service_pb.BlockResult] = field(default_factory=list)
@@ -79,7 +78,9 @@ class BlockAssembler:
         return []
 
     def _reject(self, digest: bytes, why: str) -> None:
-        self.rejected.append(service_pb.BlockResult(digest=digest, status=BAD_SIZE, message=f"Nothing was kept: {why}."))
+        self.rejected.append(
+            service_pb.BlockResult(digest=digest, status=BAD_SIZE, message=f"Nothing was kept: {why}.")
+        )
 
 
 def _check_digest(digest: bytes) -> None:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Sequence
 from holdfast.format.chunks import Chunk, encode_chunk
 from holdfast.format.digests import BLOCK_SIZE
 from holdfast.v1 import artifact_service_pb2 as service_pb
-
 from holdfast_server.domain.artifacts import Entry, FileBlock
 from holdfast_server.rpc.byte_budget import ByteBudget
 from holdfast_server.rpc.convert.artifacts import entry_to_proto
@@ -65,7 +64,9 @@ class FileSender:
         finally:
             watchdog.stop()
 
-    async def send_files(self, entries: Sequence[Entry], max_data_size: int) -> AsyncIterator[list[service_pb.FilePart]]:
+    async def send_files(
+        self, entries: Sequence[Entry], max_data_size: int
+    ) -> AsyncIterator[list[service_pb.FilePart]]:
         """Batches of parts: small files together, larger ones in pieces, those over ``max_data_size`` without data."""
         watchdog = IdleWatchdog(self._idle_timeout)
         wanted = [e for e in entries if 0 < e.size <= max_data_size]

@@ -1,5 +1,4 @@
 """ExperimentService over gRPC."""
-# ruff: noqa: ARG002, N802 - gRPC names the methods and passes a context
 
 from __future__ import annotations
 

@@ -36,13 +36,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Any:
         """Wrap the handler of the call."""
-        handler: Any = await continuation(handler_call_details)
+        handler = await continuation(handler_call_details)
         if handler is None:
-            return handler  # type: ignore[no-any-return]  # gRPC answers UNIMPLEMENTED
+            return None  # gRPC answers UNIMPLEMENTED
         return _wrap(handler, handler_call_details.method)
 
 
@@ -52,14 +52,10 @@ def _wrap(handler: Any, method: str) -> Any:
     parse: Parse = bytes if getattr(behavior, "raw_requests", False) else _parser(handler.request_deserializer)
     serialize = None if getattr(behavior, "raw_responses", False) else handler.response_serializer
 
-    if handler.request_streaming:
+    streaming = bool(handler.request_streaming)
 
-        def decode(request: Any) -> Any:
-            return _parsed(request, parse)
-    else:
-
-        def decode(request: Any) -> Any:
-            return parse(request)
+    def decode(request: Any) -> Any:
+        return _parsed(request, parse) if streaming else parse(request)
 
     if handler.response_streaming:
 
@@ -74,8 +70,8 @@ def _wrap(handler: Any, method: str) -> Any:
             except Exception as error:  # noqa: BLE001 - this is the place that owns errors
                 await _abort(error, context, method)
 
-        make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-        return make(stream, request_deserializer=None, response_serializer=serialize)  # type: ignore[arg-type]
+        make = grpc.stream_stream_rpc_method_handler if streaming else grpc.unary_stream_rpc_method_handler
+        return make(stream, request_deserializer=None, response_serializer=serialize)
 
     async def unary(request: Any, context: Any) -> Any:
         try:
@@ -83,7 +79,7 @@ def _wrap(handler: Any, method: str) -> Any:
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
             return await _abort(error, context, method)
 
-    make_unary = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+    make_unary = grpc.stream_unary_rpc_method_handler if streaming else grpc.unary_unary_rpc_method_handler
     return make_unary(unary, request_deserializer=None, response_serializer=serialize)
 
 
@@ -109,6 +105,8 @@ async def _abort(error: Exception, context: Any, method: str) -> None:
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if isinstance(error, NotImplementedError):  # what generated servicers raise for methods that are not overridden
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"This server does not implement {method}; it may be too old.")
+        await context.abort(
+            grpc.StatusCode.UNIMPLEMENTED, f"This server does not implement {method}; it may be too old."
+        )
     domain_error = to_domain_error(error, method)
     await context.abort(status_code(domain_error), domain_error.message, trailing_metadata(domain_error))

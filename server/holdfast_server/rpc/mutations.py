@@ -28,9 +28,7 @@ class _Mutation(Protocol):
 ANONYMOUS = ""
 
 
-async def mutate(
-    database: Database, request: _Mutation, response_type: type[M], job: Callable[[Transaction], M]
-) -> M:
+async def mutate(database: Database, request: _Mutation, response_type: type[M], job: Callable[[Transaction], M]) -> M:
     """Run ``job`` in a write transaction and return its response; a retry of ``request`` gets the first response.
 
     Raises:

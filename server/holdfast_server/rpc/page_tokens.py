@@ -28,7 +28,8 @@ def decode_path_token(token: str, query: str) -> tuple[int, str]:
     except (ValueError, binascii.Error):
         pass
     raise InvalidArgument(
-        "The page token does not belong to this query. Pass the next_page_token of the page before, and change nothing else.",
+        "The page token does not belong to this query. Pass the next_page_token of the page before, and change nothing "
+        "else.",
         reason=Reason.INVALID_PAGE_TOKEN,
         field="page_token",
     )

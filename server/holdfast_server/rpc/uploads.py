@@ -7,9 +7,9 @@ import logging
 from collections.abc import AsyncIterator
 
 from google.protobuf.message import DecodeError
+
 from holdfast.format.chunks import Chunk, decode_chunk
 from holdfast.v1 import artifact_service_pb2 as service_pb
-
 from holdfast_server.domain.artifacts import NewBlock
 from holdfast_server.errors import DomainError, IdleTimeout, InvalidArgument, Reason
 from holdfast_server.rpc.block_assembly import BlockAssembler
@@ -35,7 +35,7 @@ class BlockReceiver:
         self._service, self._budget, self._idle_timeout = service, budget, idle_timeout
 
     async def receive(self, requests: AsyncIterator[bytes]) -> AsyncIterator[list[Result]]:
-        """Store all blocks of a stream; yields results as they come, until the peer half-closes and all are answered."""
+        """Store all blocks of a stream; yields results as they come, until the peer half-closes and all are in."""
         results: asyncio.Queue[list[Result] | None] = asyncio.Queue()
         reader = asyncio.create_task(self._read(requests, results))
         try:

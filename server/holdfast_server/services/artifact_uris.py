@@ -16,7 +16,8 @@ from holdfast_server.services.ports.database import Transaction
 MAX_URI = 2_048
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
 _FORMS = (
-    "runs:/<run id>/<path>, models:/<model id>, models:/<name>/<version>, models:/<name>@<alias> or models:/<name>/latest"
+    "runs:/<run id>/<path>, models:/<model id>, models:/<name>/<version>, models:/<name>@<alias> or "
+    "models:/<name>/latest"
 )
 
 
@@ -117,7 +118,9 @@ def _resolve_model(tx: Transaction, rest: str, uri: str) -> list[Location]:
             raise InvalidArgument(f"{shown(uri)} is not a model URI: {_FORMS}.", field="uri")
     if version is None:
         raise NotFound(
-            f"There is no model version {shown(uri)}.", reason=Reason.MODEL_VERSION_NOT_FOUND, metadata={"name": name[:200]}
+            f"There is no model version {shown(uri)}.",
+            reason=Reason.MODEL_VERSION_NOT_FOUND,
+            metadata={"name": name[:200]},
         )
     source = version.source
     path = "/".join(part for part in (source.path, tail) if part)

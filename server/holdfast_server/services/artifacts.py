@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from holdfast_server.domain.artifacts import MAX_INLINE, Entry, Extent, FileBlock, Kind, NewBlock, NewEntry, Owner, Tree
+from holdfast_server.domain.artifacts import MAX_INLINE, Entry, Extent, FileBlock, NewBlock, NewEntry, Owner, Tree
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import (
     Conflict,
@@ -178,8 +178,8 @@ class Commit:
     """Entries on their way to become visible at once.
 
     Few entries are one transaction. Many are staged some thousand at a time, so that the write lock is never held for
-    long, checked on a reader, and made visible by one small transaction. ``key`` makes a retry have one effect; it may be
-    set until ``finish``.
+    long, checked on a reader, and made visible by one small transaction. ``key`` makes a retry have one effect; it may
+    be set until ``finish``.
     """
 
     _service: ArtifactService
@@ -333,7 +333,9 @@ def check_writable(tx: Transaction, owner: Owner) -> None:
     state = _lifecycle(tx, owner)
     if state == "deleted":
         raise FailedPrecondition(
-            f"The {owner} is deleted; restore it before logging to it.", reason=Reason.DELETED, metadata={"id": owner.id}
+            f"The {owner} is deleted; restore it before logging to it.",
+            reason=Reason.DELETED,
+            metadata={"id": owner.id},
         )
     if owner.is_model and state != "PENDING":
         raise FailedPrecondition(
@@ -368,9 +370,7 @@ def _lifecycle(tx: Transaction, owner: Owner) -> str:
     if owner.is_model:
         state = tx.models.get_state(owner.id)
         if state is None:
-            raise NotFound(
-                f"There is no {owner}.", reason=Reason.MODEL_NOT_FOUND, metadata={"model_id": owner.id}
-            )
+            raise NotFound(f"There is no {owner}.", reason=Reason.MODEL_NOT_FOUND, metadata={"model_id": owner.id})
         status, lifecycle = state
         return "deleted" if str(lifecycle).lower() == "deleted" else str(status)
     lifecycle_stage = tx.runs.get_lifecycle(owner.id)
@@ -383,4 +383,3 @@ def _expectation_failed(entry: NewEntry, why: str) -> Conflict:
     return Conflict(
         f"{shown(entry.path)} is not as expected: {why}. Read it again and retry.", metadata={"path": ascii(entry.path)}
     )
-

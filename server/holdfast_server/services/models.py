@@ -53,7 +53,8 @@ def create_model(tx: Transaction, new: NewModel) -> ModelInfo:
             return _check_same(known, new)
     experiment_id = new.experiment_id
     if new.source_run_id:
-        experiment_id = experiment_id or str(get_active_run(tx, new.source_run_id).experiment_id)
+        run = get_active_run(tx, new.source_run_id)
+        experiment_id = experiment_id or str(run.experiment_id)
     experiment = get_active_experiment(tx, experiment_id or "0")
     model_id = new.model_id or f"m-{tx.ids.new_id()}"
     return tx.models.create(

@@ -14,7 +14,21 @@ _REMEDY = (
     "Run one server there and let the others connect to it: set HOLDFAST_URI=holdfast://<host>:5600, or use a data "
     "directory on a local disk."
 )
-_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "9p"}
+_NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "ncpfs",
+    "afs",
+    "ceph",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "glusterfs",
+    "9p",
+}
 _NETWORK_FUSE = {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.goofys", "fuse.gcsfuse"}
 
 
@@ -28,7 +42,9 @@ class HostLock:
     def __init__(self, data_dir: Path) -> None:
         kind = file_system_of(data_dir)
         if kind in _NETWORK | _NETWORK_FUSE:
-            raise FailedPrecondition(f"{data_dir} is on a network file system ({kind}), which cannot hold the database. {_REMEDY}")
+            raise FailedPrecondition(
+                f"{data_dir} is on a network file system ({kind}), which cannot hold the database. {_REMEDY}"
+            )
         self._file: IO[str] = (data_dir / "host.lock").open("a+")
         try:
             self._acquire(data_dir)

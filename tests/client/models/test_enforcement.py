@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+
 from holdfast.errors import InvalidArgumentError
 from holdfast.models import infer_signature
 from holdfast.models._enforcement import enforce_input, enforce_params

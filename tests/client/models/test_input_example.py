@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._example import InputExample
 

@@ -4,6 +4,7 @@ import datetime as dt
 
 import numpy as np
 import pytest
+
 from holdfast.errors import InvalidArgumentError, NotFoundError
 from holdfast.models import MLmodel, infer_signature
 from holdfast.models._mlmodel import FileDigest

@@ -6,17 +6,18 @@ import sys
 import time
 
 import cloudpickle
-import holdfast.sklearn
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
+
+import holdfast.sklearn
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._distributions import find_distributions
 from holdfast.models._pickle_modules import modules_in_pickle
 from holdfast.models._requirements import override, parse_requirements, project_name
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import FunctionTransformer
 
 
 def pin(name):

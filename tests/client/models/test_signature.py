@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from holdfast.errors import InvalidArgumentError
 from holdfast.models import (
     AnyType,

@@ -7,20 +7,21 @@ import sys
 import textwrap
 from pathlib import Path
 
-import holdfast.pyfunc
-import holdfast.sklearn
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from holdfast.errors import AlreadyExistsError, DataLossError, InvalidArgumentError, NotFoundError
-from holdfast.models import MLmodel, get_model_info, infer_signature
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+import holdfast.pyfunc
+import holdfast.sklearn
+from holdfast.errors import AlreadyExistsError, DataLossError, InvalidArgumentError, NotFoundError
+from holdfast.models import MLmodel, get_model_info, infer_signature
 
 X, Y = load_iris(return_X_y=True)
 FRAME = pd.DataFrame(X, columns=["a", "b", "c", "d"])

@@ -22,7 +22,6 @@ from holdfast.errors import NotFoundError
 from holdfast.format.digests import BLOCK_SIZE, file_digest
 from holdfast.v1 import artifact_pb2 as artifact_pb
 
-
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
 
 
@@ -109,8 +108,8 @@ class Artifacts:
         Args:
             uri: A file or directory.
             dst: A directory, made when absent; None for a new temporary one.
-            name: Path below ``dst``; None for the last component of the URI's path. The contents of a whole run or model
-                go to ``dst`` itself.
+            name: Path below ``dst``; None for the last component of the URI's path. The contents of a whole run or
+                model go to ``dst`` itself.
         """
         folder = Path(tempfile.mkdtemp(prefix="holdfast-")) if dst is None else dst
         target = folder / (name if name is not None else split_uri(uri)[1].rpartition("/")[2])
@@ -136,7 +135,7 @@ class Artifacts:
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """The run or model that a URI begins with, and the path below it: ``runs:/<id>/a/b`` gives ``runs:/<id>``, ``a/b``."""
+    """The run or model that a URI begins with, and the path below it: ``runs:/x/a/b`` gives ``runs:/x`` and ``a/b``."""
     scheme, separator, rest = uri.partition(":/")
     parts = rest.strip("/").split("/")
     heads = 1 if scheme == "runs" or "@" in parts[0] or _MODEL_ID.fullmatch(parts[0]) else 2

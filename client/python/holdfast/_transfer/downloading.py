@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -37,7 +38,7 @@ class Downloader:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._read = channel.grpc.unary_stream(_READ, pb.ReadFileRequest.SerializeToString, None)
+        self._read: Any = channel.grpc.unary_stream(_READ, pb.ReadFileRequest.SerializeToString, None)
 
     def resolve(self, uri: str) -> list[artifact_pb.ArtifactLocation]:
         """The trees that together are what ``uri`` names."""
@@ -47,8 +48,8 @@ class Downloader:
     def download(self, uri: str, target: Path) -> None:
         """Write what ``uri`` names to ``target``: a file there, or a directory's contents below it.
 
-        Files that are there are replaced; others stay. Each file appears under its name only when it is whole and has its
-        digest.
+        Files that are there are replaced; others stay. Each file appears under its name only when it is whole and has
+        its digest.
 
         Raises:
             DataLossError: Bytes do not have their digest; the file is not written.
@@ -288,9 +289,7 @@ def _blocks(messages: Iterator[bytes]) -> Iterator[tuple[bytes, list[bytes | mem
             parts = []
 
 
-def _joined(
-    messages: Iterator[pb.ReadFilesResponse], max_data_size: int
-) -> Iterator[tuple[artifact_pb.Entry, bytes]]:
+def _joined(messages: Iterator[pb.ReadFilesResponse], max_data_size: int) -> Iterator[tuple[artifact_pb.Entry, bytes]]:
     """Entries of a ReadFiles stream with their data put together."""
     entry: artifact_pb.Entry | None = None
     parts: list[bytes] = []
@@ -313,7 +312,7 @@ def _joined(
 class _Call(Iterator[pb.ReadFilesResponse]):
     """A call whose first message is already here."""
 
-    def __init__(self, call: grpc.CallIterator[pb.ReadFilesResponse]) -> None:
+    def __init__(self, call: Any) -> None:
         self._call = call
         self._first: list[pb.ReadFilesResponse] = []
         with contextlib.suppress(StopIteration):
@@ -326,13 +325,15 @@ class _Call(Iterator[pb.ReadFilesResponse]):
         self._call.cancel()
 
 
-def _started(call: grpc.CallIterator[pb.ReadFilesResponse]) -> _Call:
+def _started(call: Any) -> _Call:
     """Wait for the first message, so that a server that is not there is noticed where it is retried."""
     return _Call(call)
 
 
 def _file_of(location: artifact_pb.ArtifactLocation, entry: artifact_pb.Entry) -> artifact_pb.ArtifactLocation:
-    return artifact_pb.ArtifactLocation(owner=location.owner, sequence=location.sequence, path=entry.path, kind=entry.kind)
+    return artifact_pb.ArtifactLocation(
+        owner=location.owner, sequence=location.sequence, path=entry.path, kind=entry.kind
+    )
 
 
 def _below(path: str, location: artifact_pb.ArtifactLocation) -> str:
@@ -351,8 +352,8 @@ def _add(found: dict[str, artifact_pb.Entry], path: str, entry: artifact_pb.Entr
 
 def _damaged(path: str) -> DataLossError:
     return DataLossError(
-        f"What came for {path!r} does not have its digest, and nothing of it was written. Try again; if it stays so, the "
-        "server's store is damaged.",
+        f"What came for {path!r} does not have its digest, and nothing of it was written. Try again; if it stays so, "
+        "the server's store is damaged.",
         reason="DATA_LOSS",
     )
 
@@ -373,12 +374,14 @@ def _write_small(target: Path, data: bytes, *, executable: bool) -> None:
 def _partial(target: Path) -> Iterator[tuple[int, Callable[[bool], None]]]:
     """A temporary file beside ``target`` that takes its name when ``finish`` is called, and vanishes otherwise."""
     if target.is_dir():
-        raise LocalFileError(f"{target} is a directory here and a file in the artifacts. Download to another directory.")
+        raise LocalFileError(
+            f"{target} is a directory here and a file in the artifacts. Download to another directory."
+        )
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     finished = False
 
-    def finish(executable: bool) -> None:  # noqa: FBT001 - a callback of one meaning
+    def finish(executable: bool) -> None:
         nonlocal finished
         if executable:
             mode = os.fstat(descriptor).st_mode

@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from holdfast._transfer.sources import Source, stamp_of
 from holdfast.errors import LocalFileError
 from holdfast.format.digests import BLOCK_SIZE
-from holdfast._transfer.sources import Source, stamp_of
 
 THREADS = 2
 # Work that is read ahead of the network: up to this many batches of at most BLOCK_SIZE bytes each.
@@ -124,7 +124,7 @@ def _read(piece: _Piece) -> bytes | bytearray:
         raise LocalFileError(f"{source.local} cannot be read: {error.strerror}.") from error
     if len(data) != piece.length or stamp_of(status) != source.stamp:
         raise LocalFileError(
-            f"{source.local} changed while it was logged; nothing of this call is kept. Log it again when it is complete."
+            f"{source.local} changed while it was logged; nothing of this call is kept. Log it again when it is whole."
         )
     return data
 

@@ -35,7 +35,7 @@ class BlockSender:
 
     def __init__(self, channel: Channel, progress: Progress) -> None:
         self._channel, self._progress = channel, progress
-        self._write = channel.grpc.stream_stream(_WRITE, None, pb.WriteBlocksResponse.FromString)
+        self._write: Any = channel.grpc.stream_stream(_WRITE, None, pb.WriteBlocksResponse.FromString)
         self._unanswered: dict[bytes, HashedBlock] = {}
         self._attempts: dict[bytes, int] = {}
         self._size = 0

@@ -50,7 +50,7 @@ def check_artifact_path(path: str) -> str:
     """
     rule = broken_rule(path)
     if rule:
-        raise InvalidArgumentError(f"The artifact path {ascii(path[:200])} is refused: {rule}.", reason="INVALID_PATH")
+        raise InvalidArgumentError(f"The artifact path {path[:200]!a} is refused: {rule}.", reason="INVALID_PATH")
     return path
 
 
@@ -59,7 +59,9 @@ def join_path(artifact_path: str | None, name: str) -> str:
     return f"{artifact_path}/{name}" if artifact_path else name
 
 
-def find_path(local_path: str | os.PathLike[str], artifact_path: str | None, *, symlinks: str = "inside") -> list[Source]:
+def find_path(
+    local_path: str | os.PathLike[str], artifact_path: str | None, *, symlinks: str = "inside"
+) -> list[Source]:
     """A file at ``<artifact_path>/<basename>``, or a directory with its tree below ``<artifact_path>/<dirname>``.
 
     Raises:
@@ -68,13 +70,17 @@ def find_path(local_path: str | os.PathLike[str], artifact_path: str | None, *, 
         InvalidArgumentError: An artifact path breaks a rule.
     """
     local = _existing(local_path)
-    path = join_path(artifact_path, _utf8_name(local.resolve().name if local.name in {"", ".", ".."} else local.name, local))
+    path = join_path(
+        artifact_path, _utf8_name(local.resolve().name if local.name in {"", ".", ".."} else local.name, local)
+    )
     if local.is_dir():
         return list(_walk(local, path, symlinks))
     return [_file(local, path)]
 
 
-def find_contents(local_dir: str | os.PathLike[str], artifact_path: str | None, *, symlinks: str = "inside") -> list[Source]:
+def find_contents(
+    local_dir: str | os.PathLike[str], artifact_path: str | None, *, symlinks: str = "inside"
+) -> list[Source]:
     """The contents of a directory below ``artifact_path``.
 
     Raises:
@@ -129,7 +135,7 @@ def _check_link(path: str, real_root: str, symlinks: str) -> None:
     inside = target == real_root or target.startswith(real_root.rstrip(os.sep) + os.sep)
     if not inside and symlinks != "follow":
         raise LocalFileError(
-            f"The symbolic link {path} leaves the directory that is logged. Pass symlinks='follow' to log what it leads to."
+            f"The symbolic link {path} leaves the directory that is logged. Pass symlinks='follow' to log its target."
         )
 
 
@@ -147,5 +153,7 @@ def _utf8_name(name: str, local: Path) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise LocalFileError(f"The name of {os.fsencode(local)!r} is not valid UTF-8. Rename it before logging.") from None
+        raise LocalFileError(
+            f"The name of {os.fsencode(local)!r} is not valid UTF-8. Rename it before logging."
+        ) from None
     return name

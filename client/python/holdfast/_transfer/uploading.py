@@ -42,7 +42,7 @@ def upload(
     owner: artifact_pb.TreeOwner,
     sources: Sequence[Source],
     *,
-    expected: Expectation = Expectation(),  # noqa: B008 - frozen
+    expected: Expectation = Expectation(),
 ) -> artifact_pb.Tree:
     """Put ``sources`` into the tree of ``owner``; all become visible at once when this returns.
 

@@ -41,8 +41,8 @@ def block_length(size: int, position: int) -> int:
 def file_digest(block_digests: Sequence[bytes]) -> bytes:
     """The digest of a file with these blocks: 32 bytes.
 
-    That of its block when it has one, so equal to ``sha256sum``; with more, SHA-256 over a prefix and their digests. The
-    prefix keeps a crafted small file from passing for a large one.
+    That of its block when it has one, so equal to ``sha256sum``; with more, SHA-256 over a prefix and their digests.
+    The prefix keeps a crafted small file from passing for a large one.
     """
     if not block_digests:
         return EMPTY_DIGEST

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 MAX_PATH_BYTES = 1_024
 MAX_COMPONENTS = 32
@@ -15,46 +16,45 @@ _ENCODED = re.compile(r"%(2e|2f|5c)", re.IGNORECASE)
 # Characters that reorder text on screen, or look like '.', '/' or '\' and are folded to them by some file systems.
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _LOOKALIKES = "\uff0e\uff0f\uff3c"
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _FORBIDDEN = re.compile(f"[{_BIDI}{_LOOKALIKES}]")
+
+
+# What a path must not be, in the order in which the rules are told.
+_RULES: tuple[tuple[Callable[[str], object], str], ...] = (
+    (lambda path: not path, "it is empty"),
+    (lambda path: not _is_utf8(path), "it is not valid UTF-8"),
+    (lambda path: len(path.encode()) > MAX_PATH_BYTES, f"it is longer than {MAX_PATH_BYTES} bytes of UTF-8"),
+    (lambda path: path.startswith("/"), "it must be relative"),
+    (lambda path: "\\" in path, "it must not contain a backslash; separate components by '/'"),
+    (_SCHEME.match, "it looks like a URI"),
+    (_DRIVE.match, "it must not begin with a drive letter"),
+    (_ENCODED.search, "it must not contain %2e, %2f or %5c"),
+    (_CONTROL.search, "it must not contain control characters"),
+    (_FORBIDDEN.search, "it must not contain direction overrides or look-alikes of '.', '/' and '\\'"),
+    (lambda path: path.count("/") >= MAX_COMPONENTS, f"it has more than {MAX_COMPONENTS} components"),
+)
 
 
 def broken_rule(path: str) -> str:
     """The first rule of artifact paths that ``path`` breaks, in words; empty when it breaks none."""
-    if not path:
-        return "it is empty"
-    try:
-        encoded = path.encode()
-    except UnicodeEncodeError:
-        return "it is not valid UTF-8"
-    if len(encoded) > MAX_PATH_BYTES:
-        return f"it is longer than {MAX_PATH_BYTES} bytes of UTF-8"
-    if path.startswith("/"):
-        return "it must be relative"
-    if "\\" in path:
-        return "it must not contain a backslash; separate components by '/'"
-    if _SCHEME.match(path):
-        return "it looks like a URI"
-    if _DRIVE.match(path):
-        return "it must not begin with a drive letter"
-    if _ENCODED.search(path):
-        return "it must not contain %2e, %2f or %5c"
-    if any(unicodedata.category(c) == "Cc" for c in path):
-        return "it must not contain control characters"
-    if _FORBIDDEN.search(path):
-        return "it must not contain direction overrides or look-alikes of '.', '/' and '\\'"
-    components = path.split("/")
-    if len(components) > MAX_COMPONENTS:
-        return f"it has more than {MAX_COMPONENTS} components"
-    for component in components:
-        rule = _broken_component_rule(component)
-        if rule:
+    for breaks, rule in _RULES:
+        if breaks(path):
             return rule
-    return ""
+    return next(filter(None, map(_broken_component_rule, path.split("/"))), "")
 
 
 def broken_name_rule(name: str) -> str:
     """The first rule that ``name`` breaks as one component of a path; empty when it breaks none."""
     return "it must not contain '/'" if "/" in name else broken_rule(name)
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _broken_component_rule(component: str) -> str:

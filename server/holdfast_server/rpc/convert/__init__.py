@@ -1,0 +1,1 @@
+"""Pure conversions between domain values and messages, in pairs."""

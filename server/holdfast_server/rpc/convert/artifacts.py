@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from holdfast.v1 import artifact_pb2 as pb
 from holdfast.v1 import artifact_service_pb2 as service_pb
-
 from holdfast_server.domain.artifacts import Entry, Kind, NewEntry, Owner, Tree
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.services.artifact_uris import Location

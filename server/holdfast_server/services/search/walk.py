@@ -39,7 +39,7 @@ def walk_runs(
         return tx.runs.load_data([run.number for run in runs])
 
     for found in _pieces(tx.runs.search, query, after, limit):
-        yield from _loaded(found, load, lambda run: run.number, lambda d: len(d.params) + len(d.tags) + len(d.metrics))
+        yield from _loaded(found, load, lambda run: run.number, _run_weight)
 
 
 def walk_models(
@@ -54,6 +54,11 @@ def walk_models(
             # Their tags may be a hundred thousand characters long.
             lambda d: len(d.params) + 16 * len(d.tags) + len(d.metrics) + len(d.registrations),
         )
+
+
+def _run_weight(data: RunData) -> int:
+    # A description of a dataset may be large.
+    return len(data.params) + len(data.tags) + len(data.metrics) + 16 * len(data.dataset_inputs)
 
 
 def _pieces(search: Search[T], query: SearchQuery, after: Position | None, limit: int) -> Iterator[list[Found[T]]]:

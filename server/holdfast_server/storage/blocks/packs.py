@@ -23,8 +23,8 @@ MAX_SPAN = 4 << 20
 class PackedBlockStore:
     """Implements ``BlockStore`` over any ``ObjectStore``.
 
-    A file a block would cost an fsync (or a PUT) each; a pack costs one for all that arrived together. Keys end in random
-    digits, so that each write has an object of its own and gc can only ever delete the one it marked.
+    A file a block would cost an fsync (or a PUT) each; a pack costs one for all that arrived together. Keys end in
+    random digits, so that each write has an object of its own and gc can only ever delete the one it marked.
     """
 
     def __init__(self, objects: ObjectStore) -> None:
@@ -53,7 +53,9 @@ class PackedBlockStore:
         found: dict[int, bytes] = {}
         for span in _spans(blocks):
             first, last = blocks[span[0]][1], blocks[span[-1]][1]
-            data = self._get(blocks[span[0]][0], first.object_key, first.offset, last.offset + last.length - first.offset)
+            data = self._get(
+                blocks[span[0]][0], first.object_key, first.offset, last.offset + last.length - first.offset
+            )
             view = memoryview(data)
             for index in span:
                 digest, extent = blocks[index]
@@ -70,19 +72,22 @@ class PackedBlockStore:
     def discard(self, extents: Sequence[Extent]) -> None:
         """Remove objects just written whose rows lost a race; gc finds what this cannot remove."""
         for key in {extent.object_key for extent in extents}:
-            try:
-                self._objects.delete(key)
-            except (OSError, Unavailable):
-                logger.warning("object %s was not discarded; gc will find it", key)
+            self._discard(key)
 
     def _get(self, digest: bytes, key: str, offset: int, length: int) -> bytes:
         try:
             return self._objects.get(key, offset, length)
         except KeyError:
             raise DataLoss(
-                f"Block {digest.hex()} is lost: the store has no object for it. Restore the store from a backup, or log "
-                "the file again."
+                f"Block {digest.hex()} is lost: the store has no object for it. Restore the store from a backup, or "
+                "log the file again."
             ) from None
+
+    def _discard(self, key: str) -> None:
+        try:
+            self._objects.delete(key)
+        except (OSError, Unavailable):
+            logger.warning("object %s was not discarded; gc will find it", key)
 
     def _write_single(self, block: NewBlock) -> Extent:
         name = block.digest.hex()

@@ -1,0 +1,1 @@
+"""Repositories over portable SQL, and SQLite below them."""

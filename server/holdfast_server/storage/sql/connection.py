@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database as SqliteUtils
-from sqlite_utils.utils import sqlite3
+from sqlite_utils import utils
 
 # The WAL-reset bug can corrupt a database with two or more connections; fixed in this version.
 WAL_SAFE_SINCE = (3, 51, 3)
 BUSY_TIMEOUT_MS = 10_000
+
+# pysqlite3 where it is installed, which is sqlite-utils' own choice, else the standard library's.
+sqlite3: Any = utils.sqlite3  # type: ignore[attr-defined]  # not in its __all__
 
 Connection = Any  # sqlite3.Connection or pysqlite3's; the two have no common type
 sqlite_version: tuple[int, int, int] = sqlite3.sqlite_version_info

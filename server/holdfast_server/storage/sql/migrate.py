@@ -69,7 +69,7 @@ def _migrate(connection: Connection, path: Path) -> None:
     unknown = set(applied) - {m.name for m in known._migrations}  # noqa: SLF001 - sqlite-utils has no public list
     if unknown:
         raise FailedPrecondition(
-            f"The database was written by a newer Holdfast (schema {max(unknown)}). Install that version or a later one."
+            f"A newer Holdfast wrote this database (schema {max(unknown)}). Install that version or a later one."
         )
     if not known.pending(database):
         return

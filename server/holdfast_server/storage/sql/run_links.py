@@ -10,11 +10,6 @@ from holdfast_server.domain.run import Dataset, DatasetInput, ModelOutput, RunIn
 from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
 
-_DATASETS = """
-SELECT l.run_no, d.dataset_no, d.name, d.digest, d.source_type, d.source, d.schema, d.profile
-FROM run_datasets l JOIN datasets d ON d.dataset_no = l.dataset_no
-"""
-
 
 class SqlRunLinks:
     """The part of ``SqlRuns`` that is about inputs and outputs."""
@@ -72,10 +67,13 @@ class SqlRunLinks:
     def list_dataset_inputs(self, number: int, after: int, limit: int) -> list[tuple[int, DatasetInput]]:
         """Dataset inputs with their places, from the one after ``after`` on."""
         rows = self._connection.execute(
-            f"{_DATASETS} WHERE l.run_no = ? AND l.dataset_no > ? ORDER BY l.dataset_no LIMIT ?", (number, after, limit)
+            "SELECT run_no, dataset_no FROM run_datasets WHERE run_no = ? AND dataset_no > ?"
+            " ORDER BY dataset_no LIMIT ?",
+            (number, after, limit),
         ).fetchall()
-        tags = self._load_dataset_tags([number])
-        return [(row["dataset_no"], _dataset_input(row, tags)) for row in rows]
+        last = rows[-1]["dataset_no"] if rows else after
+        datasets, tags = self._load_datasets(rows), self._load_dataset_tags([number], after, last)
+        return [(at, DatasetInput(datasets[at], tuple(tags.get((number, at), ())))) for _, at in rows]
 
     def list_model_inputs(self, number: int, after: str, limit: int) -> list[str]:
         """Ids of models that the run read, after ``after``."""
@@ -94,14 +92,30 @@ class SqlRunLinks:
         return [ModelOutput(row["model_id"], row["step"]) for row in rows]
 
     def _load_dataset_inputs(self, numbers: Sequence[int]) -> dict[int, list[DatasetInput]]:
-        tags = self._load_dataset_tags(numbers)
-        found: dict[int, list[DatasetInput]] = {}
+        rows: list[Any] = []
         for part in chunks(numbers):
+            rows += self._connection.execute(
+                f"SELECT run_no, dataset_no FROM run_datasets WHERE run_no IN ({marks(len(part))})"  # noqa: S608
+                " ORDER BY run_no, dataset_no",
+                part,
+            ).fetchall()
+        datasets, tags = self._load_datasets(rows), self._load_dataset_tags(numbers)
+        found: dict[int, list[DatasetInput]] = {}
+        for run_number, at in rows:
+            item = DatasetInput(datasets[at], tuple(tags.get((run_number, at), ())))
+            found.setdefault(run_number, []).append(item)
+        return found
+
+    def _load_datasets(self, links: Sequence[Any]) -> dict[int, Dataset]:
+        """Each dataset once, however many runs share it: descriptions can be large."""
+        found: dict[int, Dataset] = {}
+        for part in chunks(list({link["dataset_no"] for link in links})):
             rows = self._connection.execute(
-                f"{_DATASETS} WHERE l.run_no IN ({marks(len(part))}) ORDER BY l.run_no, l.dataset_no", part
+                "SELECT dataset_no, name, digest, source_type, source, schema, profile FROM datasets"  # noqa: S608
+                f" WHERE dataset_no IN ({marks(len(part))})",
+                part,
             )
-            for row in rows:
-                found.setdefault(row["run_no"], []).append(_dataset_input(row, tags))
+            found.update((number, Dataset(*description)) for number, *description in rows)
         return found
 
     def _load_model_inputs(self, numbers: Sequence[int]) -> dict[int, list[str]]:
@@ -140,26 +154,16 @@ class SqlRunLinks:
         ).fetchone()
         return int(row["tags"])
 
-    def _load_dataset_tags(self, numbers: Sequence[int]) -> dict[tuple[int, int], list[Tag]]:
+    def _load_dataset_tags(
+        self, numbers: Sequence[int], after: int = 0, last: int = (1 << 63) - 1
+    ) -> dict[tuple[int, int], list[Tag]]:
         found: dict[tuple[int, int], list[Tag]] = {}
         for part in chunks(numbers):
             rows = self._connection.execute(
                 f"SELECT run_no, dataset_no, key, value FROM run_dataset_tags WHERE run_no IN ({marks(len(part))})"  # noqa: S608
-                " ORDER BY run_no, dataset_no, key",
-                part,
+                " AND dataset_no > ? AND dataset_no <= ? ORDER BY run_no, dataset_no, key",
+                (*part, after, last),
             )
             for run_number, dataset_number, key, value in rows:
                 found.setdefault((run_number, dataset_number), []).append(Tag(key, value))
         return found
-
-
-def _dataset_input(row: Any, tags: dict[tuple[int, int], list[Tag]]) -> DatasetInput:
-    dataset = Dataset(
-        name=row["name"],
-        digest=row["digest"],
-        source_type=row["source_type"],
-        source=row["source"],
-        schema=row["schema"],
-        profile=row["profile"],
-    )
-    return DatasetInput(dataset, tuple(tags.get((row["run_no"], row["dataset_no"]), ())))

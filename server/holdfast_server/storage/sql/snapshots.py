@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from holdfast.format.digests import tree_digest
-
 from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, Kind, Owner, Tree
 from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
@@ -110,7 +109,7 @@ class SqlSnapshots:
         found: dict[int, list[FileBlock]] = {}
         for part in chunks(file_ids):
             rows = self._connection.execute(
-                'SELECT fb.file_id, fb.position, b.digest, o.object_key, b."offset", b.size FROM file_blocks fb'
+                'SELECT fb.file_id, fb.position, b.digest, o.object_key, b."offset", b.size FROM file_blocks fb'  # noqa: S608
                 " JOIN blocks b ON b.block_id = fb.block_id JOIN objects o ON o.object_id = b.object_id"
                 f" WHERE fb.file_id IN ({marks(len(part))}) ORDER BY fb.file_id, fb.position",
                 part,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,19 +124,18 @@ class SqliteDatabase:
         connection = connect(self._path)
         try:
             while (first := self._queue.get()) is not None:
-                group = [first]
-                while len(group) < MAX_GROUP:
-                    try:
-                        job = self._queue.get_nowait()
-                    except queue.Empty:
-                        break
-                    if job is None:
-                        self._queue.put(None)  # stop after this group
-                        break
-                    group.append(job)
-                self._run_group(connection, group)
+                self._run_group(connection, [first, *self._waiting()])
         finally:
             connection.close()
+
+    def _waiting(self) -> Iterator[_Job]:
+        """Jobs that are there already, as many as one COMMIT may carry."""
+        for _ in range(min(self._queue.qsize(), MAX_GROUP - 1)):
+            job = self._queue.get()
+            if job is None:
+                self._queue.put(None)  # stop after this group
+                return
+            yield job
 
     def _run_group(self, connection: Connection, group: list[_Job]) -> None:
         try:
@@ -145,7 +144,7 @@ class SqliteDatabase:
             for job in group:
                 self._run_job(connection, transaction, job)
             connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - whatever happened, no job of the group is durable
+        except Exception as error:
             logger.exception("a group of %d transactions failed", len(group))
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -165,7 +164,7 @@ class SqliteDatabase:
         connection.execute("SAVEPOINT job")
         try:
             job.result = job.run(transaction)
-        except Exception as error:  # noqa: BLE001 - it belongs to the job's caller
+        except Exception as error:
             if not connection.in_transaction:
                 raise  # SQLite itself rolled back (disk full, I/O error): the whole group is lost
             connection.execute("ROLLBACK TO job")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from holdfast.format.digests import block_length
-
 from holdfast_server.domain.artifacts import Kind, NewEntry, Owner, Tree
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import ancestors, nfc
@@ -37,13 +36,15 @@ WHERE staged.commit_id = ? AND staged.kind != 0 AND live.kind != 0 AND made.sequ
       AND removal.kind = 0)
 LIMIT 1
 """
-# Three ways to be the same, each with an index of its own. The plus keeps the planner from the primary key, of which the
-# third could use only the first column: it would look at the whole tree for each staged entry.
+# Three ways to be the same, each with an index of its own. The plus keeps the planner from the primary key, of which
+# the third could use only the first column: it would look at the whole tree for each staged entry.
 _MATCHES = (
     "live.tree_id = staged.tree_id AND live.path = staged.path",
     "live.tree_id = staged.tree_id AND live.path = staged.nfc_path",
-    "+live.tree_id = staged.tree_id AND live.nfc_path IS NOT NULL"
-    " AND live.nfc_path = COALESCE(staged.nfc_path, staged.path)",
+    (
+        "+live.tree_id = staged.tree_id AND live.nfc_path IS NOT NULL"
+        " AND live.nfc_path = COALESCE(staged.nfc_path, staged.path)"
+    ),
 )
 
 
@@ -90,7 +91,9 @@ class SqlTrees(SqlSnapshots):
                 if entry.path in staged:
                     raise _conflict(entry.path, Kind.FILE, entry.path, Kind.DIRECTORY)
                 file_id = file_ids[entry.file_digest]
-                rows.append(_row(tree_id, commit_id, entry.path, Kind.FILE, executable=entry.executable, file_id=file_id))
+                rows.append(
+                    _row(tree_id, commit_id, entry.path, Kind.FILE, executable=entry.executable, file_id=file_id)
+                )
             staged[entry.path] = entry.kind
         self._connection.executemany(_INSERT, rows)
         self._check_normalized_siblings(tree_id, commit_id, rows)
@@ -103,7 +106,9 @@ class SqlTrees(SqlSnapshots):
         removed: dict[str, None] = {}
         for path in paths:
             if self.get_entry(owner, sequence, path) is None:
-                raise NotFound(f"There is no file or directory {shown(path)} in {owner}.", metadata={"path": ascii(path)})
+                raise NotFound(
+                    f"There is no file or directory {shown(path)} in {owner}.", metadata={"path": ascii(path)}
+                )
             removed[path] = None
             after = ""
             while page := self.list_entries(owner, sequence, path, recursive=True, after=after, limit=2_000):
@@ -149,7 +154,8 @@ class SqlTrees(SqlSnapshots):
 
     def _staged_tree(self, commit_id: int) -> tuple[int, Owner]:
         row = self._connection.execute(
-            "SELECT tree_id, owner FROM commits JOIN trees USING (tree_id) WHERE commit_id = ? AND commits.sequence IS NULL",
+            "SELECT tree_id, owner FROM commits JOIN trees USING (tree_id)"
+            " WHERE commit_id = ? AND commits.sequence IS NULL",
             (commit_id,),
         ).fetchone()
         if row is None:
@@ -270,7 +276,8 @@ def _check_sizes(entry: NewEntry, present: dict[bytes, tuple[int, int]]) -> None
         size, wanted = present[digest][1], block_length(entry.size, position)
         if size != wanted:
             raise InvalidArgument(
-                f"Entry {shown(entry.path)}: block {position} has {size} bytes where a file of {entry.size} bytes has {wanted}.",
+                f"Entry {shown(entry.path)}: block {position} has {size} bytes where a file of {entry.size} bytes has "
+                f"{wanted}.",
                 reason=Reason.CONTENT_MISMATCH,
                 metadata={"path": ascii(entry.path)},
             )
