@@ -141,7 +141,7 @@ class App:
         if self.config.reflection:
             reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database), server)
-        run_grpc.add_RunServiceServicer_to_server(RunServicer(self.database), server)
+        run_grpc.add_RunServiceServicer_to_server(RunServicer(self.database, SystemClock()), server)
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.database), server)
         registry_grpc.add_ModelRegistryServiceServicer_to_server(
             ModelRegistryServicer(self.database, resolve_model_source), server

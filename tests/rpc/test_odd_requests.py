@@ -11,6 +11,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from holdfast.v1 import experiment_service_pb2, model_registry_service_pb2, model_service_pb2, run_service_pb2
+from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
+from holdfast.v1 import model_service_pb2_grpc as model_grpc
 from holdfast.v1 import run_service_pb2_grpc as run_grpc
 
 ROUNDS = 60
@@ -59,6 +61,31 @@ TEXTS = [
 INTEGERS = [0, 1, 2, 3, 4, 5, 100, 1_000, 1_001, -1, (1 << 31) - 1, -(1 << 31)]
 LONG = [*INTEGERS, (1 << 63) - 1, -(1 << 63), 1 << 40, -(1 << 40)]
 DOUBLES = [0.0, -0.0, 1.5, float("nan"), float("inf"), float("-inf"), 5e-324, 1e308]
+# Values that are right are likely, so that calls get past the first checks.
+LIKELY: dict[str, list[Any]] = {
+    "run_id": [RUN_ID],
+    "source_run_id": [RUN_ID],
+    "model_id": [MODEL_ID],
+    "experiment_id": ["0"],
+    "experiment_ids": ["0"],
+    "name": ["name"],
+    "run_name": ["name"],
+    "version": [1],
+    "alias": ["champion"],
+    "source": [f"models:/{MODEL_ID}"],
+    "user_id": ["", "ada"],
+    "writer_id": ["w"],
+    "writer_sequence": [0, 1, 2],
+    "key": ["k", "l", "m"],
+    "value": ["1"],
+    "filter": ["", "tags.k = '1'", "name LIKE 'n%'", "attributes.status = 'RUNNING'"],
+    "order_by": ["tags.k DESC", "name"],
+    "page_size": [0, 1, 100],
+    "page_token": [""],
+    "request_id": ["", "r"],
+    "seconds": [0, 1_700_000_000],
+    "nanos": [0, 999_999_999],
+}
 SERVICES = [
     (module, service)
     for module in (experiment_service_pb2, run_service_pb2, model_service_pb2, model_registry_service_pb2)
@@ -79,17 +106,15 @@ def value(field: FieldDescriptor, source: random.Random, depth: int) -> Any:
         FieldDescriptor.TYPE_DOUBLE: DOUBLES,
         FieldDescriptor.TYPE_INT64: LONG,
     }
-    # Ids that exist are likely, so that calls get past the first check.
-    likely = {"run_id": RUN_ID, "model_id": MODEL_ID, "experiment_id": "0", "name": "name", "experiment_ids": "0"}
-    if field.name in likely and source.random() < 0.6:
-        return likely[field.name]
+    if field.name in LIKELY and field.type != FieldDescriptor.TYPE_DOUBLE and source.random() < 0.85:
+        return source.choice(LIKELY[field.name])
     return source.choice(choices.get(field.type, INTEGERS))
 
 
 def fill(message: Any, source: random.Random, depth: int = 0) -> Any:
     """Set about half of the fields of a message to odd values."""
     for field in message.DESCRIPTOR.fields:
-        if source.random() < 0.5 or depth > 3:
+        if source.random() < 0.4 or depth > 3:
             continue
         if field.is_repeated:
             items = [value(field, source, depth) for _ in range(source.choice([1, 2, 3]))]
@@ -103,8 +128,7 @@ def fill(message: Any, source: random.Random, depth: int = 0) -> Any:
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_odd_requests_never_break_the_server(channel, method):
-    runs = run_grpc.RunServiceStub(channel)
-    await runs.CreateRun(run_service_pb2.CreateRunRequest(run_id=RUN_ID))
+    await prepare(channel)
     request_type, response_type = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
     call = channel.unary_unary(
         f"/{method.containing_service.full_name}/{method.name}",
@@ -115,6 +139,17 @@ async def test_odd_requests_never_break_the_server(channel, method):
     for _ in range(ROUNDS):
         request = fill(request_type(), source)
         assert await status_of(call(request)) not in {"INTERNAL", "UNKNOWN", "UNAVAILABLE"}, request
+
+
+async def prepare(channel: grpc.aio.Channel) -> None:
+    """Make what the likely values name."""
+    await run_grpc.RunServiceStub(channel).CreateRun(run_service_pb2.CreateRunRequest(run_id=RUN_ID))
+    model = model_service_pb2.CreateLoggedModelRequest(model_id=MODEL_ID, source_run_id=RUN_ID)
+    await model_grpc.ModelServiceStub(channel).CreateLoggedModel(model)
+    version = model_registry_service_pb2.CreateModelVersionRequest(
+        name="name", source=f"models:/{MODEL_ID}", create_registered_model=True
+    )
+    await registry_grpc.ModelRegistryServiceStub(channel).CreateModelVersion(version)
 
 
 async def status_of(call: Any) -> str:

@@ -13,10 +13,10 @@ from holdfast.v1 import model_service_pb2 as pb
 from holdfast.v1 import model_service_pb2_grpc as service_grpc
 from holdfast_server.domain.experiment import TagChanges, TagLimit
 from holdfast_server.domain.model import ModelInfo
-from holdfast_server.domain.names import check_count, check_experiment_id, check_model_id, check_run_id
+from holdfast_server.domain.names import check_model_id, check_run_id
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert import models as convert
-from holdfast_server.rpc.convert.experiments import tag_pairs, tag_to_proto, view_from_proto
+from holdfast_server.rpc.convert.experiments import experiment_ids_from_proto, tag_pairs, tag_to_proto, view_from_proto
 from holdfast_server.rpc.convert.runs import metric_to_proto, param_to_proto, params_from_proto
 from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import drop_largest_lists, fill_parts, page_limit
@@ -31,7 +31,6 @@ from holdfast_server.services.search.page_token import open_token, seal_token
 from holdfast_server.services.search.query import SearchQuery
 from holdfast_server.services.search.walk import walk_models
 
-MAX_EXPERIMENTS = 10_000
 _PARTS: dict[str, Callable[[Any], Message]] = {
     "params": param_to_proto,
     "tags": tag_to_proto,
@@ -137,14 +136,11 @@ class ModelServicer(service_grpc.ModelServiceServicer):
             raise InvalidArgument("Name at least one experiment, or a run, to search in.", field="experiment_ids")
         if request.source_run_id:
             check_run_id(request.source_run_id, field="source_run_id")
-        check_count(len(request.experiment_ids), MAX_EXPERIMENTS, what="experiments", field="experiment_ids")
         query = SearchQuery(
             conditions=parse_filter(request.filter, fields.LOGGED_MODELS),
             order=parse_order_by(request.order_by, fields.LOGGED_MODELS),
             view=view_from_proto(request.view_type),
-            experiment_ids=tuple(
-                sorted({check_experiment_id(e, field="experiment_ids") for e in request.experiment_ids})
-            ),
+            experiment_ids=experiment_ids_from_proto(request.experiment_ids),
             source_run_id=request.source_run_id,
         )
         limit = page_limit(request.page_size, default=100, maximum=10_000)

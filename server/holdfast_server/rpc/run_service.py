@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,18 +10,18 @@ from google.protobuf.message import Message
 
 from holdfast.v1 import run_service_pb2 as pb
 from holdfast.v1 import run_service_pb2_grpc as service_grpc
-from holdfast_server.domain.names import check_count, check_experiment_id, check_key, check_run_id
+from holdfast_server.domain.names import check_key, check_run_id
 from holdfast_server.domain.run import MAX_BATCH_BYTES
 from holdfast_server.errors import InvalidArgument, Reason
 from holdfast_server.rpc.convert import runs as convert
-from holdfast_server.rpc.convert.experiments import tag_pairs, tag_to_proto, view_from_proto
+from holdfast_server.rpc.convert.experiments import experiment_ids_from_proto, tag_pairs, tag_to_proto, view_from_proto
 from holdfast_server.rpc.convert.times import optional_ms_from_proto
 from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import drop_largest_lists, fill_page, fill_parts, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.services import runs
 from holdfast_server.services.parts import run_parts
-from holdfast_server.services.ports.database import Database, Transaction
+from holdfast_server.services.ports.database import Clock, Database, Transaction
 from holdfast_server.services.run_logging import log_batch
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
@@ -31,7 +30,6 @@ from holdfast_server.services.search.page_token import open_token, seal_token
 from holdfast_server.services.search.query import Found, SearchQuery
 from holdfast_server.services.search.walk import walk_runs
 
-MAX_EXPERIMENTS = 10_000
 _PARTS: dict[str, Callable[[Any], Message]] = {
     "params": convert.param_to_proto,
     "tags": tag_to_proto,
@@ -45,8 +43,8 @@ _PARTS: dict[str, Callable[[Any], Message]] = {
 class RunServicer(service_grpc.RunServiceServicer):
     """Keeps runs and what they log."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
 
     async def CreateRun(self, request: pb.CreateRunRequest, context: Any) -> pb.CreateRunResponse:
         """Start one in an active experiment."""
@@ -119,14 +117,11 @@ class RunServicer(service_grpc.RunServiceServicer):
         """Page through the runs of some experiments."""
         if not request.experiment_ids:
             raise InvalidArgument("Name at least one experiment to search in.", field="experiment_ids")
-        check_count(len(request.experiment_ids), MAX_EXPERIMENTS, what="experiments", field="experiment_ids")
         query = SearchQuery(
             conditions=parse_filter(request.filter, fields.RUNS),
             order=parse_order_by(request.order_by, fields.RUNS),
             view=view_from_proto(request.view_type),
-            experiment_ids=tuple(
-                sorted({check_experiment_id(e, field="experiment_ids") for e in request.experiment_ids})
-            ),
+            experiment_ids=experiment_ids_from_proto(request.experiment_ids),
         )
         limit = page_limit(request.page_size, default=1_000, maximum=50_000)
         page = PageRequest("SearchRuns", query, request.page_token, limit)
@@ -155,7 +150,7 @@ class RunServicer(service_grpc.RunServiceServicer):
                 reason=Reason.LIMIT_EXCEEDED,
                 metadata={"limit": str(MAX_BATCH_BYTES)},
             )
-        batch = convert.batch_from_proto(request, time.time_ns() // 1_000_000)
+        batch = convert.batch_from_proto(request, self._clock.now_ms())
 
         def job(tx: Transaction) -> pb.LogBatchResponse:
             return pb.LogBatchResponse(next_writer_sequence=log_batch(tx, request.run_id, batch))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from holdfast.v1 import experiment_pb2 as pb
 from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, ViewType
+from holdfast_server.domain.names import check_count, check_experiment_id
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto
 
+MAX_EXPERIMENTS = 10_000  # in one search
 _LIFECYCLES = {
     Lifecycle.ACTIVE: pb.LIFECYCLE_STAGE_ACTIVE,
     Lifecycle.DELETED: pb.LIFECYCLE_STAGE_DELETED,
@@ -43,6 +45,16 @@ def view_from_proto(view: int) -> ViewType:
     if found is None:
         raise InvalidArgument(f"{view} is no view type; use ACTIVE_ONLY, DELETED_ONLY or ALL.", field="view_type")
     return found
+
+
+def experiment_ids_from_proto(ids: Collection[str]) -> tuple[int, ...]:
+    """The experiments to search in, each once and in order, so that equal searches are equal.
+
+    Raises:
+        InvalidArgument: One is no experiment id, or there are too many.
+    """
+    check_count(len(ids), MAX_EXPERIMENTS, what="experiments", field="experiment_ids")
+    return tuple(sorted({check_experiment_id(text, field="experiment_ids") for text in ids}))
 
 
 def tag_pairs(tags: Iterable[pb.Tag]) -> list[tuple[str, str]]:

@@ -90,7 +90,12 @@ LOGGED_MODELS = Fields(
         "creation_timestamp": Type.NUMBER,
         "last_updated_timestamp": Type.NUMBER,
     },
-    aliases={"creation_time": "creation_timestamp", "last_updated_time": "last_updated_timestamp"},
+    aliases={
+        "creation_time": "creation_timestamp",
+        "creation_timestamp_ms": "creation_timestamp",
+        "last_updated_time": "last_updated_timestamp",
+        "last_updated_timestamp_ms": "last_updated_timestamp",
+    },
     kinds=frozenset({Kind.METRIC, Kind.PARAM, Kind.TAG}),
     default_order=(
         OrderTerm(Kind.ATTRIBUTE, "creation_timestamp", descending=True),
