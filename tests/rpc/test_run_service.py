@@ -313,6 +313,13 @@ async def test_long_runs_come_in_pages(runs, run):
     assert pages == 2
 
 
+async def test_a_gap_in_a_writers_stream_is_refused_and_says_where_to_go_on(runs, run, refused):
+    later = {"metrics": [Metric(key="m")], "writer_id": "w", "writer_sequence": 3}
+    refusal = await refused(log(runs, run.run_id, **later), "ABORTED", "CONFLICT")
+    assert refusal.metadata == {"next_writer_sequence": "0"}
+    assert not (await history(runs, run.run_id)).metrics
+
+
 async def test_replayed_metrics_of_a_writer_are_kept_once(runs, run):
     def batch(start, count):
         metrics = [Metric(key="m", step=i, value=i) for i in range(start, start + count)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from holdfast import _active_run, _connection
+from holdfast import _active_run
 from holdfast._active_run import ActiveRun, active_run
 from holdfast._connection import connect, current_client, get_tracking_uri, set_tracking_uri
 from holdfast._fluent_artifacts import (
@@ -19,10 +19,22 @@ from holdfast._fluent_artifacts import (
     log_table,
     log_text,
 )
+from holdfast._fluent_experiments import (
+    create_experiment,
+    delete_experiment,
+    get_experiment,
+    get_experiment_by_name,
+    rename_experiment,
+    restore_experiment,
+    search_experiments,
+    set_experiment,
+    set_experiment_tag,
+    set_experiment_tags,
+)
 from holdfast._search_runs import search_runs
-from holdfast._start_run import get_or_create_experiment, require_run, start_run
-from holdfast.entities import DatasetInput, Experiment, InputTag, LoggedModelInput, Metric, Run, RunStatus, ViewType
-from holdfast.errors import FailedPreconditionError, InvalidArgumentError
+from holdfast._start_run import require_run, start_run
+from holdfast.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Run, RunStatus
+from holdfast.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from holdfast._client import Client
@@ -79,96 +91,6 @@ __all__ = [
 ]
 
 _CONTEXT_TAG = "mlflow.data.context"
-
-
-# --- Experiments -----------------------------------------------------------------------------------------------------
-
-
-def set_experiment(
-    experiment_name: str | None = None,
-    experiment_id: str | None = None,
-    *,
-    tags: Mapping[str, Any] | None = None,
-) -> Experiment:
-    """Choose the experiment that runs begin in; one named here is created when absent.
-
-    Args:
-        experiment_name: Its name; or
-        experiment_id: its id, which must exist.
-        tags: Set on it.
-
-    Raises:
-        NotFoundError: There is none of this id.
-        FailedPreconditionError: It is deleted; restore it first.
-    """
-    if (experiment_name is None) == (experiment_id is None):
-        raise InvalidArgumentError("set_experiment takes either a name or an id.")
-    client = current_client()
-    if experiment_name is not None:
-        experiment = get_or_create_experiment(client, experiment_name)
-    else:
-        experiment = client.get_experiment(str(experiment_id))
-        if experiment.lifecycle_stage != "active":
-            raise FailedPreconditionError(f"Experiment {experiment_id} is deleted; restore it with restore_experiment.")
-    if tags:
-        client.set_experiment_tags(experiment.experiment_id, tags)
-        experiment = client.get_experiment(experiment.experiment_id)
-    _connection.choose_experiment(experiment.experiment_id)
-    return experiment
-
-
-def create_experiment(name: str, tags: Mapping[str, Any] | None = None) -> str:
-    """Create an experiment and return its id; AlreadyExistsError when the name is taken."""
-    return current_client().create_experiment(name, tags)
-
-
-def get_experiment(experiment_id: str) -> Experiment:
-    """Read an experiment, deleted or not."""
-    return current_client().get_experiment(experiment_id)
-
-
-def get_experiment_by_name(name: str) -> Experiment | None:
-    """Read an experiment, deleted or not; None when there is none of this name."""
-    return current_client().get_experiment_by_name(name)
-
-
-def search_experiments(
-    view_type: ViewType | int = ViewType.ACTIVE_ONLY,
-    max_results: int | None = None,
-    filter_string: str = "",
-    order_by: Sequence[str] | None = None,
-) -> list[Experiment]:
-    """Find experiments; all that match without ``max_results``."""
-    return current_client().search_experiments(view_type, max_results, filter_string, order_by)
-
-
-def rename_experiment(experiment_id: str, new_name: str) -> None:
-    """Give an experiment another name."""
-    current_client().rename_experiment(experiment_id, new_name)
-
-
-def delete_experiment(experiment_id: str) -> None:
-    """Mark an experiment and its runs as deleted."""
-    current_client().delete_experiment(experiment_id)
-
-
-def restore_experiment(experiment_id: str) -> None:
-    """Undo ``delete_experiment``."""
-    current_client().restore_experiment(experiment_id)
-
-
-def set_experiment_tag(key: str, value: Any) -> None:
-    """Set a label of the experiment that the active run belongs to."""
-    set_experiment_tags({key: value})
-
-
-def set_experiment_tags(tags: Mapping[str, Any]) -> None:
-    """Set labels of the experiment that the active run belongs to."""
-    run = require_run()
-    run.client.set_experiment_tags(run.info.experiment_id, tags)
-
-
-# --- Runs ------------------------------------------------------------------------------------------------------------
 
 
 def end_run(status: str = RunStatus.FINISHED) -> None:
@@ -346,9 +268,6 @@ def log_inputs(
 
 def flush() -> None:
     """Return when all that was logged is durable, which each call here has seen to by itself."""
-
-
-# --- Models ----------------------------------------------------------------------------------------------------------
 
 
 def get_logged_model(model_id: str) -> LoggedModel:

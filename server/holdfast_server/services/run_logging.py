@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.run import RUN_NAME_TAG, Batch, Metric, Param, RunInfo
-from holdfast_server.errors import InvalidArgument, NotFound, Reason
+from holdfast_server.errors import Conflict, InvalidArgument, NotFound, Reason
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.runs import check_models_exist, get_active_run
 
@@ -15,11 +15,12 @@ def log_batch(tx: Transaction, run_id: str, batch: Batch) -> int:
     """Keep a batch; returns the position after the last metric kept of its writer (0 without one).
 
     Metrics at positions before the writer's mark are passed over: they came before. A writer sends its batches in
-    order; a gap moves the mark past it.
+    order.
 
     Raises:
         NotFound: RUN_NOT_FOUND, MODEL_NOT_FOUND, or TAG_NOT_FOUND for a key to remove.
         FailedPrecondition: DELETED.
+        Conflict: Metrics before this batch are missing; the metadata says where to go on.
         InvalidArgument: PARAM_IMMUTABLE, a param has another value already.
     """
     run = get_active_run(tx, run_id)
@@ -74,6 +75,13 @@ def _new_metrics(tx: Transaction, run: RunInfo, batch: Batch) -> tuple[Sequence[
     if not batch.writer_id:
         return batch.metrics, 0
     mark = tx.runs.writer_mark(run.number, batch.writer_id)
+    if batch.writer_sequence > mark:
+        # Accepting it would move the mark past metrics that are still under way, and drop them when they arrive.
+        raise Conflict(
+            f"Writer {shown(batch.writer_id)} sent position {batch.writer_sequence} of its stream for run {run.id}, but only"
+            f" positions below {mark} are here. Go on from {mark}.",
+            metadata={"next_writer_sequence": str(mark)},
+        )
     metrics = batch.metrics[max(0, mark - batch.writer_sequence) :]
     if metrics:
         mark = batch.writer_sequence + len(batch.metrics)
