@@ -49,7 +49,15 @@ def tree_of(folder: Path) -> dict[str, bytes | None]:
 def folder(tmp_path: Path) -> Path:
     """A directory with files of all sizes that matter."""
     root = tmp_path / "source"
-    sizes = {"empty": 0, "one": 1, "inline": 64 << 10, "small/a": 70_000, "small/b": MIB, "block": 8 * MIB, "big": 8 * MIB + 1}
+    sizes = {
+        "empty": 0,
+        "one": 1,
+        "inline": 64 << 10,
+        "small/a": 70_000,
+        "small/b": MIB,
+        "block": 8 * MIB,
+        "big": 8 * MIB + 1,
+    }
     for name, size in sizes.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
