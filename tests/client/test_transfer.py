@@ -1,4 +1,4 @@
-"""What the block pipeline promises, against a real server: verified, atomic, deduplicated, and clear when it refuses."""
+"""What the block pipeline promises, against a real server: verified, atomic, deduplicated, clear when it refuses."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import io
 import os
 import secrets
 import socket
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
-import holdfast._transfer.hashing as hashing
 from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._transfer import hashing
 from holdfast.errors import (
     DataLossError,
     FailedPreconditionError,
@@ -175,9 +176,9 @@ def _fifo(root: Path) -> None:
 
 
 def _socket(root: Path) -> None:
-    os.chdir(root)  # the name must be short
-    with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind("bad")
+    with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(f"{short}/s")  # the name of a socket is short when it is bound; it may be moved then
+        Path(short, "s").rename(root / "bad")
 
 
 def _broken_link(root: Path) -> None:
@@ -202,8 +203,7 @@ SPECIAL = [
 
 
 @pytest.mark.parametrize(("make", "message"), SPECIAL)
-def test_what_cannot_be_logged_is_named_and_nothing_is_kept(client, run_id, tmp_path, monkeypatch, make, message):
-    monkeypatch.chdir(tmp_path)
+def test_what_cannot_be_logged_is_named_and_nothing_is_kept(client, run_id, tmp_path, make, message):
     (tmp_path / "good").write_text("good")
     make(tmp_path)
     with pytest.raises(LocalFileError, match=rf"bad.*{message}|{message}.*bad"):

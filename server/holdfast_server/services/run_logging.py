@@ -78,8 +78,8 @@ def _new_metrics(tx: Transaction, run: RunInfo, batch: Batch) -> tuple[Sequence[
     if batch.writer_sequence > mark:
         # Accepting it would move the mark past metrics that are still under way, and drop them when they arrive.
         raise Conflict(
-            f"Writer {shown(batch.writer_id)} sent position {batch.writer_sequence} of its stream for run {run.id}, but only"
-            f" positions below {mark} are here. Go on from {mark}.",
+            f"Writer {shown(batch.writer_id)} sent position {batch.writer_sequence} of its stream for run {run.id}, but"
+            f" only positions below {mark} are here. Go on from {mark}.",
             metadata={"next_writer_sequence": str(mark)},
         )
     metrics = batch.metrics[max(0, mark - batch.writer_sequence) :]

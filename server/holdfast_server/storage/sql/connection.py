@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+# isort: off
+import holdfast_server.storage.sql.light_import  # noqa: F401 - first, for its effect
 from sqlite_utils import Database as SqliteUtils
 from sqlite_utils import utils
+from sqlite_utils.migrations import Migrations
+
+# isort: on
 
 # The WAL-reset bug can corrupt a database with two or more connections; fixed in this version.
 WAL_SAFE_SINCE = (3, 51, 3)
@@ -52,3 +57,8 @@ def connect(path: Path, *, read_only: bool = False) -> Connection:
 def inspect(connection: Connection) -> SqliteUtils:
     """Wrap a connection for migrations and inspection."""
     return SqliteUtils(connection)
+
+
+def migration_set(name: str) -> Migrations:
+    """An empty set of migrations, whose applied members sqlite-utils records under ``name``."""
+    return Migrations(name)

@@ -9,18 +9,20 @@ import fcntl
 import os
 from importlib import resources
 from pathlib import Path
-
-from sqlite_utils.migrations import Migrations
+from typing import TYPE_CHECKING
 
 from holdfast_server.errors import FailedPrecondition
-from holdfast_server.storage.sql.connection import Connection, connect, inspect, sqlite3
+from holdfast_server.storage.sql.connection import Connection, connect, inspect, migration_set, sqlite3
+
+if TYPE_CHECKING:
+    from sqlite_utils.migrations import Migrations
 
 MIGRATION_SET = "holdfast"
 
 
 def migrations() -> Migrations:
     """All migrations in their order."""
-    found = Migrations(MIGRATION_SET)
+    found = migration_set(MIGRATION_SET)
     folder = resources.files("holdfast_server.storage.sql") / "migrations"
     for file in sorted(folder.iterdir(), key=lambda f: f.name):
         if file.name.endswith(".sql"):
