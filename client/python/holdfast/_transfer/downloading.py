@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import secrets
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +13,9 @@ import grpc
 from holdfast._channel import Channel
 from holdfast._transfer.names import check_local_names, is_folding
 from holdfast._transfer.progress import Progress
-from holdfast.errors import DataLossError, LocalFileError, NotFoundError
-from holdfast.format.chunks import Chunk, decode_chunk
-from holdfast.format.digests import BLOCK_SIZE, block_count, file_digest
+from holdfast._transfer.receiving import FileReading, damaged, join_files, start_call
+from holdfast._transfer.writing import make_directory, partial_file, write_at, write_small
+from holdfast.errors import NotFoundError
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
@@ -27,8 +23,6 @@ from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 # Larger files are read one by one, in parallel, after the small ones came in one stream.
 MAX_BATCHED = 1 << 20
 PARALLEL = 2
-# Blocks of one file that are being verified and written while the next ones arrive.
-WRITING = 2
 
 _READ = "/holdfast.v1.ArtifactService/ReadFile"
 
@@ -122,15 +116,15 @@ class Downloader:
             check_local_names([name], folding=folding)
             local = base / name
             if entry.kind == artifact_pb.ENTRY_KIND_DIRECTORY:
-                _make_directory(local, made)
+                make_directory(local, made)
                 continue
-            _make_directory(local.parent, made)
+            make_directory(local.parent, made)
             if entry.size > MAX_BATCHED:
                 large.append((entry, local))
             else:
                 if hashlib.sha256(data).digest() != entry.digest:
-                    raise _damaged(entry.path)
-                _write_small(local, data, executable=entry.executable)
+                    raise damaged(entry.path)
+                write_small(local, data, executable=entry.executable)
         if large:
             self._download_large(location, large)
 
@@ -156,11 +150,11 @@ class Downloader:
             self._write_large(location, target, progress)
 
     def _write_large(self, location: artifact_pb.ArtifactLocation, target: Path, progress: Progress) -> None:
-        with _partial(target) as (descriptor, finish):
+        with partial_file(target) as (descriptor, finish):
 
             def write(offset: int, parts: Sequence[bytes | memoryview]) -> None:
                 for part in parts:
-                    _pwrite(descriptor, part, offset)
+                    write_at(descriptor, part, offset)
                     offset += len(part)
                     progress.advance(len(part))
 
@@ -178,7 +172,7 @@ class Downloader:
 
         Goes on where it was when the connection breaks. Calls of ``write`` come from threads, in order.
         """
-        reading = _FileReading(location, offset, limit, write)
+        reading = FileReading(location, offset, limit, write)
         with ThreadPoolExecutor(1, thread_name_prefix="holdfast-verify") as pool:
             return self._channel.run(lambda: reading.run(self._read, pool))
 
@@ -197,9 +191,9 @@ class Downloader:
             owner=location.owner, sequence=location.sequence, path=location.path, max_data_size=max_data_size
         )
         while True:
-            call = self._channel.run(lambda: _started(method(request)))
+            call = self._channel.run(lambda: start_call(method(request)))
             try:
-                for entry, data in _joined(call, max_data_size):
+                for entry, data in join_files(call, max_data_size):
                     yield entry, data
                     request.start_after = entry.path
                 return
@@ -208,126 +202,6 @@ class Downloader:
                     raise self._channel.translate(error) from None
             finally:
                 call.cancel()
-
-
-class _FileReading:
-    """A ReadFile call that can be begun again where it broke."""
-
-    def __init__(
-        self,
-        location: artifact_pb.ArtifactLocation,
-        offset: int,
-        limit: int,
-        write: Callable[[int, Sequence[bytes | memoryview]], None],
-    ) -> None:
-        self._location, self._write = location, write
-        self._next, self._end = offset, offset + limit if limit else None
-        self._entry: artifact_pb.Entry | None = None
-        self._digests: list[bytes] = []
-        self._whole = offset == 0 and limit == 0
-
-    def run(self, read: Callable[[pb.ReadFileRequest], Iterator[bytes]], pool: ThreadPoolExecutor) -> artifact_pb.Entry:
-        request = pb.ReadFileRequest(
-            owner=self._location.owner, sequence=self._location.sequence, path=self._location.path, offset=self._next
-        )
-        if self._end is not None:
-            request.limit = self._end - self._next
-        if self._entry is not None:
-            request.expected_digest = self._entry.digest
-            if self._next >= (self._entry.size if self._end is None else min(self._end, self._entry.size)):
-                return self._entry
-        call = read(request)
-        writing: deque[Future[None]] = deque()
-        try:
-            header = pb.ReadFileResponse.FromString(next(call)).header
-            self._entry, self._next = header.entry, header.start_offset
-            for digest, parts in _blocks(call):
-                size = sum(len(part) for part in parts)
-                writing.append(pool.submit(self._verified_write, digest, parts, self._next))
-                self._next += size
-                self._digests.append(digest)
-                while len(writing) > WRITING:
-                    writing.popleft().result()
-            if self._next < header.end_offset:
-                raise _damaged(self._location.path)
-        except StopIteration:
-            raise _damaged(self._location.path) from None
-        finally:
-            call.cancel()  # type: ignore[attr-defined]  # the iterator is a call
-            for future in writing:
-                future.result()
-        if self._whole and (
-            len(self._digests) != block_count(self._entry.size) or file_digest(self._digests) != self._entry.digest
-        ):
-            raise _damaged(self._location.path)
-        return self._entry
-
-    def _verified_write(self, digest: bytes, parts: Sequence[bytes | memoryview], offset: int) -> None:
-        actual = hashlib.sha256()
-        for part in parts:
-            actual.update(part)
-        if actual.digest() != digest:
-            raise _damaged(self._location.path)
-        self._write(offset, parts)
-
-
-def _blocks(messages: Iterator[bytes]) -> Iterator[tuple[bytes, list[bytes | memoryview]]]:
-    """Whole blocks of a ReadFile stream: digest and parts."""
-    digest, missing = b"", 0
-    parts: list[bytes | memoryview] = []
-    for raw in messages:
-        chunk = decode_chunk(raw)
-        if chunk is None:
-            message = pb.ReadFileResponse.FromString(raw).chunk
-            chunk = Chunk(message.digest, message.size, message.data)
-        if chunk.digest:
-            digest, missing, parts = chunk.digest, min(chunk.size, BLOCK_SIZE), []
-        parts.append(chunk.data)
-        missing -= len(chunk.data)
-        if missing <= 0:
-            yield digest, parts
-            parts = []
-
-
-def _joined(messages: Iterator[pb.ReadFilesResponse], max_data_size: int) -> Iterator[tuple[artifact_pb.Entry, bytes]]:
-    """Entries of a ReadFiles stream with their data put together."""
-    entry: artifact_pb.Entry | None = None
-    parts: list[bytes] = []
-    missing = 0
-    for message in messages:
-        for part in message.parts:
-            if part.HasField("entry"):
-                if missing:
-                    raise _damaged(entry.path if entry else "")
-                entry, parts = part.entry, []
-                missing = entry.size if entry.size <= max_data_size else 0
-            parts.append(part.data)
-            missing -= len(part.data)
-            if not missing and entry is not None:
-                yield entry, b"".join(parts)
-    if missing:
-        raise _damaged(entry.path if entry else "")
-
-
-class _Call(Iterator[pb.ReadFilesResponse]):
-    """A call whose first message is already here."""
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-        self._first: list[pb.ReadFilesResponse] = []
-        with contextlib.suppress(StopIteration):
-            self._first.append(next(call))
-
-    def __next__(self) -> pb.ReadFilesResponse:
-        return self._first.pop() if self._first else next(self._call)
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-
-def _started(call: Any) -> _Call:
-    """Wait for the first message, so that a server that is not there is noticed where it is retried."""
-    return _Call(call)
 
 
 def _file_of(location: artifact_pb.ArtifactLocation, entry: artifact_pb.Entry) -> artifact_pb.ArtifactLocation:
@@ -348,60 +222,3 @@ def _add(found: dict[str, artifact_pb.Entry], path: str, entry: artifact_pb.Entr
     copy.CopyFrom(entry)
     copy.path = path
     found[path] = copy
-
-
-def _damaged(path: str) -> DataLossError:
-    return DataLossError(
-        f"What came for {path!r} does not have its digest, and nothing of it was written. Try again; if it stays so, "
-        "the server's store is damaged.",
-        reason="DATA_LOSS",
-    )
-
-
-def _make_directory(path: Path, made: set[Path]) -> None:
-    if path not in made:
-        path.mkdir(parents=True, exist_ok=True)
-        made.add(path)
-
-
-def _write_small(target: Path, data: bytes, *, executable: bool) -> None:
-    with _partial(target) as (descriptor, finish):
-        _pwrite(descriptor, data, 0)
-        finish(executable)
-
-
-@contextlib.contextmanager
-def _partial(target: Path) -> Iterator[tuple[int, Callable[[bool], None]]]:
-    """A temporary file beside ``target`` that takes its name when ``finish`` is called, and vanishes otherwise."""
-    if target.is_dir():
-        raise LocalFileError(
-            f"{target} is a directory here and a file in the artifacts. Download to another directory."
-        )
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    finished = False
-
-    def finish(executable: bool) -> None:
-        nonlocal finished
-        if executable:
-            mode = os.fstat(descriptor).st_mode
-            temporary.chmod(mode | (mode & 0o444) >> 2)
-        finished = True
-
-    try:
-        try:
-            yield descriptor, finish
-        finally:
-            os.close(descriptor)
-        if finished:
-            temporary.replace(target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-
-
-def _pwrite(descriptor: int, data: bytes | memoryview, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
