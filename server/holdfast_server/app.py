@@ -86,7 +86,7 @@ class App:
             OSError: An address cannot be bound.
         """
         server = grpc.aio.server(
-            interceptors=[ErrorInterceptor()],
+            interceptors=[ErrorInterceptor(self.config.idle_timeout)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -134,7 +134,6 @@ class App:
             self.database,
             self.artifacts,
             byte_budget=self.config.byte_budget,
-            idle_timeout=self.config.idle_timeout,
             max_message=MAX_MESSAGE,
         )
         artifact_grpc.add_ArtifactServiceServicer_to_server(servicer, server)

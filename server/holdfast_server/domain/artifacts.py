@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from dataclasses import dataclass
 
 from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count, file_digest
@@ -11,7 +12,7 @@ from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import InvalidArgument, Reason
 
 MAX_INLINE = 64 << 10
-MAX_FILE_SIZE = 1 << 50
+MAX_FILE_SIZE = 1 << 42  # its list of blocks passes through memory
 
 
 class Kind(enum.IntEnum):
@@ -64,6 +65,14 @@ class NewBlock:
     digest: bytes
     parts: tuple[bytes | memoryview, ...]
     size: int
+
+
+def has_digest(block: NewBlock) -> bool:
+    """Whether the block's bytes have the digest that it claims."""
+    digest = hashlib.sha256()
+    for part in block.parts:
+        digest.update(part)
+    return digest.digest() == block.digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1 import artifact_service_pb2_grpc as service_grpc
-from holdfast_server.domain.artifacts import MAX_INLINE
+from holdfast_server.domain.artifacts import MAX_FILE_SIZE, MAX_INLINE
 from holdfast_server.domain.names import check_request_id
 from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import Conflict, DomainError, InvalidArgument, Reason
@@ -24,7 +24,7 @@ from holdfast_server.rpc.mutations import mutate, request_key
 from holdfast_server.rpc.page_tokens import decode_path_token, encode_path_token
 from holdfast_server.rpc.uploads import BlockReceiver
 from holdfast_server.services.artifact_uris import resolve
-from holdfast_server.services.artifacts import ArtifactService, BlocksMissing, delete_files
+from holdfast_server.services.artifacts import ArtifactService, BlocksMissing, InlineEntry, delete_files
 from holdfast_server.services.ports.database import Database
 
 MAX_DIGESTS = 16_384
@@ -36,13 +36,12 @@ PAGE_BYTES = 2 << 20
 class ArtifactServicer(service_grpc.ArtifactServiceServicer):
     """Implements ``holdfast.v1.ArtifactService``."""
 
-    def __init__(
-        self, database: Database, service: ArtifactService, *, byte_budget: int, idle_timeout: float, max_message: int
-    ) -> None:
+    def __init__(self, database: Database, service: ArtifactService, *, byte_budget: int, max_message: int) -> None:
         self._database, self._service, self._max_message = database, service, max_message
         # Two budgets: readers that wait for slow networks must not keep writers from finishing, nor the reverse.
-        self._receiver = BlockReceiver(service, ByteBudget(byte_budget), idle_timeout)
-        self._sender = FileSender(service, ByteBudget(byte_budget), idle_timeout)
+        self._uploads, self._downloads = ByteBudget(byte_budget), ByteBudget(byte_budget)
+        self._receiver = BlockReceiver(service, self._uploads)
+        self._sender = FileSender(service, self._downloads)
 
     async def GetCapabilities(self, request: pb.GetCapabilitiesRequest, context: Any) -> pb.GetCapabilitiesResponse:
         """Answer what the server is."""
@@ -84,9 +83,15 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
             check_request_id(header.request_id)
         # The key's hash covers all parts, so it is only complete when they were read; Commit keeps a place for it.
         commit = self._service.begin_commit(owner)
+        held = 0  # bytes of the budget for inline data that is not staged yet
         try:
             async for entries in _read_entries(request, payload):
+                added = sum(len(entry.data) for entry in entries if isinstance(entry, InlineEntry))
+                await self._uploads.acquire(added)
+                held += added
                 await commit.add(entries)
+                self._uploads.release(held - commit.pending_bytes)
+                held = commit.pending_bytes
             commit.key = request_key(header.request_id, pb.CommitFilesResponse, payload.digest())
             sequence = await commit.finish()
         except BlocksMissing as missing:
@@ -97,6 +102,8 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
             if isinstance(error, DomainError):
                 await _drain(request)
             raise
+        finally:
+            self._uploads.release(held)
         if header.return_tree_digest:
             tree = convert.tree_to_proto(await self._service.get_tree(owner, sequence))
         else:
@@ -214,6 +221,10 @@ async def _read_entries(request: AsyncIterator[pb.CommitFilesRequest], payload: 
                     "`more_blocks` goes on with an entry, and none came before it.", field="more_blocks"
                 )
             more.extend(message.more_blocks.block_digests)
+            if len(held.block_digests) + len(more) > block_count(min(max(held.size, 0), MAX_FILE_SIZE)):
+                raise InvalidArgument(
+                    "An entry has more blocks than its size needs.", reason=Reason.CONTENT_MISMATCH, field="more_blocks"
+                )
             continue
         if part != "entries" or len(message.entries.entries) > MAX_COMMIT_PART:
             raise InvalidArgument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 
 
@@ -37,7 +38,8 @@ class ByteBudget:
             if place.done() and not place.cancelled():
                 self.release(size)  # the bytes came in the same moment
             else:
-                self._waiting.remove((size, place))
+                with contextlib.suppress(ValueError):  # somebody else's cancellation passed it over already
+                    self._waiting.remove((size, place))
                 self._hand_out()
             raise
 

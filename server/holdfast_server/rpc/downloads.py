@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from holdfast.format.chunks import Chunk, encode_chunk
 from holdfast.format.digests import BLOCK_SIZE
@@ -19,89 +19,43 @@ CHUNK = 1 << 20
 READ_AHEAD = 2
 
 
-class IdleWatchdog:
-    """Cancels the current task when nobody says ``progress`` for some seconds: a peer that takes nothing."""
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        self._last = self._loop.time()
-        self._handle = self._loop.call_later(timeout, self._check)
-
-    def progress(self) -> None:
-        """Something moved."""
-        self._last = self._loop.time()
-
-    def stop(self) -> None:
-        """The stream is over."""
-        self._handle.cancel()
-
-    def _check(self) -> None:
-        left = self._last + self._timeout - self._loop.time()
-        if left <= 0 and self._task is not None:
-            self._task.cancel("the peer took nothing for too long")
-        else:
-            self._handle = self._loop.call_later(max(left, 0.01), self._check)
-
-
 class FileSender:
     """Reads blocks ahead within the budget and cuts them into messages."""
 
-    def __init__(self, service: ArtifactService, budget: ByteBudget, idle_timeout: float) -> None:
-        self._service, self._budget, self._idle_timeout = service, budget, idle_timeout
+    def __init__(self, service: ArtifactService, budget: ByteBudget) -> None:
+        self._service, self._budget = service, budget
 
     async def send_range(self, entry: Entry, first: int, last: int) -> AsyncIterator[bytes]:
         """Serialized chunks of the blocks from position ``first`` to before ``last``."""
-        watchdog = IdleWatchdog(self._idle_timeout)
-        try:
-            async for block, data in self._read_ahead(self._service.list_blocks(entry, first, last)):
-                view, digest = memoryview(data), block.digest
-                for start in range(0, len(data), CHUNK):
-                    yield encode_chunk(Chunk(digest, len(data) if digest else 0, view[start : start + CHUNK]))
-                    watchdog.progress()
-                    digest = b""
-        finally:
-            watchdog.stop()
+        async for block, data in self._read_ahead(self._service.list_blocks(entry, first, last)):
+            view, digest = memoryview(data), block.digest
+            for start in range(0, len(data), CHUNK):
+                yield encode_chunk(Chunk(digest, len(data) if digest else 0, view[start : start + CHUNK]))
+                digest = b""
 
     async def send_files(
         self, entries: Sequence[Entry], max_data_size: int
     ) -> AsyncIterator[list[service_pb.FilePart]]:
         """Batches of parts: small files together, larger ones in pieces, those over ``max_data_size`` without data."""
-        watchdog = IdleWatchdog(self._idle_timeout)
         wanted = [e for e in entries if 0 < e.size <= max_data_size]
         blocks = await self._service.list_blocks_of(wanted)
-        try:
-            batch: list[Entry] = []
-            size = 0
-            for entry in entries:
-                data_size = entry.size if entry.size <= max_data_size else 0
-                if batch and size + data_size > CHUNK:
-                    yield await self._batch(batch, blocks, max_data_size)
-                    watchdog.progress()
-                    batch, size = [], 0
-                if data_size > CHUNK:
-                    async for parts in self._pieces(entry, blocks[entry.file_id]):
-                        yield parts
-                        watchdog.progress()
-                    continue
-                batch.append(entry)
-                size += data_size + 256  # what an entry itself takes, roughly
-            if batch:
+        for batch in _batches(entries, max_data_size):
+            if 0 < batch[0].size <= max_data_size and batch[0].size > CHUNK:
+                async for parts in self._pieces(batch[0], blocks[batch[0].file_id]):
+                    yield parts
+                continue
+            # Held until the peer took the batch and asks for the next: it is in memory twice, as data and as message.
+            await self._budget.acquire(2 * CHUNK)
+            try:
                 yield await self._batch(batch, blocks, max_data_size)
-        finally:
-            watchdog.stop()
+            finally:
+                self._budget.release(2 * CHUNK)
 
     async def _batch(
         self, entries: Sequence[Entry], blocks: dict[int, list[FileBlock]], max_data_size: int
     ) -> list[service_pb.FilePart]:
-        included = [e for e in entries if 0 < e.size <= max_data_size]
-        wanted = {e.file_id: blocks[e.file_id][0] for e in included}
-        await self._budget.acquire(2 * CHUNK)
-        try:
-            found = dict(zip(wanted, await self._service.read_blocks(list(wanted.values())), strict=True))
-        finally:
-            self._budget.release(2 * CHUNK)
+        wanted = {e.file_id: blocks[e.file_id][0] for e in entries if 0 < e.size <= max_data_size}
+        found = dict(zip(wanted, await self._service.read_blocks(list(wanted.values())), strict=True))
         return [
             service_pb.FilePart(
                 entry=entry_to_proto(entry),
@@ -155,3 +109,18 @@ async def _chain(first: FileBlock, rest: AsyncIterator[FileBlock]) -> AsyncItera
     yield first
     async for block in rest:
         yield block
+
+
+def _batches(entries: Sequence[Entry], max_data_size: int) -> Iterator[list[Entry]]:
+    """Runs of entries with about ``CHUNK`` bytes together; one that has more, and comes with data, alone."""
+    batch: list[Entry] = []
+    size = 0
+    for entry in entries:
+        added = (entry.size if entry.size <= max_data_size else 0) + 256  # what an entry itself takes, roughly
+        if batch and size + added > CHUNK:
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += added
+    if batch:
+        yield batch

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from holdfast_server.errors import InvalidArgument, Reason
+from holdfast_server.errors import IdleTimeout, InvalidArgument, Reason
 from holdfast_server.rpc.errors import status_code, to_domain_error, trailing_metadata
 
 Parse = Callable[[bytes], Any]
@@ -28,11 +30,14 @@ def raw_responses(method: Any) -> Any:
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Parses requests and maps every error.
+    """Parses requests, maps every error, and ends streams on which nothing moves.
 
     gRPC itself would answer a malformed message with INTERNAL, and an unexpected exception with UNKNOWN and the
-    exception's text.
+    exception's text; and it would hold a stalled stream, with what it has in memory, as long as the connection lives.
     """
+
+    def __init__(self, idle_timeout: float) -> None:
+        self._idle_timeout = idle_timeout
 
     async def intercept_service(
         self,
@@ -43,35 +48,28 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None  # gRPC answers UNIMPLEMENTED
-        return _wrap(handler, handler_call_details.method)
+        return _wrap(handler, handler_call_details.method, self._idle_timeout)
 
 
-def _wrap(handler: Any, method: str) -> Any:
+def _wrap(handler: Any, method: str, idle_timeout: float) -> Any:
     behavior = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
     # grpcio types deserializers as optional: None hands over the bytes as they came.
     parse: Parse = bytes if getattr(behavior, "raw_requests", False) else _parser(handler.request_deserializer)
     serialize = None if getattr(behavior, "raw_responses", False) else handler.response_serializer
-
     streaming = bool(handler.request_streaming)
 
     def decode(request: Any) -> Any:
-        return _parsed(request, parse) if streaming else parse(request)
+        return _parsed(request, parse, idle_timeout) if streaming else parse(request)
 
-    if handler.response_streaming:
-
-        async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-            try:
-                answers = behavior(decode(request), context)
-                if inspect.isawaitable(answers):
-                    await answers  # it writes to the context by itself, as gRPC's own health service does
-                    return
-                async for response in answers:
-                    yield response
-            except Exception as error:  # noqa: BLE001 - this is the place that owns errors
-                await _abort(error, context, method)
-
-        make = grpc.stream_stream_rpc_method_handler if streaming else grpc.unary_stream_rpc_method_handler
-        return make(stream, request_deserializer=None, response_serializer=serialize)
+    async def stream(request: Any, context: Any) -> None:
+        try:
+            answers = behavior(decode(request), context)
+            if inspect.isawaitable(answers):
+                await answers  # it writes to the context by itself, as gRPC's own health service does
+            else:
+                await _write_all(answers, context, idle_timeout)
+        except Exception as error:  # noqa: BLE001 - this is the place that owns errors
+            await _abort(error, context, method)
 
     async def unary(request: Any, context: Any) -> Any:
         try:
@@ -79,8 +77,29 @@ def _wrap(handler: Any, method: str) -> Any:
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
             return await _abort(error, context, method)
 
-    make_unary = grpc.stream_unary_rpc_method_handler if streaming else grpc.unary_unary_rpc_method_handler
-    return make_unary(unary, request_deserializer=None, response_serializer=serialize)
+    makers = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }
+    make: Any = makers[streaming, bool(handler.response_streaming)]
+    wrapped = stream if handler.response_streaming else unary
+    return make(wrapped, request_deserializer=None, response_serializer=serialize)
+
+
+async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_timeout: float) -> None:
+    """Write what a method yields.
+
+    Written here rather than by gRPC, so that a peer that takes nothing is noticed where it can be answered. Only the
+    writing counts: time that the method itself needs is not the peer's.
+    """
+    async with contextlib.aclosing(answers):
+        async for answer in answers:
+            try:
+                await asyncio.wait_for(context.write(answer), idle_timeout)
+            except asyncio.TimeoutError:
+                raise IdleTimeout(f"Nothing was taken for {idle_timeout:g} seconds. Go on where you were.") from None
 
 
 def _parser(from_string: Parse) -> Parse:
@@ -96,8 +115,17 @@ def _parser(from_string: Parse) -> Parse:
     return parse
 
 
-async def _parsed(requests: AsyncIterator[bytes], parse: Parse) -> AsyncIterator[Any]:
-    async for request in requests:
+async def _parsed(requests: AsyncIterator[bytes], parse: Parse, idle_timeout: float) -> AsyncIterator[Any]:
+    iterator = requests.__aiter__()
+    while True:
+        try:
+            request = await asyncio.wait_for(iterator.__anext__(), idle_timeout)
+        except StopAsyncIteration:
+            return
+        except asyncio.TimeoutError:
+            raise IdleTimeout(
+                f"Nothing came for {idle_timeout:g} seconds; what was answered is kept. Send the rest again."
+            ) from None
         yield parse(request)
 
 

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from google.protobuf.message import DecodeError
 
 from holdfast.format.chunks import Chunk, decode_chunk
+from holdfast.format.digests import BLOCK_SIZE
 from holdfast.v1 import artifact_service_pb2 as service_pb
-from holdfast_server.domain.artifacts import NewBlock
-from holdfast_server.errors import DomainError, IdleTimeout, InvalidArgument, Reason
+from holdfast_server.domain.artifacts import NewBlock, has_digest
+from holdfast_server.errors import DomainError, InvalidArgument, Reason
 from holdfast_server.rpc.block_assembly import BlockAssembler
 from holdfast_server.rpc.byte_budget import ByteBudget
 from holdfast_server.services.artifacts import ArtifactService
@@ -31,8 +32,8 @@ class BlockReceiver:
     Bad blocks are answered as results: gRPC loses a status that is sent while the peer still writes.
     """
 
-    def __init__(self, service: ArtifactService, budget: ByteBudget, idle_timeout: float) -> None:
-        self._service, self._budget, self._idle_timeout = service, budget, idle_timeout
+    def __init__(self, service: ArtifactService, budget: ByteBudget) -> None:
+        self._service, self._budget = service, budget
 
     async def receive(self, requests: AsyncIterator[bytes]) -> AsyncIterator[list[Result]]:
         """Store all blocks of a stream; yields results as they come, until the peer half-closes and all are in."""
@@ -49,27 +50,21 @@ class BlockReceiver:
         assembler, tasks = BlockAssembler(), set[asyncio.Task[None]]()
         held = 0  # bytes of the budget taken for the block that is arriving
         try:
-            while True:
-                raw = await self._next(requests)
-                if raw is None:
-                    break
+            async for raw in requests:
                 message = _decode(raw)
-                if isinstance(message, Chunk):
-                    if message.digest:
-                        self._budget.release(held)
-                        held = min(message.size, 8 << 20)
-                        await self._budget.acquire(held)
-                else:
-                    held = len(raw)
-                    await self._budget.acquire(held)
+                begins = message.digest != b"" if isinstance(message, Chunk) else True
+                if begins:
+                    # What was held belonged to a block that was cut short, if to any.
+                    self._budget.release(held)
+                    held = 0
+                    wanted = min(message.size, BLOCK_SIZE) if isinstance(message, Chunk) else len(raw)
+                    await self._budget.acquire(wanted)
+                    held = wanted
                 blocks = assembler.feed(message)
                 if blocks:
                     task = asyncio.create_task(self._store(blocks, held, results))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
-                    held = 0
-                elif not isinstance(message, Chunk):
-                    self._budget.release(held)
                     held = 0
                 _hand_over(assembler, results)
             assembler.close()
@@ -80,16 +75,6 @@ class BlockReceiver:
                 await asyncio.wait(tasks)
             results.put_nowait(None)
 
-    async def _next(self, requests: AsyncIterator[bytes]) -> bytes | None:
-        try:
-            return await asyncio.wait_for(requests.__anext__(), self._idle_timeout)
-        except StopAsyncIteration:
-            return None
-        except (asyncio.TimeoutError, TimeoutError):  # two classes before Python 3.11
-            raise IdleTimeout(
-                f"Nothing came for {self._idle_timeout:g} seconds; blocks that were answered are kept. Upload again."
-            ) from None
-
     async def _store(self, blocks: list[NewBlock], held: int, results: asyncio.Queue[list[Result] | None]) -> None:
         try:
             answer = await self._store_each(blocks)
@@ -98,13 +83,14 @@ class BlockReceiver:
         results.put_nowait(answer)
 
     async def _store_each(self, blocks: list[NewBlock]) -> list[Result]:
-        """Store blocks together; when one of them is bad, one by one, so that the others are kept."""
+        """Store blocks together; when some of them are bad, the others are stored all the same."""
         try:
             await self._service.write_blocks(blocks)
-        except InvalidArgument as error:
-            if len(blocks) > 1:
-                return [result for block in blocks for result in await self._store_each([block])]
-            return [Result(digest=blocks[0].digest, status=MISMATCH, message=error.message)]
+        except InvalidArgument:
+            good = [block for block in blocks if has_digest(block)]
+            message = "The data does not have this digest; nothing of it was kept."
+            bad = [Result(digest=b.digest, status=MISMATCH, message=message) for b in blocks if b not in good]
+            return [*bad, *(await self._store_each(good) if good else [])]
         except DomainError as error:
             return [Result(digest=block.digest, status=UNAVAILABLE, message=error.message) for block in blocks]
         except Exception:

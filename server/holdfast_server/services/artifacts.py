@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 # Entries in one transaction; keeps the write lock's time to some milliseconds.
 STAGE_SIZE = 2_000
+# Inline data of one transaction.
+STAGE_BYTES = 4 << 20
 MAX_EXPECTATIONS = 10_000
 
 
@@ -179,7 +181,7 @@ class Commit:
 
     Few entries are one transaction. Many are staged some thousand at a time, so that the write lock is never held for
     long, checked on a reader, and made visible by one small transaction. ``key`` makes a retry have one effect; it may
-    be set until ``finish``.
+    be set until ``finish``; ``pending_bytes`` is the inline data that is in memory.
     """
 
     _service: ArtifactService
@@ -189,6 +191,7 @@ class Commit:
     _pending: list[NewEntry | InlineEntry] = field(default_factory=list)
     _expectations: list[NewEntry] = field(default_factory=list)
     _commit_id: int | None = None
+    pending_bytes: int = 0
     _missing: dict[bytes, None] = field(default_factory=dict)
 
     async def add(self, entries: Sequence[NewEntry | InlineEntry]) -> None:
@@ -201,10 +204,12 @@ class Commit:
             raise InvalidArgument(
                 f"A commit has at most {MAX_EXPECTATIONS} entries with an expectation.", reason=Reason.LIMIT_EXCEEDED
             )
-        self._pending.extend(entries)
-        while len(self._pending) > STAGE_SIZE:
-            part, self._pending = self._pending[:STAGE_SIZE], self._pending[STAGE_SIZE:]
-            await self._stage(part)
+        for entry in entries:
+            self._pending.append(entry)
+            self.pending_bytes += len(entry.data) if isinstance(entry, InlineEntry) else 0
+            if len(self._pending) > STAGE_SIZE or self.pending_bytes > STAGE_BYTES:
+                await self._stage(self._pending)
+                self._pending, self.pending_bytes = [], 0
 
     async def finish(self) -> int:
         """Make all entries visible; returns the new sequence.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from holdfast_server.domain.artifacts import Extent, NewBlock
+from holdfast_server.domain.artifacts import Extent, NewBlock, has_digest
 from holdfast_server.errors import DataLoss, InvalidArgument, Reason
 from holdfast_server.services.ports.artifacts import BlockStore
 
@@ -51,10 +51,3 @@ class VerifyingBlockStore:
         """Remove objects just written whose rows lost a race."""
         self._base.discard(extents)
 
-
-def has_digest(block: NewBlock) -> bool:
-    """Whether the block's bytes have the digest that it claims."""
-    digest = hashlib.sha256()
-    for part in block.parts:
-        digest.update(part)
-    return digest.digest() == block.digest
