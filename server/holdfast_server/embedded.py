@@ -31,7 +31,8 @@ async def serve(data_dir: Path, socket: Path, ready_fd: int) -> None:
     app = App(ServerConfig(data_dir=data_dir, addresses=(f"unix:{socket}",), drain_timeout=5.0))
     await app.start()
     _publish(data_dir, socket)
-    os.write(ready_fd, b"ready")
+    with contextlib.suppress(BrokenPipeError):  # the client that started this server is gone; the lock tells below
+        os.write(ready_fd, b"ready")
     os.close(ready_fd)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -72,6 +73,7 @@ def _remove(path: Path) -> None:
 def main() -> None:
     """Entry point of the child process."""
     data_dir, socket, ready_fd = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    os.umask(0o077)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     asyncio.run(serve(data_dir, socket, ready_fd))
 

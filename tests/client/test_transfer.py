@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.client.conftest import ServerThread
 
 from holdfast._channel import RetryPolicy
 from holdfast._client import Client
@@ -217,10 +218,10 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(client, run_id, tmp_pa
     read = hashing._read
 
     def read_while_it_grows(piece):
-        data = read(piece)
-        with file.open("ab") as more:
-            more.write(b"y")
-        return data
+        if piece.offset:
+            with file.open("ab") as more:
+                more.write(b"y")
+        return read(piece)
 
     monkeypatch.setattr(hashing, "_read", read_while_it_grows)
     with pytest.raises(LocalFileError, match=r"growing\.log changed"):
@@ -328,3 +329,59 @@ def test_a_runs_root_shows_its_models_and_its_own_file_wins(client, experiment_i
     assert tree_of(whole) == {"forest": None, "forest/MLmodel": b"first", "notes.txt": b"own"}
     client.log_text(run_id, "mine", "forest/own.txt")
     assert paths(client, run_id) == ["forest", "forest/own.txt", "notes.txt"]
+
+
+def test_long_names_of_any_script_come_back(client, run_id, tmp_path):
+    name = "语" * 83 + ".bin"  # 253 bytes
+    client.log_bytes(run_id, b"x", name)
+    client.download_artifacts(run_id, dst_path=tmp_path)
+    assert tree_of(tmp_path) == {name: b"x"}
+
+
+def test_a_stream_of_text_is_refused_with_the_way_out(client, run_id):
+    with pytest.raises(InvalidArgumentError, match="mode 'rb'"):
+        client.log_stream(run_id, io.StringIO("text"), "f")
+
+
+def test_an_artifact_path_may_be_a_path_object(client, run_id, tmp_path):
+    (tmp_path / "f").write_text("x")
+    client.log_artifact(run_id, tmp_path / "f", Path("a/b"))
+    assert paths(client, run_id) == ["a", "a/b", "a/b/f"]
+
+
+def test_a_download_onto_what_stands_in_the_way_is_refused(client, run_id, tmp_path):
+    client.log_text(run_id, "x", "d/f")
+    (tmp_path / "d").write_text("a file where a directory must be")
+    with pytest.raises(LocalFileError, match="cannot be written"):
+        client.download_artifacts(run_id, dst_path=tmp_path)
+    (tmp_path / "e/d/f").mkdir(parents=True)
+    with pytest.raises(LocalFileError, match="is a directory here"):
+        client.download_artifacts(run_id, dst_path=tmp_path / "e")
+
+
+def test_a_download_does_not_leave_its_directory_through_a_link(client, run_id, tmp_path):
+    client.log_text(run_id, "x", "d/f")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/d").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LocalFileError, match="symbolic link"):
+        client.download_artifacts(run_id, dst_path=tmp_path / "out")
+    assert tree_of(tmp_path / "elsewhere") == {}
+
+
+def test_a_store_that_cannot_be_written_is_unavailable_not_data_loss(tmp_path):
+    server = ServerThread(tmp_path / "data")
+    try:
+        with Client(server.uri, retry=RetryPolicy(window=0.3)) as client:
+            run_id = client.create_run("0").info.run_id
+            incoming = tmp_path / "data/store/.incoming"
+            incoming.rmdir()
+            incoming.write_text("in the way")
+            for size in (100, 3 * MIB):
+                with pytest.raises(UnavailableError, match="block store cannot be written"):
+                    client.log_bytes(run_id, secrets.token_bytes(size), "f")
+            incoming.unlink()
+            incoming.mkdir()
+            client.log_bytes(run_id, b"x", "f")
+    finally:
+        server.stop()

@@ -16,7 +16,7 @@ import grpc
 
 from holdfast import errors
 from holdfast._config import Target
-from holdfast._rpc_errors import status_of, translate
+from holdfast._rpc_errors import is_interruption, status_of, translate
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -101,8 +101,12 @@ class Channel:
         """
         return self.run(lambda: method(request, timeout=CALL_TIMEOUT if timeout is None else timeout))
 
-    def run(self, attempt: Callable[[], Response]) -> Response:
+    def run(self, attempt: Callable[[], Response], *, position: Callable[[], object] | None = None) -> Response:
         """Do something with the server, again while it cannot be reached: a call, or a whole stream.
+
+        Args:
+            attempt: Is called again after a failure; a stream goes on where it was.
+            position: How far a stream is. When it moved since the last failure, the window begins anew.
 
         Raises:
             HoldfastError: As the server says.
@@ -110,13 +114,14 @@ class Channel:
         """
         failures = 0
         give_up = 0.0
+        reached = position() if position else None
         while True:
             connection = self._connection()
             try:
                 response = attempt()
             except grpc.RpcError as error:
                 failure = self.translate(error)
-                if status_of(error) is not grpc.StatusCode.UNAVAILABLE:
+                if not is_interruption(status_of(error), failure):
                     connection.answered = True
                     raise failure from None
             except ValueError:
@@ -128,6 +133,8 @@ class Channel:
                 return response
             # Outside of the handler, so that gRPC's error is no context of what may be raised here.
             now = time.monotonic()
+            if position and position() != reached:
+                failures, reached = 0, position()
             if failures == 0:
                 window = self.retry.window if connection.answered else self.retry.first_window
                 give_up = now + window

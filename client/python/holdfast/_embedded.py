@@ -8,6 +8,8 @@ import hashlib
 import importlib.util
 import os
 import secrets
+import select
+import stat
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,8 @@ CLIENTS_LOCK = "clients.lock"
 START_LOCK = "start.lock"
 ADDRESS_FILE = "server.address"
 LOG_FILE = "server.log"
+# A migration of a large database may take a while.
+START_SECONDS = 120.0
 # The most that a Unix socket's path may have on Linux; others allow a little less.
 MAX_SOCKET_PATH = 100
 
@@ -117,8 +121,10 @@ def _start(data_dir: Path) -> str:
         )
     os.close(ready_child)
     with os.fdopen(ready, "rb") as pipe:
-        started = pipe.read(5) == b"ready"
+        answered, _, _ = select.select([pipe], [], [], START_SECONDS)
+        started = bool(answered) and pipe.read(5) == b"ready"
     if not started:
+        process.kill()
         code = process.wait()
         raise UnavailableError(
             f"The embedded server of {data_dir} did not start (exit code {code}). {_last_line(data_dir / LOG_FILE)}"
@@ -142,6 +148,12 @@ def _socket_path(data_dir: Path) -> Path:
         Path(tempfile.gettempdir()) / f"holdfast-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
     )
     _make_private(short)
+    status = short.lstat()
+    # Its name can be foreseen, in a directory where everybody may write.
+    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077 or not stat.S_ISDIR(status.st_mode):
+        raise UnavailableError(
+            f"{short} is not a private directory of this user; remove it, or use a shorter data path."
+        )
     return short / name
 
 

@@ -41,6 +41,11 @@ def status_of(error: grpc.RpcError) -> grpc.StatusCode:
     return status if isinstance(status, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
 
 
+def is_interruption(status: grpc.StatusCode, failure: errors.HoldfastError) -> bool:
+    """Whether the same may succeed later: nobody answered, or this side was silent too long (a suspended laptop)."""
+    return status is grpc.StatusCode.UNAVAILABLE or failure.reason == "IDLE"
+
+
 def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
     """Say in Holdfast's terms what went wrong, with what the server told about it and what to do."""
     status = status_of(error)

@@ -130,7 +130,7 @@ class Artifacts:
         location = self._downloader.resolve(uri)[0]
         if location.kind != artifact_pb.ENTRY_KIND_FILE:
             raise NotFoundError(f"{uri} is a directory, not a file.", reason="FILE_NOT_FOUND")
-        size = self._downloader.list(uri)[0].size
+        size = self._downloader.stat(location).size
         return io.BufferedReader(ArtifactReader(self._downloader, location, size), 1 << 20)
 
 
@@ -151,5 +151,5 @@ def _expectation(replacing: bytes | Anything | None) -> Expectation:
     return Expectation(digest=file_digest([hashlib.sha256(block).digest() for block in blocks]))
 
 
-def _checked(artifact_path: str | None) -> str | None:
-    return check_artifact_path(artifact_path) if artifact_path else None
+def _checked(artifact_path: str | os.PathLike[str] | None) -> str | None:
+    return check_artifact_path(os.fspath(artifact_path)) if artifact_path else None

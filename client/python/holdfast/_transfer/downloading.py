@@ -11,10 +11,11 @@ from typing import Any
 import grpc
 
 from holdfast._channel import Channel
-from holdfast._transfer.names import check_local_names, is_folding
+from holdfast._rpc_errors import is_interruption, status_of
+from holdfast._transfer.names import check_local_names, check_received_path, is_folding
 from holdfast._transfer.progress import Progress
 from holdfast._transfer.receiving import FileReading, damaged, join_files, start_call
-from holdfast._transfer.writing import make_directory, partial_file, write_at, write_small
+from holdfast._transfer.writing import local_errors, make_directory, partial_file, write_at, write_small
 from holdfast.errors import NotFoundError
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
@@ -53,14 +54,21 @@ class Downloader:
         if len(locations) == 1 and locations[0].kind == artifact_pb.ENTRY_KIND_FILE:
             self._download_file(locations[0], target)
             return
-        target.mkdir(parents=True, exist_ok=True)
+        with local_errors(target):
+            target.mkdir(parents=True, exist_ok=True)
         folding = is_folding(target)
         for location in locations:
-            base = target / location.prefix if location.prefix else target
-            base.mkdir(parents=True, exist_ok=True)
+            base = target
+            if location.prefix:
+                base = target / check_received_path(location.prefix)
+                make_directory(base, {target})
             if folding:
                 check_local_names([e.path for e, _ in self._read_files(location, 0)], folding=True)
             self._download_tree(location, base, folding=folding)
+
+    def stat(self, location: artifact_pb.ArtifactLocation) -> artifact_pb.Entry:
+        """The entry of a file's location."""
+        return next(self._list_pages(location, recursive=False))
 
     def read_bytes(self, uri: str) -> bytes:
         """The content of a file, verified.
@@ -112,7 +120,7 @@ class Downloader:
         large: list[tuple[artifact_pb.Entry, Path]] = []
         made: set[Path] = {base}
         for entry, data in self._read_files(location, MAX_BATCHED):
-            name = _below(entry.path, location)
+            name = check_received_path(_below(entry.path, location))
             check_local_names([name], folding=folding)
             local = base / name
             if entry.kind == artifact_pb.ENTRY_KIND_DIRECTORY:
@@ -145,7 +153,8 @@ class Downloader:
 
     def _download_file(self, location: artifact_pb.ArtifactLocation, target: Path) -> None:
         check_local_names([target.name], folding=False)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        with local_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
         with Progress("downloading", None) as progress:
             self._write_large(location, target, progress)
 
@@ -174,7 +183,7 @@ class Downloader:
         """
         reading = FileReading(location, offset, limit, write)
         with ThreadPoolExecutor(1, thread_name_prefix="holdfast-verify") as pool:
-            return self._channel.run(lambda: reading.run(self._read, pool))
+            return self._channel.run(lambda: reading.run(self._read, pool), position=lambda: reading.position)
 
     def read_range(self, location: artifact_pb.ArtifactLocation, offset: int, limit: int) -> tuple[int, bytes]:
         """Whole, verified blocks that hold a range, and the offset of the first one's beginning."""
@@ -198,8 +207,9 @@ class Downloader:
                     request.start_after = entry.path
                 return
             except grpc.RpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise self._channel.translate(error) from None
+                failure = self._channel.translate(error)
+                if not is_interruption(status_of(error), failure):
+                    raise failure from None
             finally:
                 call.cancel()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from holdfast._transfer.sources import Source, stamp_of
-from holdfast.errors import LocalFileError
+from holdfast.errors import InvalidArgumentError, LocalFileError
 from holdfast.format.digests import BLOCK_SIZE
 
 THREADS = 2
@@ -150,6 +150,11 @@ def _read_full(stream: BinaryIO) -> bytes:
     parts, missing = [], BLOCK_SIZE
     while missing:
         part = stream.read(missing)
+        if not isinstance(part, (bytes, bytearray, memoryview)):
+            raise InvalidArgumentError(
+                f"A stream to log gives bytes, and this one gave {type(part).__name__}: open files with mode 'rb', and "
+                "streams blocking."
+            )
         if not part:
             break
         parts.append(part)

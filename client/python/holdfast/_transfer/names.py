@@ -10,9 +10,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from holdfast.errors import LocalFileError
+from holdfast.format.paths import broken_rule
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*]')
+
+
+def check_received_path(path: str) -> str:
+    """Return an artifact path that a server sent, if it stays below where it is written.
+
+    Servers refuse other paths; a client that believes them would be at the mercy of whoever it connects to.
+
+    Raises:
+        LocalFileError: It breaks a rule of artifact paths.
+    """
+    rule = broken_rule(path)
+    if rule:
+        raise LocalFileError(f"The server sent the path {path[:200]!a}, and nothing is written there: {rule}.")
+    return path
 
 
 def is_folding(directory: Path) -> bool:

@@ -44,7 +44,7 @@ class FileReading:
         if self._entry is not None:
             request.expected_digest = self._entry.digest
             if self._next >= (self._entry.size if self._end is None else min(self._end, self._entry.size)):
-                return self._entry
+                return self._checked(self._entry)
         call = read(request)
         writing: deque[Future[None]] = deque()
         try:
@@ -65,11 +65,19 @@ class FileReading:
             call.cancel()  # type: ignore[attr-defined]  # the iterator is a call
             for future in writing:
                 future.result()
-        if self._whole and (
-            len(self._digests) != block_count(self._entry.size) or file_digest(self._digests) != self._entry.digest
-        ):
+        return self._checked(self._entry)
+
+    @property
+    def position(self) -> int:
+        """Offset after the last byte that came."""
+        return self._next
+
+    def _checked(self, entry: artifact_pb.Entry) -> artifact_pb.Entry:
+        """A file that came whole must have its digest, not only its blocks theirs."""
+        whole = len(self._digests) == block_count(entry.size) and file_digest(self._digests) == entry.digest
+        if self._whole and not whole:
             raise damaged(self._location.path)
-        return self._entry
+        return entry
 
     def _verified_write(self, digest: bytes, parts: Sequence[bytes | memoryview], offset: int) -> None:
         actual = hashlib.sha256()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import grpc
 
-from holdfast._channel import Channel
+from holdfast._channel import Channel, RetryPolicy
+from holdfast._rpc_errors import is_interruption, status_of
 from holdfast._transfer.hashing import HashedBlock
 from holdfast._transfer.progress import Progress
-from holdfast.errors import DataLossError
+from holdfast.errors import DataLossError, UnavailableError
 from holdfast.format.chunks import Chunk, encode_chunk
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
@@ -21,7 +23,7 @@ CHUNK = 1 << 20
 SMALL = 64 << 10
 # Bytes that may be sent and not yet answered; they are kept to be sent again when the connection breaks.
 MAX_UNANSWERED = 32 << 20
-# Times that a block is sent before a mismatch or a failing store is an error.
+# Times that a block is sent before a mismatch is an error.
 ATTEMPTS = 4
 
 _WRITE = "/holdfast.v1.ArtifactService/WriteBlocks"
@@ -38,6 +40,7 @@ class BlockSender:
         self._write: Any = channel.grpc.stream_stream(_WRITE, None, pb.WriteBlocksResponse.FromString)
         self._unanswered: dict[bytes, HashedBlock] = {}
         self._attempts: dict[bytes, int] = {}
+        self._patience = Patience(channel.retry)
         self._size = 0
         self._stream: _Stream | None = None
 
@@ -92,30 +95,57 @@ class BlockSender:
         if block is None:
             return None
         if result.status == pb.BLOCK_STATUS_STORED:
-            del self._unanswered[result.digest]
-            self._size -= len(block.data)
-            self._progress.advance(len(block.data))
+            self._done(block)
             return None
-        attempts = self._attempts[result.digest] = self._attempts.get(result.digest, 1) + 1
-        if attempts > ATTEMPTS:
+        if result.status == pb.BLOCK_STATUS_UNAVAILABLE:
+            # A store that is full or away: the same patience as with a server that is away.
+            if not self._patience.pause():
+                raise UnavailableError(result.message, reason="UNAVAILABLE")
+            return block
+        attempts = self._attempts[result.digest] = self._attempts.get(result.digest, 0) + 1
+        if result.status != pb.BLOCK_STATUS_DIGEST_MISMATCH or attempts >= ATTEMPTS:
             what = result.message or pb.BlockStatus.Name(result.status)
-            raise DataLossError(f"Block {block.digest.hex()} was refused {ATTEMPTS} times: {what}")
+            raise DataLossError(f"Block {block.digest.hex()} was refused {attempts} times on its way: {what}")
         return block
 
     def _resume(self, error: grpc.RpcError) -> None:
         """Ask which of the unanswered blocks are missing, and send those on a new stream."""
-        if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED}:
-            raise self._channel.translate(error) from None
-        key = b""
-        self._attempts[key] = self._attempts.get(key, 0) + 1
-        if self._attempts[key] > 10 * ATTEMPTS:
-            raise self._channel.translate(error) from None
+        failure = self._channel.translate(error)
+        # INTERNAL and CANCELLED are what gRPC makes of a connection that breaks at the wrong moment.
+        broken = status_of(error) in {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED}
+        if not (broken or is_interruption(status_of(error), failure)) or not self._patience.pause():
+            raise failure from None
         missing = set(find_missing(self._channel, list(self._unanswered)))
-        for digest in [digest for digest in self._unanswered if digest not in missing]:
-            block = self._unanswered.pop(digest)
-            self._size -= len(block.data)
-            self._progress.advance(len(block.data))
+        for block in [block for digest, block in self._unanswered.items() if digest not in missing]:
+            self._done(block)
         self._transmit(list(self._unanswered.values()))
+
+    def _done(self, block: HashedBlock) -> None:
+        del self._unanswered[block.digest]
+        self._size -= len(block.data)
+        self._progress.advance(len(block.data))
+        self._patience = Patience(self._channel.retry)
+
+
+class Patience:
+    """Pauses between attempts that bring nothing, until the retry window is over. Make a new one after progress."""
+
+    def __init__(self, retry: RetryPolicy) -> None:
+        self._retry = retry
+        self._failures = 0
+        self._give_up: float | None = None
+
+    def pause(self) -> bool:
+        """Sleep before the next attempt; False when there is to be none."""
+        now = time.monotonic()
+        if self._give_up is None:
+            self._give_up = now + self._retry.window
+        delay = self._retry.delay(self._failures)
+        if now + delay > self._give_up:
+            return False
+        self._failures += 1
+        time.sleep(delay)
+        return True
 
 
 class _Stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -54,8 +55,9 @@ def upload(
     sources = list(sources)
     request_id = uuid.uuid4().hex
     if sum(source.size for source in sources) <= MAX_INLINE_TOTAL:
-        inline = [_inline_entry(source, expected) for source in sources]
-        return _commit(channel, owner, request_id, inline)
+        # It brings all its content; should gc take a block of it in the same moment, the long way follows.
+        with contextlib.suppress(_MissingError):
+            return _commit(channel, owner, request_id, [_inline_entry(source, expected) for source in sources])
     with Progress("logging", sum(source.size for source in sources)) as progress:
         for _ in range(ATTEMPTS):
             digests = _send_blocks(channel, hash_sources(list(sources)), len(sources), progress)

@@ -11,13 +11,37 @@ from pathlib import Path
 from holdfast.errors import LocalFileError
 
 
+@contextlib.contextmanager
+def local_errors(path: Path) -> Iterator[None]:
+    """Say what cannot be written, and where, in place of the system's bare error."""
+    try:
+        yield
+    except LocalFileError:
+        raise
+    except OSError as error:
+        raise LocalFileError(f"{path} cannot be written: {error.strerror}. Download to another directory.") from error
+
+
 def make_directory(path: Path, made: set[Path]) -> None:
-    if path not in made:
-        path.mkdir(parents=True, exist_ok=True)
-        made.add(path)
+    """Make a directory and those above it, up to one of ``made``, to which they are added.
+
+    Raises:
+        LocalFileError: One of them is a symbolic link, which could lead anywhere, or cannot be made.
+    """
+    if path in made:
+        return
+    make_directory(path.parent, made)
+    if path.is_symlink():
+        raise LocalFileError(
+            f"{path} is a symbolic link, and downloads do not follow it. Remove it, or download elsewhere."
+        )
+    with local_errors(path):
+        path.mkdir(exist_ok=True)
+    made.add(path)
 
 
 def write_small(target: Path, data: bytes, *, executable: bool) -> None:
+    """Write a whole file."""
     with partial_file(target) as (descriptor, finish):
         write_at(descriptor, data, 0)
         finish(executable)
@@ -30,8 +54,10 @@ def partial_file(target: Path) -> Iterator[tuple[int, Callable[[bool], None]]]:
         raise LocalFileError(
             f"{target} is a directory here and a file in the artifacts. Download to another directory."
         )
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    temporary = target.with_name(f".holdfast-{secrets.token_hex(8)}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with local_errors(target):
+        descriptor = os.open(temporary, flags, 0o666)
     finished = False
 
     def finish(executable: bool) -> None:
@@ -47,13 +73,15 @@ def partial_file(target: Path) -> Iterator[tuple[int, Callable[[bool], None]]]:
         finally:
             os.close(descriptor)
         if finished:
-            temporary.replace(target)
+            with local_errors(target):
+                temporary.replace(target)
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
 
 
 def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of ``data`` at an offset."""
     view = memoryview(data)
     while view:
         written = os.pwrite(descriptor, view, offset)
