@@ -86,7 +86,7 @@ async def serve(config: ServerConfig) -> None:
             await app.start()
         except OSError as error:
             raise StartError(_why_not_bound(config, error)) from error
-        _say(f"Holdfast {version('holdfast')} serving on {_shown_addresses(app)}, data in {config.data_dir.absolute()}")
+        _say(f"Holdfast {version('holdfast')} serving on {_shown_addresses(app)}, data in {_shown_data(config)}")
         await stopping.wait()
         logger.info("stopping: calls in progress have %g s", config.drain_timeout)
     finally:
@@ -179,10 +179,17 @@ def _unix_socket_held(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def _shown_data(config: ServerConfig) -> str:
+    folder = str(config.data_dir.absolute())
+    return f"{folder}, blocks in {config.store}" if config.store else folder
+
+
 def _log_to_stderr(process: Process) -> None:
     logging.basicConfig(
         level=process.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    # It warns of each attempt to reach a store; that the store is away is said once, by ourselves.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def _say(line: str) -> None:

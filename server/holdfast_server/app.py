@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import logging
 import secrets
 import time
@@ -28,6 +30,7 @@ from holdfast_server.rpc.run_service import RunServicer
 from holdfast_server.services.artifact_uris import resolve_model_source
 from holdfast_server.services.artifacts import ArtifactService
 from holdfast_server.services.ports.artifacts import ObjectStore
+from holdfast_server.storage.blocks.identity import check_identity
 from holdfast_server.storage.blocks.local import LocalObjectStore
 from holdfast_server.storage.blocks.packs import PackedBlockStore
 from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
@@ -67,17 +70,32 @@ class App:
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._host_lock = HostLock(config.data_dir)
-        self.database = SqliteDatabase(config.data_dir / "holdfast.db", clock=SystemClock(), ids=RandomIds())
-        objects = open_object_store(config)
-        objects.check()
-        self._executor = ThreadPoolExecutor(_threads(config), thread_name_prefix="blocks")
+        with contextlib.ExitStack() as opened:
+            opened.callback(HostLock(config.data_dir).close)
+            self.database = SqliteDatabase(config.data_dir / "holdfast.db", clock=SystemClock(), ids=RandomIds())
+            opened.callback(self.database.close)
+            objects = open_object_store(config)
+            objects.check()
+            self._check_identity(objects)
+            executor = ThreadPoolExecutor(_threads(config), thread_name_prefix="blocks")
+            opened.callback(executor.shutdown)
+            self._opened = opened.pop_all()  # nothing failed: ``stop`` closes it, the last first
         store = VerifyingBlockStore(PackedBlockStore(objects))
-        self.artifacts = ArtifactService(self.database, store, self._executor)
+        self.artifacts = ArtifactService(self.database, store, executor)
         self.ports: list[int] = []
         self._server: grpc.aio.Server | None = None
         self._maintenance: asyncio.Task[None] | None = None
         self._health = health.aio.HealthServicer()
+
+    def _check_identity(self, objects: ObjectStore) -> None:
+        """Refuse a store that is not this database's; processes that start together take turns."""
+        described = self.config.store or "its data directory"
+        with (self.config.data_dir / "store.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            store_id, known_as = self.database.block_store()
+            check_identity(objects, store_id, described, known_as=known_as)
+            if not known_as:
+                self.database.set_block_store(described)
 
     async def start(self) -> None:
         """Bind the addresses and serve.
@@ -110,10 +128,7 @@ class App:
             self._maintenance.cancel()
         if self._server is not None:
             await self._server.stop(self.config.drain_timeout)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._executor.shutdown)
-        await loop.run_in_executor(None, self.database.close)
-        self._host_lock.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._opened.close)
 
     async def wait(self) -> None:
         """Return when the server has stopped."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from holdfast_server.app import App
 from holdfast_server.config import ServerConfig
+from holdfast_server.errors import DomainError
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,11 @@ def main() -> None:
     data_dir, socket, ready_fd = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     os.umask(0o077)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(serve(data_dir, socket, ready_fd))
+    try:
+        asyncio.run(serve(data_dir, socket, ready_fd))
+    except DomainError as error:
+        # The client that started this server shows its last line.
+        sys.exit(error.message)
 
 
 if __name__ == "__main__":

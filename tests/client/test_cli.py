@@ -99,3 +99,8 @@ def test_the_server_s_options_are_its_own():
     expected = subprocess.run(program, capture_output=True, text=True, timeout=60, check=True).stdout
     assert holdfast("server", "--help") == expected
     assert "--data-dir" in expected
+
+
+def test_reading_a_directory_without_a_store_makes_none(tmp_path):
+    assert "There is no Holdfast store in" in holdfast("runs", "ls", uri=str(tmp_path / "typo"), expect=1)
+    assert not (tmp_path / "typo").exists()

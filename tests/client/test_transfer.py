@@ -322,6 +322,10 @@ def test_a_runs_root_shows_its_models_and_its_own_file_wins(client, experiment_i
     model = client.create_logged_model(experiment_id, name="forest", source_run_id=run_id)
     client.log_model_artifacts(model.model_id, tmp_path)
     client.log_text(run_id, "own", "notes.txt")
+    assert paths(client, run_id) == ["notes.txt"]  # a model that is still being written is not shown
+    client.finalize_logged_model(model.model_id, "READY")
+    failed = client.create_logged_model(experiment_id, name="forest", source_run_id=run_id)
+    client.finalize_logged_model(failed.model_id, "FAILED")  # and one that failed hides nothing
     assert paths(client, run_id) == ["forest", "forest/MLmodel", "notes.txt"]
     assert client.artifacts.read_bytes(f"runs:/{run_id}/forest/MLmodel") == b"first"
     assert [f.path for f in client.list_artifacts(run_id, "forest")] == ["forest/MLmodel"]
@@ -385,3 +389,28 @@ def test_a_store_that_cannot_be_written_is_unavailable_not_data_loss(tmp_path):
             client.log_bytes(run_id, b"x", "f")
     finally:
         server.stop()
+
+
+def test_only_a_ready_model_is_registered(client, experiment_id, run_id, name, tmp_path):
+    (tmp_path / "MLmodel").write_text("x")
+    model = client.create_logged_model(experiment_id, name="m", source_run_id=run_id)
+    client.log_model_artifacts(model.model_id, tmp_path)
+    with pytest.raises(FailedPreconditionError, match="PENDING, not READY") as caught:
+        client.register_logged_model(name, model.model_id)
+    assert caught.value.reason == "MODEL_NOT_READY"
+    with pytest.raises(NotFoundError):
+        client.get_registered_model(name)
+    client.finalize_logged_model(model.model_id, "READY")
+    assert client.register_logged_model(name, model.model_id).version == "1"
+
+
+def test_a_deleted_model_is_gone_by_its_id_and_stays_by_its_version(client, experiment_id, name, tmp_path):
+    (tmp_path / "MLmodel").write_text("x")
+    model = client.create_logged_model(experiment_id, name="m")
+    client.log_model_artifacts(model.model_id, tmp_path)
+    client.finalize_logged_model(model.model_id, "READY")
+    client.register_logged_model(name, model.model_id)
+    client.delete_logged_model(model.model_id)
+    with pytest.raises(NotFoundError, match="restore"):
+        client.artifacts.read_bytes(f"models:/{model.model_id}/MLmodel")
+    assert client.artifacts.read_bytes(f"models:/{name}/1/MLmodel") == b"x"

@@ -99,12 +99,12 @@ async def test_tags_are_set_and_removed_in_one_step(experiments, refused):
     created = await create(experiments, tags=[pb.Tag(key="a", value="1"), pb.Tag(key="b", value="2")])
     await experiments.SetExperimentTags(
         service.SetExperimentTagsRequest(
-            experiment_id=created.experiment_id, tags=[pb.Tag(key="c", value="3")], deleted_keys=["a", "absent"]
+            experiment_id=created.experiment_id, tags=[pb.Tag(key="c", value="3")], deleted_tag_keys=["a", "absent"]
         )
     )
     assert [t.key for t in (await get(experiments, created.experiment_id)).tags] == ["b", "c"]
     both = service.SetExperimentTagsRequest(
-        experiment_id=created.experiment_id, tags=[pb.Tag(key="c", value="4")], deleted_keys=["c"]
+        experiment_id=created.experiment_id, tags=[pb.Tag(key="c", value="4")], deleted_tag_keys=["c"]
     )
     await refused(experiments.SetExperimentTags(both), "INVALID_ARGUMENT", "INVALID_VALUE")
 

@@ -146,6 +146,8 @@ async def prepare(channel: grpc.aio.Channel) -> None:
     await run_grpc.RunServiceStub(channel).CreateRun(run_service_pb2.CreateRunRequest(run_id=RUN_ID))
     model = model_service_pb2.CreateLoggedModelRequest(model_id=MODEL_ID, source_run_id=RUN_ID)
     await model_grpc.ModelServiceStub(channel).CreateLoggedModel(model)
+    ready = model_service_pb2.FinalizeLoggedModelRequest(model_id=MODEL_ID, status=2)
+    await model_grpc.ModelServiceStub(channel).FinalizeLoggedModel(ready)
     version = model_registry_service_pb2.CreateModelVersionRequest(
         name="name", source=f"models:/{MODEL_ID}", create_registered_model=True
     )

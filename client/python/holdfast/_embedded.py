@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -41,7 +42,8 @@ def hold(data_dir: Path) -> None:
         lock, count = _held.get(data_dir, (None, 0))
         if lock is None:
             # Not inherited by programs that this process starts: those must not keep the server alive.
-            lock = (data_dir / CLIENTS_LOCK).open("a")
+            with _usable(data_dir):
+                lock = (data_dir / CLIENTS_LOCK).open("a")
             fcntl.flock(lock, fcntl.LOCK_SH)  # waits for a server that is stopping, which holds it exclusively
         _held[data_dir] = (lock, count + 1)
 
@@ -158,10 +160,23 @@ def _socket_path(data_dir: Path) -> Path:
 
 
 def _make_private(path: Path) -> None:
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    status = path.stat()
+    with _usable(path):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = path.stat()
     if status.st_uid != os.getuid() and os.getuid() != 0:
         raise UnavailableError(f"{path} belongs to another user; choose a data directory of your own.")
+
+
+@contextlib.contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Say what to do about a directory that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"The data directory {path} cannot be used: {error.strerror}. Set HOLDFAST_URI to a directory that can be "
+            "written, or to a server such as holdfast://host:5600."
+        ) from error
 
 
 def _last_line(log: Path) -> str:

@@ -125,7 +125,7 @@ class ExperimentCalls(Calls):
 
     def delete_experiment_tag(self, experiment_id: str, key: str) -> None:
         """Remove a label; one that is not there is passed over."""
-        request = messages.SetExperimentTagsRequest(experiment_id=str(experiment_id), deleted_keys=[key])
+        request = messages.SetExperimentTagsRequest(experiment_id=str(experiment_id), deleted_tag_keys=[key])
         self._mutate(self._experiments.SetExperimentTags, request)
 
     @property

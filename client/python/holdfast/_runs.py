@@ -89,7 +89,7 @@ def metric_from_proto(proto: run_pb2.Metric, run_id: str | None = None) -> Metri
         model_id=proto.model_id or None,
         dataset_name=proto.dataset_name or None,
         dataset_digest=proto.dataset_digest or None,
-        run_id=run_id,
+        run_id=proto.run_id or run_id,
     )
 
 

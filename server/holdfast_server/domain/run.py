@@ -72,7 +72,10 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One measured point. ``timestamp`` is milliseconds since 1970; empty texts mean none named."""
+    """One measured point. ``timestamp`` is milliseconds since 1970; empty texts mean none named.
+
+    ``run_id`` is the run that logged it, where a point is shown apart from its run.
+    """
 
     key: str
     value: float
@@ -81,6 +84,7 @@ class Metric:
     model_id: str = ""
     dataset_name: str = ""
     dataset_digest: str = ""
+    run_id: str = ""
 
     @property
     def order(self) -> tuple[int, int, float]:

@@ -107,7 +107,7 @@ class ExperimentServicer(service_grpc.ExperimentServiceServicer):
 
         def job(tx: Transaction) -> pb.SetExperimentTagsResponse:
             tags = tag_pairs(request.tags)
-            experiments.set_experiment_tags(tx, request.experiment_id, tags, request.deleted_keys)
+            experiments.set_experiment_tags(tx, request.experiment_id, tags, request.deleted_tag_keys)
             return pb.SetExperimentTagsResponse()
 
         return await mutate(self._database, request, pb.SetExperimentTagsResponse, job)

@@ -16,6 +16,7 @@ from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.services import registry
+from holdfast_server.services.artifact_uris import describe_large_source
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
@@ -120,6 +121,7 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
             created = registry.create_version(tx, new, self._resolve_source)
             return pb.CreateModelVersionResponse(model_version=convert.version_to_proto(created))
 
+        await describe_large_source(self._database, new.source)
         return await mutate(self._database, request, pb.CreateModelVersionResponse, job)
 
     async def GetModelVersion(self, request: pb.GetModelVersionRequest, context: Any) -> pb.GetModelVersionResponse:

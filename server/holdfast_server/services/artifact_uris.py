@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 
-from holdfast_server.domain.artifacts import Kind, Owner
+from holdfast_server.domain.artifacts import Kind, Owner, Tree
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import check_path
+from holdfast_server.domain.experiment import Lifecycle
+from holdfast_server.domain.model import ModelStatus
 from holdfast_server.domain.registry import ResolvedSource
-from holdfast_server.errors import InvalidArgument, NotFound, Reason
-from holdfast_server.services.artifacts import not_found, snapshot
-from holdfast_server.services.ports.database import Transaction
+from holdfast_server.errors import DomainError, FailedPrecondition, InvalidArgument, NotFound, Reason
+from holdfast_server.services.artifacts import STAGE_SIZE, not_found, snapshot
+from holdfast_server.services.ports.database import Database, Transaction
 
 MAX_URI = 2_048
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
@@ -54,6 +57,7 @@ def resolve_model_source(tx: Transaction, uri: str) -> ResolvedSource:
     Raises:
         InvalidArgument: The URI names a file, or the whole of a run's artifacts and logged models.
         NotFound: What it names is not there.
+        FailedPrecondition: MODEL_NOT_READY, the logged model is still being written, or that failed.
     """
     locations = resolve(tx, uri)
     own = locations[0]
@@ -64,6 +68,12 @@ def resolve_model_source(tx: Transaction, uri: str) -> ResolvedSource:
         raise InvalidArgument(f"{shown(uri)} has no files of its own; name one of its models: {names}.", field="source")
     tree = tx.trees.describe(own.owner, own.sequence)
     model = tx.models.get(own.owner.id) if own.owner.is_model else None
+    if model is not None and model.status is not ModelStatus.READY:
+        raise FailedPrecondition(
+            f"The {own.owner} is {model.status.value}, not READY, and cannot be registered. Finalize it, or log it again.",
+            reason=Reason.MODEL_NOT_READY,
+            metadata={"model_id": own.owner.id},
+        )
     return ResolvedSource(
         owner=own.owner.id,
         sequence=own.sequence,
@@ -74,6 +84,21 @@ def resolve_model_source(tx: Transaction, uri: str) -> ResolvedSource:
         file_count=tree.file_count,
         total_size=tree.total_size,
     )
+
+
+async def describe_large_source(database: Database, uri: str) -> None:
+    """Describe what a new version is about to pin, if it is large, and keep that.
+
+    The transaction that makes the version then reads a row, where a pass over all entries would hold the write lock for
+    seconds. Errors are passed over: that transaction meets them again, unless it answers a retry and looks at nothing.
+    """
+    with contextlib.suppress(DomainError):
+        source = await database.read(lambda tx: resolve_model_source(tx, uri))
+        if source.file_count > STAGE_SIZE:
+            tree = Tree(
+                Owner.parse(source.owner), source.sequence, source.tree_digest, source.file_count, source.total_size
+            )
+            await database.write(lambda tx: tx.trees.keep_description(tree))
 
 
 def _resolve_run(tx: Transaction, rest: str) -> list[Location]:
@@ -103,7 +128,15 @@ def _resolve_model(tx: Transaction, rest: str, uri: str) -> list[Location]:
     head, _, tail = rest.partition("/")
     if _MODEL_ID.fullmatch(head):
         owner = Owner.model(head)
-        return [_at(tx, owner, snapshot(tx, owner, None), tail)]
+        at = snapshot(tx, owner, None)
+        state = tx.models.get_state(head)
+        if state is not None and state[1] == Lifecycle.DELETED.value:
+            raise NotFound(
+                f"The {owner} is deleted; restore it to read it. Versions registered from it stay readable by their names.",
+                reason=Reason.MODEL_NOT_FOUND,
+                metadata={"model_id": head},
+            )
+        return [_at(tx, owner, at, tail)]
     if "@" in head:
         name, _, alias = head.partition("@")
         version = tx.registry.get_by_alias(name, alias)

@@ -57,7 +57,15 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def client_of(ctx: click.Context) -> Any:
-    """The client of the server that the options name."""
+    """The client of the server that the options name. What only reads does not make a store.
+
+    Raises:
+        click.ClickException: The options name a directory without one.
+    """
     from holdfast._client import Client
 
-    return Client(ctx.find_root().obj)
+    client = Client(ctx.find_root().obj)
+    folder = client.channel.target.data_dir
+    if folder is not None and not (folder / "holdfast.db").exists():
+        raise click.ClickException(f"There is no Holdfast store in {folder}. Name one by --uri or HOLDFAST_URI.")
+    return client

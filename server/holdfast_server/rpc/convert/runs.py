@@ -88,6 +88,7 @@ def metric_to_proto(metric: Metric) -> pb.Metric:
         model_id=metric.model_id,
         dataset_name=metric.dataset_name,
         dataset_digest=metric.dataset_digest,
+        run_id=metric.run_id,
     )
 
 

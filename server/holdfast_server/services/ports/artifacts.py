@@ -121,17 +121,17 @@ class TreeRepository(Protocol):
         ...
 
     def stage_removals(self, commit_id: int, paths: Sequence[str]) -> None:
-        """Add removals of files, or of directories with all below them.
+        """Add removals of files, or of directories with all below them, which takes as long as there are many.
 
         Raises:
             NotFound: FILE_NOT_FOUND, a path is not there.
         """
         ...
 
-    def check_conflicts(self, commit_id: int, since: int = 0) -> int:
+    def check_conflicts(self, commit_id: int, since: int | None = None) -> int:
         """Compare a staged commit with its tree; returns the sequence that it was compared with.
 
-        Only entries of later commits than ``since`` are looked at.
+        With ``since``, what this returned before, only later commits are looked at; it takes as long as they are large.
 
         Raises:
             FailedPrecondition: PATH_CONFLICT, a file would stand in the place of a directory or the reverse, or two
@@ -143,8 +143,12 @@ class TreeRepository(Protocol):
         """Make a staged commit visible under the next number of its tree."""
         ...
 
-    def abandon(self, commit_id: int) -> None:
-        """Forget a staged commit."""
+    def abandon(self, commit_id: int) -> bool:
+        """Give up a staged commit, which then cannot be sealed; one that was sealed stays as it is.
+
+        Its rows go in bounded steps, so that no transaction is long: one now, and True means that it was the last.
+        Call again while it is False, in transactions of their own, or leave the rest to the database's maintenance.
+        """
         ...
 
     def get_entries(self, owner: Owner, sequence: int, paths: Sequence[str]) -> list[Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from holdfast_server.errors import Unavailable
 from holdfast_server.services.ports.artifacts import StoredObject
 
 _TEMPORARY = ".incoming"
+# Far longer than any write takes: a temporary file of this age was left by a process that was killed.
+_TEMPORARY_KEPT_S = 24 * 3600
 
 
 class LocalObjectStore:
@@ -23,6 +26,9 @@ class LocalObjectStore:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._incoming = directory / _TEMPORARY
+        # Directories whose entries above them this process has seen synced. That one is there says nothing: another
+        # writer may just have made it. Threads add to the set without a lock and at worst sync twice.
+        self._durable: set[Path] = set()
 
     def put(self, key: str, parts: Sequence[bytes | memoryview], sha256: bytes) -> None:  # noqa: ARG002 - the port's
         """Store the concatenated parts, durable when this returns."""
@@ -47,20 +53,20 @@ class LocalObjectStore:
         """Read a part of an object."""
         try:
             descriptor = os.open(self._directory / key, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                data = os.pread(descriptor, length, offset)
+                while len(data) < length:
+                    more = os.pread(descriptor, length - len(data), offset + len(data))
+                    if not more:
+                        break
+                    data += more
+                return data
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
             raise KeyError(key) from None
-        try:
-            data = os.pread(descriptor, length, offset)
-            while len(data) < length:
-                more = os.pread(descriptor, length - len(data), offset + len(data))
-                if not more:
-                    break
-                data += more
-            return data
         except OSError as error:
             raise Unavailable(f"The block store cannot be read: {error.strerror}.") from error
-        finally:
-            os.close(descriptor)
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is passed over."""
@@ -80,22 +86,33 @@ class LocalObjectStore:
                         yield StoredObject(key, status.st_size, status.st_mtime_ns // 1_000_000)
 
     def check(self) -> None:
-        """Create the directory when absent and make sure that it can be written."""
+        """Create the directory when absent, make sure that it can be written, and remove what killed writers left."""
         try:
             self._make_directory(self._incoming)
         except OSError as error:
             raise Unavailable(f"The block store's directory cannot be used: {error.strerror}.") from error
         if not os.access(self._incoming, os.W_OK):
             raise Unavailable("The block store's directory is not writable for the server's user.")
+        self._remove_stale()
+
+    def _remove_stale(self) -> None:
+        """Remove temporary files too old to be another process's; errors are passed over."""
+        oldest = time.time() - _TEMPORARY_KEPT_S
+        with contextlib.suppress(OSError):
+            for path in self._incoming.iterdir():
+                with contextlib.suppress(OSError):
+                    if path.stat().st_mtime < oldest:
+                        path.unlink()
 
     def _make_directory(self, path: Path) -> None:
         """Make a directory and those above it durable, down from the store's own."""
-        if path.is_dir():
+        if path in self._durable and path.is_dir():
             return
         if path != self._directory:
             self._make_directory(path.parent)
         path.mkdir(mode=0o700, parents=path == self._directory, exist_ok=True)
         _fsync_directory(path.parent)
+        self._durable.add(path)
 
 
 def _write_all(descriptor: int, parts: Sequence[bytes | memoryview]) -> None:

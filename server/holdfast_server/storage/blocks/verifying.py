@@ -50,4 +50,3 @@ class VerifyingBlockStore:
     def discard(self, extents: Sequence[Extent]) -> None:
         """Remove objects just written whose rows lost a race."""
         self._base.discard(extents)
-

@@ -153,6 +153,7 @@ def metric_of(row: Any, model_id: str | None = None) -> Metric:
         model_id=row["model_id"] if model_id is None else model_id,
         dataset_name=row["dataset_name"],
         dataset_digest=row["dataset_digest"],
+        run_id=row["run_id"] if "run_id" in row.keys() else "",  # noqa: SIM118 - a row's `in` looks at values
     )
 
 

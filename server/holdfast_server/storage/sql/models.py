@@ -15,7 +15,10 @@ from holdfast_server.storage.sql.key_values import KeyValues
 from holdfast_server.storage.sql.metrics import metric_of
 from holdfast_server.storage.sql.search import LOGGED_MODELS, find
 
-_METRIC_COLUMNS = "model_no, key, value, special, timestamp, step, dataset_name, dataset_digest"
+_METRIC_COLUMNS = (
+    "model_no, key, value, special, timestamp, step, dataset_name, dataset_digest,"
+    " (SELECT run_id FROM runs WHERE runs.run_no = model_metrics.run_no) AS run_id"
+)
 _REGISTRATIONS = (
     "SELECT v.model_id, r.name, v.version FROM model_versions v JOIN registered_models r USING (registered_no)"
 )
@@ -76,10 +79,13 @@ class SqlLoggedModels:
         return found
 
     def newest_by_name(self, run_id: str) -> list[tuple[str, str]]:
-        """Name and id of the newest active model of each name that a run logged, in order of names."""
+        """Name and id of the newest active, READY model of each name that a run logged, in order of names.
+
+        One that is still being written, or whose writing failed, must not hide the good one before it.
+        """
         rows = self._connection.execute(
             "SELECT name, model_id FROM logged_models WHERE source_run_id = ? AND source_run_id != ''"
-            " AND lifecycle = 'active' ORDER BY name, create_time, model_no",
+            " AND lifecycle = 'active' AND status = 'READY' ORDER BY name, create_time, model_no",
             (run_id,),
         )
         return list({name: model_id for name, model_id in rows}.items())  # noqa: C416 - the last of each name stays

@@ -10,17 +10,41 @@ from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, Kind, Own
 from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
 
-# Visible entries: for each path the newest version up to a sequence, unless it is a removal.
-_SELECT = """
-SELECT e.path, e.kind, e.executable, e.file_id, COALESCE(f.size, 0) AS size, f.digest, c.sequence, c.commit_time
-FROM entries e
-JOIN commits c ON c.commit_id = e.commit_id
+# The versions among which a path's newest one is, up to a snapshot, whose ``:sequence`` and ``:sealed_to`` these are.
+# The first that the snapshot shows, down from its highest commit id, is as a rule the newest: only what was staged when
+# that one was sealed can be newer and have a lower id. So few versions are looked at, however many there are.
+CANDIDATES = """
+  BETWEEN (
+    SELECT tc.staged_from FROM entries t CROSS JOIN commits tc ON tc.commit_id = t.commit_id
+    WHERE t.tree_id = :tree_id AND t.path = {path} AND t.commit_id <= :sealed_to AND tc.sequence <= :sequence
+    ORDER BY t.commit_id DESC LIMIT 1)
+  AND :sealed_to"""
+
+_COLUMNS = "e.path, e.kind, e.executable, e.file_id, COALESCE(f.size, 0) AS size, f.digest, c.commit_time"
+
+_SELECT = f"""
+WITH wanted (path) AS (VALUES {{rows}})
+SELECT {_COLUMNS}, c.sequence FROM wanted w
+CROSS JOIN entries e ON e.tree_id = :tree_id AND e.path = w.path AND e.commit_id {CANDIDATES.format(path="w.path")}
+CROSS JOIN commits c ON c.commit_id = e.commit_id AND c.sequence <= :sequence
 LEFT JOIN files f ON f.file_id = e.file_id
-WHERE e.tree_id = (SELECT tree_id FROM trees WHERE owner = ?) AND c.sequence <= ? AND e.kind != 0
-  AND NOT EXISTS (
-    SELECT 1 FROM entries n JOIN commits nc ON nc.commit_id = n.commit_id
-    WHERE n.tree_id = e.tree_id AND n.path = e.path AND nc.sequence > c.sequence AND nc.sequence <= ?)
+"""  # noqa: S608 - of constants
+
+# Versions come in the order of their paths and each path's newest is kept, so a page ends the scan. The columns beside
+# MAX are those of its row, which SQLite promises (https://sqlite.org/lang_select.html#bareagg).
+_VISIBLE = """
+FROM entries e {index} CROSS JOIN commits c ON c.commit_id = e.commit_id
+LEFT JOIN files f ON f.file_id = e.file_id
+WHERE e.tree_id = :tree_id AND c.sequence <= :sequence {where}
+GROUP BY e.path HAVING e.kind != 0
 """
+_LIST = f"SELECT {_COLUMNS}, MAX(c.sequence) AS sequence {_VISIBLE} ORDER BY e.path LIMIT :limit"
+# The planner would rather follow the primary key, which is in order too, through everything below the directory.
+_CHILDREN = _LIST.format(index="INDEXED BY entries_parent", where="AND e.parent = :directory AND e.path > :after")
+_BELOW = "AND e.path > :after AND e.path < :end"
+_DESCENDANTS = _LIST.format(index="", where=_BELOW)
+_ALL = _LIST.format(index="", where="AND e.path > :after")
+VISIBLE_BELOW = _VISIBLE.format(index="", where=_BELOW)
 
 
 class SqlSnapshots:
@@ -41,29 +65,36 @@ class SqlSnapshots:
 
     def get_entries(self, owner: Owner, sequence: int, paths: Sequence[str]) -> list[Entry]:
         """What stands at some paths of a snapshot, in no order; absent ones are passed over."""
-        found: list[Entry] = []
+        snapshot = self._snapshot(owner, sequence)
+        if snapshot is None:
+            return []
+        newest: dict[str, Any] = {}
         for part in chunks(paths):
-            rows = self._connection.execute(
-                f"{_SELECT} AND e.path IN ({marks(len(part))})", (owner.id, sequence, sequence, *part)
-            )
-            found.extend(map(_entry, rows))
-        return found
+            # Named, because parameters by name and by position do not mix.
+            names = {f"path{number}": path for number, path in enumerate(part)}
+            statement = _SELECT.format(rows=",".join(f"(:{name})" for name in names))
+            for row in self._connection.execute(statement, snapshot | names):
+                if row["path"] not in newest or row["sequence"] > newest[row["path"]]["sequence"]:
+                    newest[row["path"]] = row
+        return [_entry(row) for row in newest.values() if row["kind"] != Kind.ABSENT]
 
     def list_entries(
         self, owner: Owner, sequence: int, directory: str, *, recursive: bool, after: str, limit: int
     ) -> list[Entry]:
         """Entries below a directory (empty: the root) with paths after ``after``, in order of their UTF-8 bytes."""
+        snapshot = self._snapshot(owner, sequence)
+        if snapshot is None:
+            return []
+        bounds: dict[str, object] = {"after": after, "limit": limit}
         if not recursive:
-            where, bounds = "AND e.parent = ? AND e.path > ?", (directory, after)
+            statement = _CHILDREN
+            bounds["directory"] = directory
         elif directory:
-            # Everything that begins with "directory/": '0' is the character after '/'.
-            where, bounds = "AND e.path > ? AND e.path < ?", (max(after, directory + "/"), directory + "0")
+            statement = _DESCENDANTS
+            bounds |= below(directory, after)
         else:
-            where, bounds = "AND e.path > ?", (after,)  # type: ignore[assignment]  # one bound fewer
-        rows = self._connection.execute(
-            f"{_SELECT} {where} ORDER BY e.path LIMIT ?", (owner.id, sequence, sequence, *bounds, limit)
-        )
-        return [_entry(row) for row in rows]
+            statement = _ALL
+        return [_entry(row) for row in self._connection.execute(statement, snapshot | bounds)]
 
     def describe(self, owner: Owner, sequence: int) -> Tree:
         """Digest, count and size of a snapshot; a pass over all its entries unless ``keep_description`` kept them."""
@@ -118,11 +149,25 @@ class SqlSnapshots:
                 found.setdefault(row["file_id"], []).append(_file_block(row))
         return found
 
+    def _snapshot(self, owner: Owner, sequence: int) -> dict[str, Any] | None:
+        """The parameters that select a snapshot; None when nothing was committed by then."""
+        row = self._connection.execute(
+            "SELECT tree_id, commits.sequence, sealed_to FROM commits JOIN trees USING (tree_id)"
+            " WHERE owner = ? AND commits.sequence <= ? ORDER BY commits.sequence DESC LIMIT 1",
+            (owner.id, sequence),
+        ).fetchone()
+        return dict(row) if row else None
+
     def _all_entries(self, owner: Owner, sequence: int) -> Iterator[Entry]:
         after = ""
         while page := self.list_entries(owner, sequence, "", recursive=True, after=after, limit=5_000):
             yield from page
             after = page[-1].path
+
+
+def below(directory: str, after: str = "") -> dict[str, object]:
+    """Bounds of the paths below a directory: '0' is the character after '/'."""
+    return {"after": max(after, directory + "/"), "end": directory + "0"}
 
 
 def _entry(row: Any) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -50,9 +51,12 @@ class SqliteDatabase:
         self._path, self._clock, self._ids = path, clock, ids
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._closing = threading.Lock()
         self._local = threading.local()
         self._reader_connections: list[Connection] = []
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="sql-read")
+        # Opened here, so that a database that cannot be written fails the start and not each write.
+        self._connection: Connection | None = connect(path)
         self._writer = threading.Thread(target=self._write_loop, name="sql-write", daemon=True)
         self._writer.start()
 
@@ -62,11 +66,12 @@ class SqliteDatabase:
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
         """Run ``job`` and return when its transaction is durable. If it raises, nothing it did is kept."""
-        if self._closed:
-            raise Unavailable("The server is stopping; try again.")
         loop = asyncio.get_running_loop()
         entry = _Job(job, loop, loop.create_future())
-        self._queue.put(entry)
+        with self._closing:  # nothing may be queued behind the end, where nobody takes it
+            if self._closed:
+                raise Unavailable("The server is stopping; try again.")
+            self._queue.put(entry)
         # Shielded: the transaction goes on when the caller is cancelled, and must find its future.
         result: T = await asyncio.shield(entry.future)
         return result
@@ -86,6 +91,22 @@ class SqliteDatabase:
 
         return await self.write(once)
 
+    def block_store(self) -> tuple[str, str]:
+        """The id of the store of this database's blocks, and how it was configured (empty: not yet). Blocks."""
+        connection = connect(self._path, read_only=True)
+        try:
+            return SqlTransaction(connection, self._clock.now_ms(), self._ids).block_store()
+        finally:
+            connection.close()
+
+    def set_block_store(self, description: str) -> None:
+        """Remember how the store was configured. Blocks; call it before the server starts."""
+        connection = connect(self._path)
+        try:
+            connection.execute("UPDATE block_store SET description = ?", (description,))
+        finally:
+            connection.close()
+
     async def maintain(self) -> None:
         """Forget expired answers and stages, a bounded number at a time, and let SQLite refresh its statistics."""
 
@@ -98,34 +119,64 @@ class SqliteDatabase:
 
     def close(self) -> None:
         """Finish the writes that were accepted, then close all connections."""
-        if self._closed:
-            return
-        self._closed = True
-        self._queue.put(None)
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
         self._writer.join()
         self._readers.shutdown(wait=True)
         for connection in self._reader_connections:
             connection.close()
 
     def _read(self, job: Callable[[Transaction], T]) -> T:
+        try:
+            connection = self._reader_connection()
+            connection.execute("BEGIN")
+            try:
+                return job(SqlTransaction(connection, self._clock.now_ms(), self._ids))
+            finally:
+                if connection.in_transaction:  # not when SQLite itself rolled back, after an I/O error
+                    connection.execute("ROLLBACK")
+        except DatabaseError as error:
+            raise _lost(error) from error
+
+    def _reader_connection(self) -> Connection:
+        """The connection of this thread."""
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = connect(self._path, read_only=True)
             self._reader_connections.append(connection)
-        connection.execute("BEGIN")
-        try:
-            return job(SqlTransaction(connection, self._clock.now_ms(), self._ids))
-        except DatabaseError as error:
-            raise _unavailable(error) from error
-        finally:
-            connection.execute("ROLLBACK")
+        return connection
 
     def _write_loop(self) -> None:
-        connection = connect(self._path)
+        """Run groups until the end; whatever fails, every job gets an answer and the next group a sound connection."""
+        while (first := self._queue.get()) is not None:
+            group = [first, *self._waiting()]
+            try:
+                if self._connection is None:
+                    self._connection = connect(self._path)
+                self._run_group(self._connection, group)
+            except BaseException as error:  # this thread must outlive what ends others
+                logger.exception("a group of %d transactions failed", len(group))
+                self._give_up_connection()
+                for job in group:
+                    job.error = job.error or _lost(error)
+            _answer(group)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _give_up_connection(self) -> None:
+        """Close the writer's connection, whatever state it is in; the next group opens another."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
         try:
-            while (first := self._queue.get()) is not None:
-                self._run_group(connection, [first, *self._waiting()])
-        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")  # closing alone would keep the lock while a statement is unfinished
+        except DatabaseError:
+            logger.exception("the writer's transaction could not be rolled back")
+        with contextlib.suppress(DatabaseError):
             connection.close()
 
     def _waiting(self) -> Iterator[_Job]:
@@ -138,26 +189,11 @@ class SqliteDatabase:
             yield job
 
     def _run_group(self, connection: Connection, group: list[_Job]) -> None:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            transaction = SqlTransaction(connection, self._clock.now_ms(), self._ids)
-            for job in group:
-                self._run_job(connection, transaction, job)
-            connection.execute("COMMIT")
-        except Exception as error:
-            logger.exception("a group of %d transactions failed", len(group))
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            for job in group:
-                job.error = job.error or _unavailable(error)
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+        connection.execute("BEGIN IMMEDIATE")
+        transaction = SqlTransaction(connection, self._clock.now_ms(), self._ids)
         for job in group:
-            by_loop.setdefault(job.loop, []).append(job)
-        for loop, jobs in by_loop.items():
-            try:
-                loop.call_soon_threadsafe(_deliver, jobs)
-            except RuntimeError:
-                logger.warning("%d answers had no event loop to go to", len(jobs))
+            self._run_job(connection, transaction, job)
+        connection.execute("COMMIT")
 
     @staticmethod
     def _run_job(connection: Connection, transaction: Transaction, job: _Job) -> None:
@@ -172,6 +208,18 @@ class SqliteDatabase:
         connection.execute("RELEASE job")
 
 
+def _answer(group: list[_Job]) -> None:
+    """Hand each job's result to the event loop that waits for it."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in group:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, jobs in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_deliver, jobs)
+        except RuntimeError:
+            logger.warning("%d answers had no event loop to go to", len(jobs))
+
+
 def _deliver(jobs: list[_Job]) -> None:
     for job in jobs:
         if job.future.cancelled():
@@ -183,8 +231,8 @@ def _deliver(jobs: list[_Job]) -> None:
             job.future.set_result(job.result)
 
 
-def _unavailable(error: BaseException) -> BaseException:
-    """Keep domain errors; what SQLite says of locks, disks and files becomes a retryable error."""
-    if isinstance(error, DatabaseError):
-        return Unavailable("The database cannot be used right now; try again. The server's log says why.")
-    return error
+def _lost(error: BaseException) -> Unavailable:
+    """What a job of a failed group is told; one error each, because raising changes an error."""
+    lost = Unavailable("The database cannot be used right now; try again. The server's log says why.")
+    lost.__cause__ = error
+    return lost

@@ -64,6 +64,11 @@ class SqlTransaction:
         """Answers of earlier mutations; used by the database itself."""
         return SqlRequests(self._connection, self.now_ms)
 
+    def block_store(self) -> tuple[str, str]:
+        """The id and the description of the store that holds this database's blocks."""
+        row = self._connection.execute("SELECT store_id, description FROM block_store").fetchone()
+        return row["store_id"], row["description"]
+
     def optimize(self) -> None:
         """Refresh the planner's statistics where they are stale."""
         self._connection.execute("PRAGMA optimize")

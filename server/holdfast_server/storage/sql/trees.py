@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from holdfast.format.digests import block_length
 from holdfast_server.domain.artifacts import Kind, NewEntry, Owner, Tree
@@ -10,42 +11,46 @@ from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import ancestors, nfc
 from holdfast_server.errors import FailedPrecondition, InvalidArgument, NotFound, Reason, Unavailable
 from holdfast_server.storage.sql.blocks import SqlBlockIndex, chunks, marks
+from holdfast_server.storage.sql.conflicts import FROM_RECENT, FROM_STAGED
 from holdfast_server.storage.sql.connection import Connection
-from holdfast_server.storage.sql.snapshots import SqlSnapshots
+from holdfast_server.storage.sql.snapshots import VISIBLE_BELOW, SqlSnapshots, below
+
+# Entries or other rows that one call deletes of a given-up commit; keeps the write lock's time to some milliseconds.
+ABANDON_STEP = 2_000
 
 _INSERT = (
     "INSERT INTO entries (tree_id, path, commit_id, parent, nfc_path, kind, executable, file_id)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-
-# What stands now where a staged commit is about to write: the newest visible version of each path it touches, or of a
-# path that is the same after normalization. Parameters: staged commit, first sequence to look at, that commit again.
-_CONFLICTS = """
-SELECT staged.path AS path, staged.kind AS kind, live.path AS live_path, live.kind AS live_kind
-FROM entries staged
-JOIN entries live ON {match}
-JOIN commits made ON made.commit_id = live.commit_id
-WHERE staged.commit_id = ? AND staged.kind != 0 AND live.kind != 0 AND made.sequence > ?
-  AND (live.path != staged.path OR live.kind != staged.kind)
-  AND NOT EXISTS (
-    SELECT 1 FROM entries newer JOIN commits later ON later.commit_id = newer.commit_id
-    WHERE newer.tree_id = live.tree_id AND newer.path = live.path AND later.sequence > made.sequence)
-  AND NOT EXISTS (
-    SELECT 1 FROM entries removal
-    WHERE removal.tree_id = live.tree_id AND removal.path = live.path AND removal.commit_id = staged.commit_id
-      AND removal.kind = 0)
-LIMIT 1
-"""
-# Three ways to be the same, each with an index of its own. The plus keeps the planner from the primary key, of which
-# the third could use only the first column: it would look at the whole tree for each staged entry.
-_MATCHES = (
-    "live.tree_id = staged.tree_id AND live.path = staged.path",
-    "live.tree_id = staged.tree_id AND live.path = staged.nfc_path",
-    (
-        "+live.tree_id = staged.tree_id AND live.nfc_path IS NOT NULL"
-        " AND live.nfc_path = COALESCE(staged.nfc_path, staged.path)"
-    ),
+# The select's WHERE keeps SQLite from reading ON as the beginning of a join's condition.
+_INSERT_REMOVALS = (
+    "INSERT INTO entries (tree_id, path, commit_id, parent, nfc_path, kind)"  # noqa: S608 - of constants
+    " SELECT tree_id, path, :commit_id, parent, nfc_path, :absent FROM ("
+    f"  SELECT e.tree_id, e.path, e.parent, e.nfc_path, MAX(c.sequence) {VISIBLE_BELOW})"
+    " WHERE true ON CONFLICT DO NOTHING"
 )
+
+# Rows of one commit whose path, or normalized path, is one of some names.
+_STAGED_AT_PATH = (
+    "SELECT path AS name, path, kind FROM entries WHERE tree_id = ? AND commit_id = ? AND path IN ({marks})"
+)
+_STAGED_AT_NORMALIZED = (
+    "SELECT nfc_path AS name, path, kind FROM entries INDEXED BY entries_nfc"
+    " WHERE tree_id = ? AND commit_id = ? AND nfc_path IN ({marks})"
+)
+
+
+class _Row(NamedTuple):
+    """The columns of an entry, in the order of ``_INSERT``."""
+
+    tree_id: int
+    path: str
+    commit_id: int
+    parent: str
+    nfc_path: str | None
+    kind: int
+    executable: int
+    file_id: int | None
 
 
 class SqlTrees(SqlSnapshots):
@@ -71,7 +76,7 @@ class SqlTrees(SqlSnapshots):
         missing = self._store_files(entries)
         if missing:
             return missing
-        file_ids = self._file_ids(entries)
+        contents = self._contents(entries)
         staged = self._staged_kinds(tree_id, commit_id, _touched_paths(entries))
         live = {} if all_ancestors else self._live_kinds(owner, _touched_paths(entries))
         rows = []
@@ -90,7 +95,9 @@ class SqlTrees(SqlSnapshots):
             else:
                 if entry.path in staged:
                     raise _conflict(entry.path, Kind.FILE, entry.path, Kind.DIRECTORY)
-                file_id = file_ids[entry.file_digest]
+                file_id, size = contents[entry.file_digest]
+                if entry.size != size:
+                    raise _mismatch(entry, f"its content has {size} bytes, not {entry.size}")
                 rows.append(
                     _row(tree_id, commit_id, entry.path, Kind.FILE, executable=entry.executable, file_id=file_id)
                 )
@@ -103,29 +110,35 @@ class SqlTrees(SqlSnapshots):
         """Add removals of files, or of directories with all below them."""
         tree_id, owner = self._staged_tree(commit_id)
         sequence = self.latest_sequence(owner)
-        removed: dict[str, None] = {}
+        live = {entry.path: entry for entry in self.get_entries(owner, sequence, paths)}
         for path in paths:
-            if self.get_entry(owner, sequence, path) is None:
+            if path not in live:
                 raise NotFound(
                     f"There is no file or directory {shown(path)} in {owner}.", metadata={"path": ascii(path)}
                 )
-            removed[path] = None
-            after = ""
-            while page := self.list_entries(owner, sequence, path, recursive=True, after=after, limit=2_000):
-                removed.update((entry.path, None) for entry in page)
-                after = page[-1].path
-        self._connection.executemany(_INSERT, [_row(tree_id, commit_id, path, Kind.ABSENT) for path in removed])
+        self._connection.executemany(
+            f"{_INSERT} ON CONFLICT DO NOTHING", [_row(tree_id, commit_id, path, Kind.ABSENT) for path in live]
+        )
+        snapshot = self._snapshot(owner, sequence)
+        for entry in live.values():
+            if entry.is_directory and snapshot is not None:
+                bounds = {"commit_id": commit_id, "absent": Kind.ABSENT.value}
+                self._connection.execute(_INSERT_REMOVALS, snapshot | below(entry.path) | bounds)
 
-    def check_conflicts(self, commit_id: int, since: int = 0) -> int:
+    def check_conflicts(self, commit_id: int, since: int | None = None) -> int:
         """Compare a staged commit with its tree; returns the sequence that it was compared with."""
-        tree_id, _ = self._staged_tree(commit_id)
-        row = self._connection.execute("SELECT sequence FROM trees WHERE tree_id = ?", (tree_id,)).fetchone()
-        if row["sequence"] > since:
-            for match in _MATCHES:
-                found = self._connection.execute(_CONFLICTS.format(match=match), (commit_id, since)).fetchone()
+        _, owner = self._staged_tree(commit_id)
+        snapshot = self._snapshot(owner, self.latest_sequence(owner))
+        if snapshot is None:
+            return 0
+        sequence: int = snapshot["sequence"]
+        if since is None or sequence > since:
+            for statement in FROM_STAGED if since is None else FROM_RECENT:
+                bounds = {"commit_id": commit_id, "since": since or 0}
+                found = self._connection.execute(statement, snapshot | bounds).fetchone()
                 if found:
                     raise _conflict(found["path"], found["kind"], found["live_path"], found["live_kind"])
-        return int(row["sequence"])
+        return sequence
 
     def seal(self, commit_id: int) -> Tree:
         """Make a staged commit visible under the next number of its tree."""
@@ -134,28 +147,56 @@ class SqlTrees(SqlSnapshots):
             "UPDATE trees SET sequence = sequence + 1 WHERE tree_id = ? RETURNING sequence", (tree_id,)
         ).fetchone()
         self._connection.execute(
-            "UPDATE commits SET sequence = ?, commit_time = ? WHERE commit_id = ?",
-            (row["sequence"], self._now_ms, commit_id),
+            "UPDATE commits SET sequence = :sequence, commit_time = :now, staged_from = ("
+            "  SELECT MIN(commit_id) FROM commits WHERE tree_id = :tree_id AND sequence IS NULL AND begin_time > 0),"
+            " sealed_to = MAX(commit_id, COALESCE(("
+            "  SELECT sealed_to FROM commits WHERE tree_id = :tree_id AND sequence = :sequence - 1), 0))"
+            " WHERE commit_id = :commit_id",
+            {"tree_id": tree_id, "commit_id": commit_id, "sequence": row["sequence"], "now": self._now_ms},
         )
         return Tree(owner, row["sequence"])
 
-    def abandon(self, commit_id: int) -> None:
-        """Forget a staged commit; one that was sealed stays. Its entries go with it (ON DELETE CASCADE)."""
-        self._connection.execute("DELETE FROM commits WHERE commit_id = ? AND sequence IS NULL", (commit_id,))
+    def abandon(self, commit_id: int, limit: int = ABANDON_STEP) -> bool:
+        """Give up a staged commit, removing up to ``limit`` of its entries; whether nothing is left of it.
 
-    def delete_expired_stages(self, older_than_ms: int, limit: int = 20) -> int:
-        """Forget commits begun before ``older_than_ms`` and never sealed; the count is returned."""
-        rows = self._connection.execute(
-            "SELECT commit_id FROM commits WHERE sequence IS NULL AND begin_time < ? LIMIT ?", (older_than_ms, limit)
-        ).fetchall()
-        for row in rows:
-            self.abandon(row["commit_id"])
-        return len(rows)
+        It can be sealed no more. What is left goes with the next calls or with ``delete_expired_stages``. A commit that
+        was sealed stays as it is.
+        """
+        self._connection.execute(
+            "UPDATE commits SET begin_time = 0 WHERE commit_id = ? AND sequence IS NULL", (commit_id,)
+        )
+        return self._delete_stage(commit_id, limit)[1]
+
+    def delete_expired_stages(self, older_than_ms: int, limit: int = ABANDON_STEP) -> int:
+        """Remove commits begun before ``older_than_ms`` and never sealed, up to ``limit`` rows; 0 when none is left."""
+        deleted = 0
+        while deleted < limit:
+            row = self._connection.execute(
+                "SELECT commit_id FROM commits WHERE sequence IS NULL AND begin_time < ? LIMIT 1", (older_than_ms,)
+            ).fetchone()
+            if row is None:
+                break
+            deleted += self._delete_stage(row["commit_id"], limit - deleted)[0]
+        return deleted
+
+    def _delete_stage(self, commit_id: int, limit: int) -> tuple[int, bool]:
+        """Delete entries of a staged commit, and with the last the commit: how many rows, and whether all."""
+        cursor = self._connection.execute(
+            "DELETE FROM entries WHERE (tree_id, path, commit_id) IN ("
+            " SELECT tree_id, path, commit_id FROM entries JOIN commits USING (tree_id, commit_id)"
+            " WHERE commit_id = ? AND sequence IS NULL LIMIT ?)",
+            (commit_id, limit),
+        )
+        deleted = int(cursor.rowcount)
+        if deleted == limit:
+            return deleted, False
+        self._connection.execute("DELETE FROM commits WHERE commit_id = ? AND sequence IS NULL", (commit_id,))
+        return deleted + 1, True
 
     def _staged_tree(self, commit_id: int) -> tuple[int, Owner]:
         row = self._connection.execute(
             "SELECT tree_id, owner FROM commits JOIN trees USING (tree_id)"
-            " WHERE commit_id = ? AND commits.sequence IS NULL",
+            " WHERE commit_id = ? AND commits.sequence IS NULL AND begin_time > 0",
             (commit_id,),
         ).fetchone()
         if row is None:
@@ -180,21 +221,22 @@ class SqlTrees(SqlSnapshots):
         ids = self._known_files(list(new))
         self._connection.executemany(
             "INSERT INTO file_blocks (file_id, position, block_id) VALUES (?, ?, ?)",
-            [(ids[d], i, present[b][0]) for d, entry in new.items() for i, b in enumerate(entry.block_digests)],
+            [(ids[d][0], i, present[b][0]) for d, entry in new.items() for i, b in enumerate(entry.block_digests)],
         )
         return []
 
-    def _known_files(self, digests: Sequence[bytes]) -> dict[bytes, int]:
-        found: dict[bytes, int] = {}
+    def _known_files(self, digests: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+        """File id and size of those contents that have a row."""
+        found: dict[bytes, tuple[int, int]] = {}
         for part in chunks(digests):
             rows = self._connection.execute(
-                f"SELECT digest, file_id FROM files WHERE digest IN ({marks(len(part))})",  # noqa: S608
+                f"SELECT digest, file_id, size FROM files WHERE digest IN ({marks(len(part))})",  # noqa: S608
                 part,
             )
-            found.update((bytes(row["digest"]), row["file_id"]) for row in rows)
+            found.update((bytes(row["digest"]), (row["file_id"], row["size"])) for row in rows)
         return found
 
-    def _file_ids(self, entries: Sequence[NewEntry]) -> dict[bytes, int]:
+    def _contents(self, entries: Sequence[NewEntry]) -> dict[bytes, tuple[int, int]]:
         return self._known_files(list({entry.file_digest for entry in entries if entry.kind is Kind.FILE}))
 
     def _staged_kinds(self, tree_id: int, commit_id: int, paths: Sequence[str]) -> dict[str, Kind]:
@@ -219,27 +261,23 @@ class SqlTrees(SqlSnapshots):
             raise _conflict(path, Kind.DIRECTORY, path, Kind.FILE)
         return kind is None and live.get(path) is not Kind.DIRECTORY
 
-    def _check_normalized_siblings(self, tree_id: int, commit_id: int, rows: Sequence[tuple[object, ...]]) -> None:
-        """Refuse two paths of one commit that are the same after normalization."""
-        if all(row[4] is None for row in rows) and not self._has_normalized(tree_id, commit_id):
-            return
-        found = self._connection.execute(
-            "SELECT a.path AS path, a.kind AS kind, b.path AS other, b.kind AS other_kind FROM entries a"
-            " JOIN entries b ON b.tree_id = a.tree_id AND b.commit_id = a.commit_id AND b.path != a.path"
-            "  AND COALESCE(b.nfc_path, b.path) = a.nfc_path"
-            " WHERE a.commit_id = ? AND a.nfc_path IS NOT NULL LIMIT 1",
-            (commit_id,),
-        ).fetchone()
-        if found:
-            raise _conflict(found["path"], found["kind"], found["other"], found["other_kind"])
+    def _check_normalized_siblings(self, tree_id: int, commit_id: int, rows: Sequence[_Row]) -> None:
+        """Refuse two paths of one commit that are the same after normalization; ``rows`` were just staged.
 
-    def _has_normalized(self, tree_id: int, commit_id: int) -> bool:
-        return bool(
-            self._connection.execute(
-                "SELECT 1 FROM entries WHERE tree_id = ? AND commit_id = ? AND nfc_path IS NOT NULL LIMIT 1",
-                (tree_id, commit_id),
-            ).fetchone()
-        )
+        Two can only be the same when at least one is not normalized. The other either has the normalized name as its
+        path, or is not normalized either.
+        """
+        by_name: dict[str, list[_Row]] = {}
+        for row in rows:
+            by_name.setdefault(row.nfc_path or row.path, []).append(row)
+        unnormalized = list(dict.fromkeys(row.nfc_path for row in rows if row.nfc_path is not None))
+        for names, statement in ((unnormalized, _STAGED_AT_PATH), (list(by_name), _STAGED_AT_NORMALIZED)):
+            for part in chunks(names):
+                found = self._connection.execute(statement.format(marks=marks(len(part))), (tree_id, commit_id, *part))
+                for other in found:
+                    for row in by_name[other["name"]]:
+                        if row.path != other["path"]:
+                            raise _conflict(row.path, row.kind, other["path"], other["kind"])
 
 
 def _touched_paths(entries: Sequence[NewEntry]) -> list[str]:
@@ -250,15 +288,15 @@ def _touched_paths(entries: Sequence[NewEntry]) -> list[str]:
     return list(touched)
 
 
-def _directory_row(tree_id: int, commit_id: int, path: str) -> tuple[object, ...]:
+def _directory_row(tree_id: int, commit_id: int, path: str) -> _Row:
     return _row(tree_id, commit_id, path, Kind.DIRECTORY)
 
 
 def _row(
     tree_id: int, commit_id: int, path: str, kind: Kind, *, executable: bool = False, file_id: int | None = None
-) -> tuple[object, ...]:
+) -> _Row:
     normalized = nfc(path)
-    return (
+    return _Row(
         tree_id,
         path,
         commit_id,
@@ -275,12 +313,13 @@ def _check_sizes(entry: NewEntry, present: dict[bytes, tuple[int, int]]) -> None
     for position, digest in enumerate(entry.block_digests):
         size, wanted = present[digest][1], block_length(entry.size, position)
         if size != wanted:
-            raise InvalidArgument(
-                f"Entry {shown(entry.path)}: block {position} has {size} bytes where a file of {entry.size} bytes has "
-                f"{wanted}.",
-                reason=Reason.CONTENT_MISMATCH,
-                metadata={"path": ascii(entry.path)},
-            )
+            raise _mismatch(entry, f"block {position} has {size} bytes where a file of {entry.size} bytes has {wanted}")
+
+
+def _mismatch(entry: NewEntry, rule: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"Entry {shown(entry.path)}: {rule}.", reason=Reason.CONTENT_MISMATCH, metadata={"path": ascii(entry.path)}
+    )
 
 
 def _conflict(path: str, kind: int, live_path: str, live_kind: int) -> FailedPrecondition:

@@ -41,12 +41,19 @@ CREATE TABLE trees (
 );
 
 -- sequence: NULL while staged. Digest, count and size describe the whole snapshot and are filled when first asked for.
+-- Ids follow the order in which commits began, sequences that in which they were sealed. Two ids, filled when sealing, say how
+-- far the orders may differ, so that the newest version of a path is found without a look at all its versions:
+-- staged_from: the lowest commit then staged, itself included; no lower one can be sealed later.
+-- sealed_to: the highest commit sealed by then; what a snapshot shows has no higher one.
+-- begin_time: 0 when given up; such a commit is never sealed and goes at the next maintenance.
 CREATE TABLE commits (
   commit_id   INTEGER PRIMARY KEY,
   tree_id     INTEGER NOT NULL REFERENCES trees (tree_id),
   sequence    INTEGER,
   begin_time  INTEGER NOT NULL,
   commit_time INTEGER,
+  staged_from INTEGER,
+  sealed_to   INTEGER,
   tree_digest BLOB,
   file_count  INTEGER,
   total_size  INTEGER,
@@ -68,5 +75,5 @@ CREATE TABLE entries (
 ) WITHOUT ROWID;
 CREATE INDEX entries_parent ON entries (tree_id, parent, path);
 CREATE INDEX entries_commit ON entries (commit_id);
-CREATE INDEX entries_nfc ON entries (nfc_path, tree_id) WHERE nfc_path IS NOT NULL;
+CREATE INDEX entries_nfc ON entries (nfc_path, tree_id, commit_id) WHERE nfc_path IS NOT NULL;
 CREATE INDEX entries_file ON entries (file_id);
