@@ -15,7 +15,7 @@ import pytest
 import holdfast
 from holdfast import _active_run
 from holdfast.entities import Dataset, LoggedModelInput, ViewType
-from holdfast.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from holdfast.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
 
 
 @pytest.fixture(autouse=True)
@@ -489,3 +489,96 @@ def test_forked_workers_log_to_the_parent_s_run_and_do_not_end_it(server, name, 
     run = holdfast.get_run(run_id)
     assert (run.info.status, sorted(run.data.metrics)) == ("FINISHED", ["m0", "m1", "m2"])
     assert holdfast.get_run((tmp_path / "out").read_text()).info.status == "FINISHED"
+
+
+@pytest.fixture
+def flaky(monkeypatch):
+    """The next call of this function makes one end of a run fail as if the server were away."""
+    failures = []
+    end = _active_run.ActiveRun.end
+
+    def failing(run, status="FINISHED"):
+        if failures:
+            raise failures.pop()
+        end(run, status)
+
+    monkeypatch.setattr(_active_run.ActiveRun, "end", failing)
+    return failures.append
+
+
+def test_a_run_whose_end_could_not_be_told_stays_active_and_ends_later(experiment, flaky):
+    run = holdfast.start_run()
+    flaky(UnavailableError("away"))
+    with pytest.raises(UnavailableError):
+        holdfast.end_run("KILLED")
+    assert holdfast.active_run() is run
+    holdfast.end_run()
+    assert holdfast.active_run() is None
+    assert run.refresh().info.status == "KILLED"  # what the first attempt said
+
+
+def test_a_block_s_exception_is_not_hidden_and_the_end_is_made_up_for(experiment, flaky):
+    flaky(UnavailableError("away"))
+    with pytest.raises(ZeroDivisionError), holdfast.start_run() as first:
+        1 / 0  # noqa: B018
+    assert first.refresh().info.status == "RUNNING"
+    with holdfast.start_run() as second:  # ends the first before it begins
+        assert first.refresh().info.status == "FAILED"
+        assert holdfast.active_run() is second
+
+
+def test_the_exit_handler_ends_what_could_not_be_ended(experiment, flaky):
+    flaky(UnavailableError("away"))
+    with pytest.raises(UnavailableError), holdfast.start_run() as run:
+        pass
+    _active_run.end_all("FAILED")
+    assert run.refresh().info.status == "FAILED"
+    assert holdfast.active_run() is None
+
+
+def test_a_run_that_was_deleted_meanwhile_does_not_stay_active(experiment):
+    run = holdfast.start_run()
+    holdfast.delete_run(run.info.run_id)
+    with pytest.raises(FailedPreconditionError):
+        holdfast.end_run()
+    assert holdfast.active_run() is None
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "SCHEDULED", "DONE", None])
+def test_only_three_statuses_end_a_run(experiment, status):
+    with holdfast.start_run() as run:
+        with pytest.raises(InvalidArgumentError, match="FINISHED, FAILED and KILLED"):
+            holdfast.end_run(status)
+        assert holdfast.active_run() is run
+
+
+def test_workers_nest_into_the_script_s_run_side_by_side(experiment):
+    together = threading.Barrier(2, timeout=30)
+
+    def work(_):
+        with holdfast.start_run(nested=True) as run:
+            together.wait()
+            return run.data.tags["mlflow.parentRunId"]
+
+    with holdfast.start_run() as parent, futures.ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, range(2))) == [parent.info.run_id] * 2
+        assert holdfast.active_run() is parent
+
+
+def test_a_run_s_own_methods_link_inputs_rename_and_restore(experiment):
+    data = Dataset(name="train", digest="d1", source_type="local", source="x")
+    with holdfast.start_run() as run:
+        model = run.client.create_logged_model(experiment.experiment_id)
+        run.log_input(data, "training", {"a": 1})
+        run.log_inputs([Dataset(name="test", digest="d2", source_type="local", source="y")], models=[model])
+        run.client.log_input(run.info.run_id, model=LoggedModelInput(model.model_id))
+        run.log_metric("loss", "0.5", dataset=data)
+    run.rename("other")
+    read = run.refresh()
+    assert {item.dataset.name for item in read.inputs.dataset_inputs} == {"train", "test"}
+    assert [item.model_id for item in read.inputs.model_inputs] == [model.model_id]
+    assert (read.info.run_name, read.data.metrics) == ("other", {"loss": 0.5})
+    assert run.get_metric_history("loss")[0].dataset_name == "train"
+    run.delete()
+    run.restore()
+    assert run.refresh().info.lifecycle_stage == "active"

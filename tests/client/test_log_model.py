@@ -152,3 +152,66 @@ def test_each_registration_is_a_new_version(fluent, forest, name):
             for _ in range(2)
         ]
     assert versions == ["1", "2"]
+
+
+def test_any_number_of_tags_reaches_model_and_version(fluent, forest, name):
+    tags = {f"t{number:03}": str(number) for number in range(230)}
+    with holdfast.start_run():
+        info = holdfast.sklearn.log_model(forest, name="forest", tags=tags, registered_model_name=name)
+    assert info.registered_model_version == "1"
+    assert fluent.get_model_version(name, 1).tags == tags
+
+
+def test_tags_too_large_for_a_version_are_refused_before_a_model_exists(fluent, forest, name):
+    tags = {f"t{number}": "x" * 90_000 for number in range(6)}
+    with holdfast.start_run() as run:
+        with pytest.raises(InvalidArgumentError, match="registered_model_name") as caught:
+            holdfast.sklearn.log_model(forest, name="forest", tags=tags, registered_model_name=name)
+        assert caught.value.reason == "LIMIT_EXCEEDED"
+        assert models_of(fluent, run) == []
+        info = holdfast.sklearn.log_model(forest, name="forest", tags=tags)
+    assert info.tags == tags
+
+
+def test_being_refused_by_an_open_model_leaves_it_open(fluent, forest):
+    with holdfast.start_run() as run:
+        model = fluent.create_logged_model(run.info.experiment_id, params={"a": 1})
+        with pytest.raises(InvalidArgumentError):
+            holdfast.sklearn.log_model(forest, model_id=model.model_id, params={"a": 2})
+        assert fluent.get_logged_model(model.model_id).status == "PENDING"
+        holdfast.sklearn.log_model(forest, model_id=model.model_id, params={"a": 1})
+    assert fluent.get_logged_model(model.model_id).status == "READY"
+
+
+def test_a_package_whose_model_the_server_does_not_know_is_described_by_itself(fluent, forest, tmp_path):
+    with holdfast.start_run() as run:
+        info = holdfast.sklearn.log_model(forest, name="forest")
+        path = fluent.download_artifacts(artifact_uri=info.model_uri, dst_path=tmp_path / "copy")
+        holdfast.log_artifacts(path, "copy")
+        fluent.delete_logged_model(info.model_id)
+    uri = f"runs:/{run.info.run_id}/copy"
+    found = get_model_info(uri)
+    assert (found.model_uri, found.model_id, found.tags) == (uri, info.model_id, None)
+
+
+def test_a_step_may_be_numpy_s(fluent, forest):
+    with holdfast.start_run():
+        info = holdfast.sklearn.log_model(forest, name="forest", step=np.int64(3))
+        assert info.step == 3
+        for step in (1.5, "1", True, 2**63):
+            with pytest.raises(InvalidArgumentError, match="step must be an integer"):
+                holdfast.sklearn.log_model(forest, name="forest", step=step)
+
+
+def test_a_model_without_params_in_its_signature_is_given_none(forest):
+    given = []
+
+    class Served:
+        def call(self, method, data, params):
+            given.append(params)
+
+    class Metadata:
+        signature = None
+
+    holdfast.pyfunc.PyFuncModel(Metadata(), Served(), "predict").predict(X)
+    assert given == [None]

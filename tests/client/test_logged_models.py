@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.entities import LoggedModelStatus
-from holdfast.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from holdfast.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
 
 
 def test_a_model_goes_from_pending_to_ready(client, experiment_id, run_id):
@@ -99,3 +99,22 @@ def test_searching_models(client, experiment_id, run_id):
 
 def test_models_show_themselves_in_notebooks(client, experiment_id):
     assert "forest" in client.create_logged_model(experiment_id, "forest")._repr_html_()
+
+
+def test_a_param_that_will_be_refused_leaves_no_model(client, experiment_id):
+    params = {**{f"p{number}": 1 for number in range(150)}, "a;b": 1}
+    for options in ({"params": params}, {"params": {"a": "x" * 6_001}}, {"tags": {"a": "x" * 100_001}}):
+        with pytest.raises(InvalidArgumentError):
+            client.create_logged_model(experiment_id, "pipeline", **options)
+    assert client.search_logged_models([experiment_id]) == []
+
+
+def test_a_model_whose_later_params_fail_is_failed(client, experiment_id, monkeypatch):
+    def fail(*args):
+        raise UnavailableError("gone")
+
+    monkeypatch.setattr(client, "_update", fail)
+    with pytest.raises(UnavailableError, match="gone"):
+        client.create_logged_model(experiment_id, params={f"p{number}": 1 for number in range(150)})
+    (model,) = client.search_logged_models([experiment_id])
+    assert (model.status, model.status_message) == ("FAILED", "UnavailableError: gone")

@@ -80,7 +80,7 @@ def test_numbers_of_all_kinds_are_metrics(client, run_id, value):
     assert client.get_run(run_id).data.metrics == {"m": 1.0}
 
 
-@pytest.mark.parametrize("value", ["1.0", None, [1.0], np.array([1.0, 2.0]), 1j, 10**400, b"1"], ids=repr)
+@pytest.mark.parametrize("value", ["one", None, [1.0], np.array([1.0, 2.0]), 1j, 10**400, b"1"], ids=repr)
 def test_other_values_are_refused_by_name(client, run_id, value):
     with pytest.raises(InvalidArgumentError, match="metric 'm' is one number"):
         client.log_metric(run_id, "m", value)

@@ -15,8 +15,18 @@ from holdfast.format.chunks import Chunk, encode_chunk
 from holdfast.format.digests import BLOCK_SIZE, file_digest
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
-from holdfast.v1 import model_pb2, model_service_pb2, model_service_pb2_grpc, run_service_pb2, run_service_pb2_grpc
+from holdfast.v1 import (
+    model_pb2,
+    model_registry_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+    run_service_pb2,
+    run_service_pb2_grpc,
+)
+from holdfast.v1 import model_registry_service_pb2 as registry_pb
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from holdfast_server.app import App
+from holdfast_server.services.artifacts import STAGE_SIZE
 
 FILE, DIRECTORY = artifact_pb.ENTRY_KIND_FILE, artifact_pb.ENTRY_KIND_DIRECTORY
 
@@ -413,3 +423,36 @@ async def test_a_replaced_file_is_not_mixed_into_a_resumed_download(api: Api) ->
 async def _drain(call: Any) -> None:
     async for _ in call:
         pass
+
+
+async def test_a_wrong_size_of_a_known_content_is_refused(api: Api) -> None:
+    owner, data = await api.new_run(), b"x" * 100
+    await api.commit(owner, inline("a", data))
+    entry = pb.NewEntry(path="b", kind=FILE, size=99, block_digests=[sha(data)])
+    code, reason, _ = await failure(api.commit(owner, entry))
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CONTENT_MISMATCH")
+    assert await api.paths(owner) == ["a"]
+
+
+async def test_a_large_source_is_described_before_the_transaction_that_registers_it(
+    api: Api, app: App, channel: grpc.aio.Channel
+) -> None:
+    registry = model_registry_service_pb2_grpc.ModelRegistryServiceStub(channel)
+    large, small = await api.new_run(), await api.new_run()
+    await api.commit(large, *(inline(f"model/{n}") for n in range(STAGE_SIZE + 1)))
+    await api.commit(small, inline("model/0"))
+
+    def kept(tx: Any) -> dict[str, int]:
+        rows = tx._connection.execute("SELECT owner, file_count FROM commits JOIN trees USING (tree_id)")
+        return {row["owner"]: row["file_count"] for row in rows}
+
+    def request(owner: artifact_pb.TreeOwner, **fields: Any) -> registry_pb.CreateModelVersionRequest:
+        source = f"runs:/{owner.run_id}/model"
+        return registry_pb.CreateModelVersionRequest(name="m", source=source, **fields)
+
+    assert (await failure(registry.CreateModelVersion(request(large))))[1] == "REGISTERED_MODEL_NOT_FOUND"
+    assert await app.database.read(kept) == {large.run_id: STAGE_SIZE + 1, small.run_id: None}
+    for owner in (large, small):
+        made = (await registry.CreateModelVersion(request(owner, create_registered_model=True))).model_version
+        tree = (await api.stub.GetTree(pb.GetTreeRequest(owner=owner))).tree
+        assert (made.tree.digest, made.tree.file_count) == (tree.digest, tree.file_count)

@@ -156,12 +156,20 @@ async def test_long_models_come_in_pages(models):
     assert pages == 2
 
 
-async def test_newest_model_of_each_name_of_a_run(app, models, run):
+async def test_newest_ready_model_of_each_name_of_a_run(app, models, run):
+    async def finalize(model, status):
+        await models.FinalizeLoggedModel(service.FinalizeLoggedModelRequest(model_id=model.model_id, status=status))
+
     first = await create(models, name="tree", source_run_id=run.run_id)
     second = await create(models, name="tree", source_run_id=run.run_id)
     gone = await create(models, name="tree", source_run_id=run.run_id)
     other = await create(models, name="forest", source_run_id=run.run_id)
+    failed = await create(models, name="tree", source_run_id=run.run_id)
+    await create(models, name="tree", source_run_id=run.run_id)  # still being written
     await create(models, name="tree")
+    for model in (first, second, gone, other):
+        await finalize(model, 2)
+    await finalize(failed, 3)
     await models.DeleteLoggedModel(service.DeleteLoggedModelRequest(model_id=gone.model_id))
     found = await app.database.read(lambda tx: tx.models.newest_by_name(run.run_id))
     assert found == [("forest", other.model_id), ("tree", second.model_id)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from holdfast._context import PARENT_TAG
 from holdfast.entities import Run
-from holdfast.errors import HoldfastError
+from holdfast.errors import FailedPreconditionError, HoldfastError, NotFoundError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,17 +55,21 @@ def status_after(kind: type[BaseException] | None) -> str:
     return "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Open:
     """A run that was begun and not ended.
 
     Attributes:
         run: The run.
         pid: The process that began it, which alone ends it at exit.
+        adopted: Whether it was nested into a run that another context began.
+        ending: The status that it should have by now: the server could not be told so. None before its end.
     """
 
     run: ActiveRun
     pid: int
+    adopted: bool = False
+    ending: str | None = None
 
 
 # Innermost last. A context (thread, task) sees the runs that it began, and those begun before it was split off.
@@ -79,28 +83,52 @@ _worker_pid = 0
 def begin(run: ActiveRun) -> ActiveRun:
     """Make a run the active one of this context."""
     global _last_run  # noqa: PLW0603 - one process has one last run
+    stack = _own_stack()
     with _lock:
-        _open[run.info.run_id] = _Open(run, os.getpid())
+        adopted = not stack and run.data.tags.get(PARENT_TAG) in _open
+        _open[run.info.run_id] = _Open(run, os.getpid(), adopted)
         _last_run = run
-    _stack.set((*(item.info.run_id for item in _own_stack()), run.info.run_id))
+    _stack.set((*(item.info.run_id for item in stack), run.info.run_id))
     _end_with_worker_process()
     return run
 
 
 def finish(run: ActiveRun, status: str) -> None:
-    """End a run, after those that this context began inside it; one that has ended already stays as it is."""
+    """End a run, after those that this context began inside it; one that has ended already stays as it is.
+
+    What the server cannot be told now stays active, so that it can be told later: by this function, or at exit.
+    """
     stack = _stack.get()
     position = stack.index(run.info.run_id) if run.info.run_id in stack else len(stack)
     # A run that is not on this context's stack was begun elsewhere, and so were those inside it.
     ending = stack[position:] or (run.info.run_id,)
-    _stack.set(stack[:position])
+    try:
+        with contextlib.ExitStack() as ends:
+            # In reverse. An exit stack goes on when one of them fails, and raises what failed in the end.
+            for run_id in ending:
+                ends.callback(_finish_one, run_id, status)
+    finally:
+        _stack.set(tuple(run_id for run_id in stack if run_id in _open))
+
+
+def _finish_one(run_id: str, status: str) -> None:
+    item = _open.get(run_id)
+    if item is None:
+        return
+    # FINISHED is what a later attempt says that knows no better; a block left by an exception has FAILED for good.
+    item.ending = status if item.ending is None or status != "FINISHED" else item.ending
+    try:
+        item.run.end(item.ending)
+    except (NotFoundError, FailedPreconditionError):
+        # It was deleted meanwhile: no later attempt would do better, and it must not stay active for ever.
+        _forget(run_id)
+        raise
+    _forget(run_id)
+
+
+def _forget(run_id: str) -> None:
     with _lock:
-        items = [_open.pop(run_id, None) for run_id in ending]  # ended in reverse, by the exit stack
-    with contextlib.ExitStack() as ends:
-        # An exit stack goes on when one of them fails, and raises what failed in the end.
-        for item in items:
-            if item is not None:
-                ends.callback(item.run.end, status)
+        _open.pop(run_id, None)
 
 
 def active_run() -> ActiveRun | None:
@@ -115,6 +143,34 @@ def active_run() -> ActiveRun | None:
         parents = {item.run.data.tags.get(PARENT_TAG) for item in _open.values()}
         innermost = [item.run for run_id, item in _open.items() if run_id not in parents]
     return innermost[0] if len(innermost) == 1 else None
+
+
+def parent_for_nested() -> ActiveRun | None:
+    """The run that ``start_run(nested=True)`` begins a run in: the innermost of this context, else the process's one.
+
+    A context without a run of its own, such as a worker thread, nests beside the runs of other workers, not in them.
+    """
+    stack = _own_stack()
+    if stack:
+        return stack[-1]
+    with _lock:
+        items = {run_id: item for run_id, item in _open.items() if not item.adopted}
+    parents = {item.run.data.tags.get(PARENT_TAG) for item in items.values()}
+    innermost = [item.run for run_id, item in items.items() if run_id not in parents]
+    return innermost[0] if len(innermost) == 1 else None
+
+
+def retry_ending(run: ActiveRun) -> bool:
+    """End a run whose end could not be recorded before, and tell whether it was such a one.
+
+    Raises:
+        HoldfastError: It cannot be recorded now either.
+    """
+    item = _open.get(run.info.run_id)
+    if item is None or item.ending is None:
+        return False
+    finish(run, item.ending)
+    return True
 
 
 def active_here() -> ActiveRun | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from holdfast import _content
-from holdfast._calls import Calls
-from holdfast._times import now_ms
+from holdfast._calls import Calls, build
+from holdfast._checks import check_unicode
 from holdfast.entities import FileInfo
 from holdfast.errors import ConflictError, InvalidArgumentError, NotFoundError
 from holdfast.v1 import artifact_pb2
@@ -73,11 +73,11 @@ class ArtifactCalls(Calls):
 
     def log_bytes(self, run_id: str, data: bytes, artifact_file: str) -> None:
         """Store bytes as the file ``artifact_file``."""
-        self._artifacts.log_bytes(_run(run_id), data, artifact_file)
+        self._artifacts.log_bytes(_run(run_id), _content.raw_bytes(data), _content.file_path(artifact_file))
 
     def log_stream(self, run_id: str, fileobj: BinaryIO, artifact_file: str) -> None:
         """Store what ``fileobj.read`` yields, of unknown length, in bounded memory."""
-        self._artifacts.log_stream(_run(run_id), fileobj, artifact_file)
+        self._artifacts.log_stream(_run(run_id), fileobj, _content.file_path(artifact_file))
 
     def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
         """Store a text as UTF-8."""
@@ -85,7 +85,7 @@ class ArtifactCalls(Calls):
 
     def log_dict(self, run_id: str, dictionary: Any, artifact_file: str) -> None:
         """Store a dictionary: YAML when ``artifact_file`` ends in .yaml or .yml, else JSON."""
-        self.log_bytes(run_id, _content.dict_bytes(dictionary, artifact_file), artifact_file)
+        self.log_bytes(run_id, _content.dict_bytes(dictionary, _content.file_path(artifact_file)), artifact_file)
 
     def log_figure(
         self, run_id: str, figure: Any, artifact_file: str, *, save_kwargs: Mapping[str, Any] | None = None
@@ -98,7 +98,8 @@ class ArtifactCalls(Calls):
             artifact_file: Such as ``plots/loss.png``; for plotly also ``.html``.
             save_kwargs: Further arguments of the library's own saving function.
         """
-        self.log_bytes(run_id, _content.figure_bytes(figure, artifact_file, save_kwargs or {}), artifact_file)
+        path = _content.file_path(artifact_file)
+        self.log_bytes(run_id, _content.figure_bytes(figure, path, save_kwargs or {}), path)
 
     def log_image(
         self,
@@ -121,14 +122,8 @@ class ArtifactCalls(Calls):
             step: Its position in the series.
             timestamp: When it was made, milliseconds since 1970; None for now.
         """
-        if (artifact_file is None) == (key is None):
-            raise InvalidArgumentError("log_image takes either artifact_file, or key with step.")
-        if artifact_file is None:
-            at = now_ms() if timestamp is None else timestamp
-            artifact_file = _content.series_path(str(key), step or 0, at)
-        elif step is not None or timestamp is not None:
-            raise InvalidArgumentError("log_image takes step and timestamp with key only, not with artifact_file.")
-        self.log_bytes(run_id, _content.image_bytes(image, artifact_file), artifact_file)
+        path, data = _content.image_file(image, artifact_file, key=key, step=step, timestamp=timestamp)
+        self.log_bytes(run_id, data, path)
 
     def log_table(self, run_id: str, data: Any, artifact_file: str) -> None:
         """Store a table; if there is one already, append to it.
@@ -141,7 +136,7 @@ class ArtifactCalls(Calls):
         Raises:
             ConflictError: Others kept changing the table meanwhile.
         """
-        uri = f"runs:/{run_id}/{artifact_file}"
+        uri = f"runs:/{check_unicode(run_id, 'run_id')}/{_content.file_path(artifact_file)}"
         for attempt in range(APPEND_ATTEMPTS):
             try:
                 existing: bytes | None = self._artifacts.read_bytes(uri)
@@ -161,7 +156,7 @@ class ArtifactCalls(Calls):
 
     def list_artifacts(self, run_id: str, path: str | None = None) -> list[FileInfo]:
         """List one level of a run's artifacts, those of its logged models included."""
-        return self._artifacts.list(f"runs:/{run_id}", path)
+        return self._artifacts.list(artifact_uri_of(None, run_id, path))
 
     def download_artifacts(
         self,
@@ -213,13 +208,16 @@ def artifact_uri_of(artifact_uri: str | None, run_id: str | None, artifact_path:
     if artifact_uri is not None:
         if artifact_path is not None:
             raise InvalidArgumentError("artifact_path goes with run_id; write it at the end of artifact_uri instead.")
-        return artifact_uri
+        return check_unicode(artifact_uri, "artifact_uri")
+    check_unicode(run_id, "run_id")
+    if artifact_path is not None:
+        check_unicode(artifact_path, "artifact_path")
     return f"runs:/{run_id}/{artifact_path}" if artifact_path else f"runs:/{run_id}"
 
 
 def _run(run_id: str) -> artifact_pb2.TreeOwner:
-    return artifact_pb2.TreeOwner(run_id=run_id)
+    return build(artifact_pb2.TreeOwner, run_id=run_id)
 
 
 def _model(model_id: str) -> artifact_pb2.TreeOwner:
-    return artifact_pb2.TreeOwner(model_id=model_id)
+    return build(artifact_pb2.TreeOwner, model_id=model_id)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 import grpc
 
+from holdfast._checks import check_text, check_unicode, check_value
 from holdfast.entities import PagedList
 from holdfast.errors import InvalidArgumentError
 from holdfast.v1 import experiment_pb2
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import FieldDescriptor
+    from google.protobuf.message import Message
+
     from holdfast._channel import Channel
 
 T = TypeVar("T")
+P = ParamSpec("P")
+M = TypeVar("M", bound="Message")
 Response = TypeVar("Response")
 
 # What one request takes at most; see run_service.proto.
@@ -81,29 +87,59 @@ def collect(
             return PagedList(items, token or None)
 
 
-def tags_to_proto(tags: Mapping[str, Any] | None) -> list[experiment_pb2.Tag]:
-    """Labels for a request; values become text, as MLflow's do."""
-    return [experiment_pb2.Tag(key=check_text(key, "tag"), value=str(value)) for key, value in (tags or {}).items()]
+def build(kind: Callable[P, M], *args: P.args, **fields: P.kwargs) -> M:
+    """Make a message; every request is made here, so that a value of another type is our error and not protobuf's.
+
+    Raises:
+        InvalidArgumentError: A field cannot hold its value; the message names the argument.
+    """
+    try:
+        return kind(*args, **fields)
+    except (TypeError, ValueError) as error:  # UnicodeEncodeError, of lone surrogates, is a ValueError
+        descriptor: Any = kind.DESCRIPTOR  # type: ignore[attr-defined]  # of a message's class, which kind is
+        for name, value in fields.items():
+            _check_field(descriptor.fields_by_name[name], value)
+        raise InvalidArgumentError(f"The arguments do not make a request: {error}") from error
+
+
+# Fields that the arguments they come from call otherwise.
+_ARGUMENTS = {"filter": "filter_string", "experiment_ids": "experiment_id", "deleted_tag_keys": "key"}
+
+
+def _check_field(field: FieldDescriptor, value: object) -> None:
+    if value is None:
+        return
+    what = _ARGUMENTS.get(field.name, field.name)
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if field.cpp_type == field.CPPTYPE_STRING:
+        for item in values:
+            check_unicode(item, what)
+    elif field.cpp_type in (field.CPPTYPE_INT32, field.CPPTYPE_INT64):
+        for item in values:
+            if not isinstance(item, int) or not -(2**63) <= item < 2**63:
+                raise InvalidArgumentError(f"{what} is a whole number of 64 bits, not {item!r:.80}.")
+    elif field.cpp_type == field.CPPTYPE_BOOL and not isinstance(value, bool):
+        raise InvalidArgumentError(f"{what} is True or False, not {value!r:.80}.")
+
+
+def tags_to_proto(tags: Mapping[str, Any] | None, limit: int | None = None) -> list[experiment_pb2.Tag]:
+    """Labels for a request; values become text, as MLflow's do.
+
+    Args:
+        tags: The labels.
+        limit: Most characters of a value; None leaves it to the server.
+    """
+    if tags is not None and not isinstance(tags, Mapping):
+        raise InvalidArgumentError(f"tags must be a dictionary, not {type(tags).__name__}.")
+    return [
+        experiment_pb2.Tag(key=check_text(key, "tag"), value=check_value(key, value, "tag", limit))
+        for key, value in (tags or {}).items()
+    ]
 
 
 def tags_from_proto(tags: Iterable[experiment_pb2.Tag]) -> dict[str, str]:
     """Labels by key."""
     return {tag.key: tag.value for tag in tags}
-
-
-def check_text(key: object, what: str) -> str:
-    """Return ``key`` if it is text; protobuf's own error would not say what is wrong.
-
-    Raises:
-        InvalidArgumentError: It is not, or has lone surrogates, which no UTF-8 holds.
-    """
-    if not isinstance(key, str):
-        raise InvalidArgumentError(f"The key of a {what} is text, not {key!r}.")
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgumentError(f"The key {key!r} of a {what} is not valid Unicode.") from None
-    return key
 
 
 def batches(items: Sequence[Sized], size: int) -> list[list[Sized]]:

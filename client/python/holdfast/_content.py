@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import secrets
+import time
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from holdfast.errors import InvalidArgumentError
+from holdfast.format.paths import broken_rule
 
 YAML_SUFFIXES = (".yaml", ".yml")
 _IMAGE_DIMENSIONS = (2, 3)
@@ -19,6 +22,51 @@ _IMAGE_CHANNELS = (1, 3, 4)
 def suffix_of(artifact_file: str) -> str:
     """The file's ending in lower case, such as ``".json"``; empty without one."""
     return PurePosixPath(artifact_file).suffix.lower()
+
+
+def file_path(artifact_file: object) -> str:
+    """Return ``artifact_file`` if an artifact can have that path.
+
+    Raises:
+        InvalidArgumentError: It cannot; the message states the rule.
+    """
+    rule = broken_rule(artifact_file) if isinstance(artifact_file, str) else "it must be a text"
+    if rule:
+        raise InvalidArgumentError(
+            f"The artifact path {artifact_file!a:.200} is refused: {rule}.", reason="INVALID_PATH"
+        )
+    return str(artifact_file)
+
+
+def directory_path(artifact_path: str | os.PathLike[str] | None) -> str | None:
+    """Return ``artifact_path`` if a directory of artifacts can have that path; None for the root."""
+    return file_path(os.fspath(artifact_path)) if artifact_path else None
+
+
+def raw_bytes(data: object) -> bytes:
+    """Return ``data`` if it is bytes, or a buffer of them as bytes."""
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise InvalidArgumentError(f"log_bytes takes bytes, not {type(data).__name__}; log_text takes a text.")
+    return bytes(data)
+
+
+def image_file(
+    image: Any, artifact_file: str | None, *, key: str | None, step: int | None, timestamp: int | None
+) -> tuple[str, bytes]:
+    """Path and bytes of an image that is a file of its own, or a step of the series ``key``.
+
+    Raises:
+        InvalidArgumentError: It is not said which of the two, or the image cannot be stored.
+    """
+    if (artifact_file is None) == (key is None):
+        raise InvalidArgumentError("log_image takes either artifact_file, or key with step.")
+    if artifact_file is None:
+        at = time.time_ns() // 1_000_000 if timestamp is None else timestamp
+        artifact_file = series_path(str(key), step or 0, at)
+    elif step is not None or timestamp is not None:
+        raise InvalidArgumentError("log_image takes step and timestamp with key only, not with artifact_file.")
+    path = file_path(artifact_file)
+    return path, image_bytes(image, path)
 
 
 def text_bytes(text: str) -> bytes:
@@ -47,7 +95,7 @@ def dict_bytes(dictionary: Any, artifact_file: str) -> bytes:
                 )
             except yaml.YAMLError as error:
                 raise InvalidArgumentError(f"The dictionary cannot be written as YAML: {error}") from None
-            return str(text).encode()
+            return text_bytes(str(text))
         return json.dumps(dictionary, indent=2).encode()
     except (TypeError, ValueError, RecursionError) as error:
         if isinstance(error, InvalidArgumentError):

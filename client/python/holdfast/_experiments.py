@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from holdfast._calls import Calls, collect, tags_from_proto, tags_to_proto, texts
+from holdfast._calls import Calls, build, collect, tags_from_proto, tags_to_proto, texts
 from holdfast._times import ms_from_proto
 from holdfast.entities import Experiment, PagedList, ViewType
-from holdfast.errors import NotFoundError
+from holdfast.errors import InvalidArgumentError, NotFoundError
 from holdfast.v1 import experiment_pb2
 from holdfast.v1 import experiment_service_pb2 as messages
 from holdfast.v1.experiment_service_pb2_grpc import ExperimentServiceStub
@@ -22,8 +22,16 @@ def lifecycle_stage(stage: experiment_pb2.LifecycleStage) -> str:
 
 
 def view_type_to_proto(view_type: ViewType | int) -> experiment_pb2.ViewType:
-    """The wire's value of a view type; the numbers are the same."""
-    return cast("experiment_pb2.ViewType", int(ViewType(view_type)))
+    """The wire's value of a view type; the numbers are the same.
+
+    Raises:
+        InvalidArgumentError: There is no such view type.
+    """
+    try:
+        return cast("experiment_pb2.ViewType", int(ViewType(view_type)))
+    except ValueError:
+        names = ", ".join(f"ViewType.{item.name}" for item in ViewType)
+        raise InvalidArgumentError(f"{view_type!r:.80} is no view type: it is one of {names}.") from None
 
 
 def experiment_from_proto(proto: experiment_pb2.Experiment) -> Experiment:
@@ -47,7 +55,7 @@ class ExperimentCalls(Calls):
         Raises:
             AlreadyExistsError: The name is taken, perhaps by a deleted experiment.
         """
-        request = messages.CreateExperimentRequest(name=name, tags=tags_to_proto(tags))
+        request = build(messages.CreateExperimentRequest, name=name, tags=tags_to_proto(tags))
         return self._mutate(self._experiments.CreateExperiment, request).experiment.experiment_id
 
     def get_experiment(self, experiment_id: str) -> Experiment:
@@ -56,12 +64,12 @@ class ExperimentCalls(Calls):
         Raises:
             NotFoundError: There is none of this id.
         """
-        request = messages.GetExperimentRequest(experiment_id=str(experiment_id))
+        request = build(messages.GetExperimentRequest, experiment_id=str(experiment_id))
         return experiment_from_proto(self._channel.call(self._experiments.GetExperiment, request).experiment)
 
     def get_experiment_by_name(self, name: str) -> Experiment | None:
         """Read an experiment, deleted or not; None when there is none of this name."""
-        request = messages.GetExperimentRequest(name=name)
+        request = build(messages.GetExperimentRequest, name=name)
         try:
             return experiment_from_proto(self._channel.call(self._experiments.GetExperiment, request).experiment)
         except NotFoundError:
@@ -87,7 +95,8 @@ class ExperimentCalls(Calls):
         """
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[Experiment], str]:
-            request = messages.SearchExperimentsRequest(
+            request = build(
+                messages.SearchExperimentsRequest,
                 filter=filter_string or "",
                 order_by=texts(order_by),
                 view_type=view_type_to_proto(view_type),
@@ -101,17 +110,17 @@ class ExperimentCalls(Calls):
 
     def rename_experiment(self, experiment_id: str, new_name: str) -> None:
         """Give an active experiment another name."""
-        request = messages.UpdateExperimentRequest(experiment_id=str(experiment_id), name=new_name)
+        request = build(messages.UpdateExperimentRequest, experiment_id=str(experiment_id), name=new_name)
         self._mutate(self._experiments.UpdateExperiment, request)
 
     def delete_experiment(self, experiment_id: str) -> None:
         """Mark an experiment and its runs as deleted; ``restore_experiment`` undoes it."""
-        request = messages.DeleteExperimentRequest(experiment_id=str(experiment_id))
+        request = build(messages.DeleteExperimentRequest, experiment_id=str(experiment_id))
         self._mutate(self._experiments.DeleteExperiment, request)
 
     def restore_experiment(self, experiment_id: str) -> None:
         """Undo ``delete_experiment``, also for the runs deleted with it."""
-        request = messages.RestoreExperimentRequest(experiment_id=str(experiment_id))
+        request = build(messages.RestoreExperimentRequest, experiment_id=str(experiment_id))
         self._mutate(self._experiments.RestoreExperiment, request)
 
     def set_experiment_tag(self, experiment_id: str, key: str, value: Any) -> None:
@@ -120,12 +129,12 @@ class ExperimentCalls(Calls):
 
     def set_experiment_tags(self, experiment_id: str, tags: Mapping[str, Any]) -> None:
         """Set up to 100 labels at once."""
-        request = messages.SetExperimentTagsRequest(experiment_id=str(experiment_id), tags=tags_to_proto(tags))
+        request = build(messages.SetExperimentTagsRequest, experiment_id=str(experiment_id), tags=tags_to_proto(tags))
         self._mutate(self._experiments.SetExperimentTags, request)
 
     def delete_experiment_tag(self, experiment_id: str, key: str) -> None:
         """Remove a label; one that is not there is passed over."""
-        request = messages.SetExperimentTagsRequest(experiment_id=str(experiment_id), deleted_tag_keys=[key])
+        request = build(messages.SetExperimentTagsRequest, experiment_id=str(experiment_id), deleted_tag_keys=[key])
         self._mutate(self._experiments.SetExperimentTags, request)
 
     @property

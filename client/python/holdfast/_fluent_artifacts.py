@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from holdfast import _content
+from holdfast._active_run import active_run
 from holdfast._connection import current_client
 from holdfast._start_run import require_run
+from holdfast.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from holdfast._client import Client
@@ -37,7 +40,13 @@ def log_artifact(
         InvalidArgumentError: A path breaks a rule; the message states it.
         NotFoundError: There is no such run.
     """
-    client, run_id = _target(run_id, local_path)
+
+    def check() -> None:
+        from holdfast._transfer.sources import find_path
+
+        find_path(local_path, _content.directory_path(artifact_path), symlinks=symlinks)
+
+    client, run_id = _target(run_id, check)
     client.log_artifact(run_id, local_path, artifact_path, symlinks=symlinks)
 
 
@@ -49,32 +58,37 @@ def log_artifacts(
     symlinks: str = "inside",
 ) -> None:
     """Store a directory's contents below ``artifact_path``; otherwise as ``log_artifact``."""
-    client, run_id = _target(run_id, local_dir)
+
+    def check() -> None:
+        from holdfast._transfer.sources import find_contents
+
+        find_contents(local_dir, _content.directory_path(artifact_path), symlinks=symlinks)
+
+    client, run_id = _target(run_id, check)
     client.log_artifacts(run_id, local_dir, artifact_path, symlinks=symlinks)
 
 
 def log_text(text: str, artifact_file: str, run_id: str | None = None) -> None:
     """Store a text as UTF-8 in the file ``artifact_file``."""
-    client, run_id = _target(run_id)
-    client.log_text(run_id, text, artifact_file)
+    log_bytes(_content.text_bytes(text), artifact_file, run_id)
 
 
 def log_dict(dictionary: Any, artifact_file: str, run_id: str | None = None) -> None:
     """Store a dictionary: YAML when ``artifact_file`` ends in .yaml or .yml, else JSON."""
-    client, run_id = _target(run_id)
-    client.log_dict(run_id, dictionary, artifact_file)
+    log_bytes(_content.dict_bytes(dictionary, _content.file_path(artifact_file)), artifact_file, run_id)
 
 
 def log_bytes(data: bytes, artifact_file: str, run_id: str | None = None) -> None:
     """Store bytes in the file ``artifact_file``."""
+    data, path = _content.raw_bytes(data), _content.file_path(artifact_file)
     client, run_id = _target(run_id)
-    client.log_bytes(run_id, data, artifact_file)
+    client.log_bytes(run_id, data, path)
 
 
 def log_figure(figure: Any, artifact_file: str, *, save_kwargs: Mapping[str, Any] | None = None) -> None:
     """Store a figure of matplotlib or plotly in the format of the file's ending."""
-    client, run_id = _target(None)
-    client.log_figure(run_id, figure, artifact_file, save_kwargs=save_kwargs)
+    path = _content.file_path(artifact_file)
+    log_bytes(_content.figure_bytes(figure, path, save_kwargs or {}), path)
 
 
 def log_image(  # noqa: PLR0917 - MLflow's own signature
@@ -87,27 +101,37 @@ def log_image(  # noqa: PLR0917 - MLflow's own signature
 ) -> None:
     """Store an image of PIL or numpy, as one file or as a step of the series ``key``; see ``Client.log_image``."""
     del synchronous
-    client, run_id = _target(None)
-    client.log_image(run_id, image, artifact_file, key=key, step=step, timestamp=timestamp)
+    path, data = _content.image_file(image, artifact_file, key=key, step=step, timestamp=timestamp)
+    log_bytes(data, path)
 
 
 def log_table(data: Any, artifact_file: str, run_id: str | None = None) -> None:
     """Store a DataFrame or a dict of columns as .json or .parquet; if the file is there, append to it."""
-    client, run_id = _target(run_id)
+    path = _content.file_path(artifact_file)
+    client, run_id = _target(run_id, lambda: _content.table_bytes(data, path, None))
     client.log_table(run_id, data, artifact_file)
 
 
 def log_stream(fileobj: BinaryIO, artifact_file: str, run_id: str | None = None) -> None:
     """Store what ``fileobj.read`` yields, of unknown length, in bounded memory."""
+    path = _content.file_path(artifact_file)
+    if not callable(getattr(fileobj, "read", None)):
+        raise InvalidArgumentError(f"log_stream takes a file object, not {type(fileobj).__name__}.")
     client, run_id = _target(run_id)
-    client.log_stream(run_id, fileobj, artifact_file)
+    client.log_stream(run_id, fileobj, path)
 
 
-def _target(run_id: str | None, local_path: str | os.PathLike[str] | None = None) -> tuple[Client, str]:
-    """Which run is meant, and the client to reach it by; a missing local path must not begin a run."""
+def _target(run_id: str | None, check: Callable[[], object] | None = None) -> tuple[Client, str]:
+    """Which run is meant, and the client to reach it by.
+
+    Args:
+        run_id: None for the active one.
+        check: Raises when what is to be logged breaks a rule. Called only where a run would begin for it, which must
+            not be left behind; otherwise the client's own checks come soon enough.
+    """
     if run_id is not None:
         return current_client(), run_id
-    if local_path is not None:
-        os.stat(local_path)  # noqa: PTH116 - raises FileNotFoundError for str and PathLike alike
+    if check is not None and active_run() is None:
+        check()
     run = require_run()
     return run.client, run.info.run_id

@@ -92,5 +92,8 @@ def set_experiment_tag(key: str, value: Any) -> None:
 
 def set_experiment_tags(tags: Mapping[str, Any]) -> None:
     """Set labels of the experiment that the active run belongs to."""
+    from holdfast._calls import tags_to_proto
+
+    tags_to_proto(tags)  # raises before a run begins
     run = require_run()
     run.client.set_experiment_tags(run.info.experiment_id, tags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -10,16 +11,19 @@ from holdfast._calls import (
     MAX_BATCH_TAGS,
     Calls,
     batches,
+    build,
     collect,
     tags_from_proto,
     tags_to_proto,
     texts,
 )
 from holdfast._experiments import lifecycle_stage, view_type_to_proto
-from holdfast._runs import metric_from_proto, param_to_proto
+from holdfast._names import MAX_STATUS_MESSAGE, check_logged_model_name, check_model_type
+from holdfast._runs import metric_from_proto, params_to_proto
 from holdfast._times import ms_from_proto
-from holdfast.entities import LoggedModel, LoggedModelStatus, PagedList, Param, ViewType
-from holdfast.errors import InvalidArgumentError
+from holdfast.entities import LoggedModel, LoggedModelStatus, PagedList, ViewType
+from holdfast.errors import HoldfastError, InvalidArgumentError
+from holdfast.format.names import MAX_MODEL_TAG
 from holdfast.v1 import experiment_pb2, model_pb2, run_pb2
 from holdfast.v1 import model_service_pb2 as messages
 from holdfast.v1.model_service_pb2_grpc import ModelServiceStub
@@ -84,10 +88,16 @@ class LoggedModelCalls(Calls):
             params: Any number of inputs.
             model_type: Such as ``"classifier"``.
         """
-        # Pipelines have more params than one request takes. The model is PENDING until all are there.
-        first_params, *more_params = batches(_params(params), MAX_BATCH_PARAMS) or [[]]
-        first_tags, *more_tags = batches(tags_to_proto(tags), MAX_BATCH_TAGS) or [[]]
-        request = messages.CreateLoggedModelRequest(
+        # Pipelines have more params than one request takes. The model is PENDING until all are there; what a later
+        # request would be refused for is found here, before there is a model.
+        first_params, *more_params = batches(params_to_proto(params), MAX_BATCH_PARAMS) or [[]]
+        first_tags, *more_tags = batches(tags_to_proto(tags, MAX_MODEL_TAG), MAX_BATCH_TAGS) or [[]]
+        if name:
+            check_logged_model_name(name)
+        if model_type:
+            check_model_type(model_type)
+        request = build(
+            messages.CreateLoggedModelRequest,
             experiment_id=str(experiment_id),
             name=name or "",
             source_run_id=source_run_id or "",
@@ -98,7 +108,14 @@ class LoggedModelCalls(Calls):
         model = self._mutate(self._models.CreateLoggedModel, request).model
         if not more_params and not more_tags:
             return logged_model_from_proto(model)
-        self._update(model.model_id, more_params, more_tags)
+        try:
+            self._update(model.model_id, more_params, more_tags)
+        except BaseException as error:
+            # Nobody has its id yet, so nobody else could end it. The first error says what went wrong.
+            with contextlib.suppress(HoldfastError):
+                message = f"{type(error).__name__}: {error}"[:MAX_STATUS_MESSAGE]
+                self.finalize_logged_model(model.model_id, "FAILED", status_message=message)
+            raise
         return self.get_logged_model(model.model_id)
 
     def get_logged_model(self, model_id: str) -> LoggedModel:
@@ -108,7 +125,7 @@ class LoggedModelCalls(Calls):
             NotFoundError: There is none of this id, or it is deleted.
         """
         whole = model_pb2.LoggedModel()
-        request = messages.GetLoggedModelRequest(model_id=model_id)
+        request = build(messages.GetLoggedModelRequest, model_id=model_id)
         while True:
             page = self._channel.call(self._models.GetLoggedModel, request)
             # Merging appends lists, which is how pages of a model continue each other.
@@ -125,31 +142,34 @@ class LoggedModelCalls(Calls):
         Raises:
             FailedPreconditionError: It ended with another status before.
         """
-        request = messages.FinalizeLoggedModelRequest(
-            model_id=model_id, status=status_to_proto(status), status_message=status_message or ""
+        request = build(
+            messages.FinalizeLoggedModelRequest,
+            model_id=model_id,
+            status=status_to_proto(status),
+            status_message=status_message or "",
         )
         return logged_model_from_proto(self._mutate(self._models.FinalizeLoggedModel, request).model)
 
     def log_model_params(self, model_id: str, params: Mapping[str, Any]) -> None:
         """Add params to a model, 100 at a time; those it has cannot change."""
-        self._update(model_id, batches(_params(params), MAX_BATCH_PARAMS), [])
+        self._update(model_id, batches(params_to_proto(params), MAX_BATCH_PARAMS), [])
 
     def set_logged_model_tags(self, model_id: str, tags: Mapping[str, Any]) -> None:
         """Set labels of a model, 100 at a time."""
-        self._update(model_id, [], batches(tags_to_proto(tags), MAX_BATCH_TAGS))
+        self._update(model_id, [], batches(tags_to_proto(tags, MAX_MODEL_TAG), MAX_BATCH_TAGS))
 
     def delete_logged_model_tag(self, model_id: str, key: str) -> None:
         """Remove a label; one that is not there is passed over."""
-        request = messages.UpdateLoggedModelRequest(model_id=model_id, deleted_tag_keys=[key])
+        request = build(messages.UpdateLoggedModelRequest, model_id=model_id, deleted_tag_keys=[key])
         self._mutate(self._models.UpdateLoggedModel, request)
 
     def delete_logged_model(self, model_id: str) -> None:
         """Mark a model as deleted. Versions registered from it stay."""
-        self._mutate(self._models.DeleteLoggedModel, messages.DeleteLoggedModelRequest(model_id=model_id))
+        self._mutate(self._models.DeleteLoggedModel, build(messages.DeleteLoggedModelRequest, model_id=model_id))
 
     def restore_logged_model(self, model_id: str) -> None:
         """Undo ``delete_logged_model``."""
-        self._mutate(self._models.RestoreLoggedModel, messages.RestoreLoggedModelRequest(model_id=model_id))
+        self._mutate(self._models.RestoreLoggedModel, build(messages.RestoreLoggedModelRequest, model_id=model_id))
 
     def search_logged_models(
         self,
@@ -175,7 +195,8 @@ class LoggedModelCalls(Calls):
         """
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[LoggedModel], str]:
-            request = messages.SearchLoggedModelsRequest(
+            request = build(
+                messages.SearchLoggedModelsRequest,
                 experiment_ids=texts(experiment_ids),
                 filter=filter_string or "",
                 order_by=[_ordering(item) for item in ([order_by] if isinstance(order_by, str) else order_by or ())],
@@ -197,19 +218,15 @@ class LoggedModelCalls(Calls):
         self, model_id: str, params: Sequence[Sequence[run_pb2.Param]], tags: Sequence[Sequence[experiment_pb2.Tag]]
     ) -> None:
         for some_params in params:
-            request = messages.UpdateLoggedModelRequest(model_id=model_id, params=some_params)
+            request = build(messages.UpdateLoggedModelRequest, model_id=model_id, params=some_params)
             self._mutate(self._models.UpdateLoggedModel, request)
         for some_tags in tags:
-            request = messages.UpdateLoggedModelRequest(model_id=model_id, tags=some_tags)
+            request = build(messages.UpdateLoggedModelRequest, model_id=model_id, tags=some_tags)
             self._mutate(self._models.UpdateLoggedModel, request)
 
     @property
     def _models(self) -> ModelServiceStub:
         return self._channel.stub(ModelServiceStub)
-
-
-def _params(params: Mapping[str, Any] | None) -> list[run_pb2.Param]:
-    return [param_to_proto(Param(key, value)) for key, value in (params or {}).items()]
 
 
 def _ordering(item: str | Mapping[str, Any]) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from holdfast._calls import tags_from_proto
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast._calls import tags_from_proto, tags_to_proto
 from holdfast._times import ms_from_proto
 from holdfast.entities import ModelVersion, RegisteredModel
 from holdfast.errors import InvalidArgumentError
-from holdfast.v1 import registered_model_pb2
+from holdfast.format.names import MAX_MODEL_TAG, MAX_REGISTRY_BYTES, registry_bytes
+from holdfast.v1 import experiment_pb2, registered_model_pb2
 
 _STATUS_PREFIX = "MODEL_VERSION_STATUS_"
 _STAGES = {
@@ -73,3 +77,22 @@ def stage_to_proto(stage: str) -> registered_model_pb2.ModelStage:
         if name.lower() == str(stage).lower():
             return number
     raise InvalidArgumentError(f"{stage!r} is no stage: it is one of {', '.join(_STAGES.values())}.")
+
+
+def version_tags_to_proto(tags: Mapping[str, Any] | None, description: str = "") -> list[experiment_pb2.Tag]:
+    """Tags of a version as they travel, all of them; a version's are never paged, so they are bounded together.
+
+    Raises:
+        InvalidArgumentError: One breaks a rule, or they are too large together.
+    """
+    protos = tags_to_proto(tags, MAX_MODEL_TAG)
+    size = registry_bytes(description, {tag.key: tag.value for tag in protos})
+    if size > MAX_REGISTRY_BYTES:
+        raise InvalidArgumentError(
+            f"Description and tags of a model version would be {size} bytes together; the limit is "
+            f"{MAX_REGISTRY_BYTES}. Keep long texts as artifacts, or as tags of the logged model only: log it without "
+            f"registered_model_name and register it afterwards.",
+            reason="LIMIT_EXCEEDED",
+            metadata={"limit": str(MAX_REGISTRY_BYTES)},
+        )
+    return protos

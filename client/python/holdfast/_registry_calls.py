@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from holdfast._calls import Calls, collect, tags_to_proto, texts
+from holdfast._calls import MAX_BATCH_TAGS, Calls, batches, build, collect, tags_to_proto, texts
+from holdfast._checks import check_seconds, check_unicode
 from holdfast._context import user_name
 from holdfast._names import check_registered_model_name
 from holdfast._registry import (
@@ -14,6 +15,7 @@ from holdfast._registry import (
     registered_model_from_proto,
     stage_to_proto,
     version_number,
+    version_tags_to_proto,
 )
 from holdfast.entities import ModelVersion, PagedList, RegisteredModel
 from holdfast.errors import DeadlineExceededError, InvalidArgumentError
@@ -45,14 +47,14 @@ class RegistryCalls(Calls):
             AlreadyExistsError: The name is taken.
         """
         check_registered_model_name(name)
-        request = messages.CreateRegisteredModelRequest(
-            name=name, tags=tags_to_proto(tags), description=description or ""
+        request = build(
+            messages.CreateRegisteredModelRequest, name=name, tags=tags_to_proto(tags), description=description or ""
         )
         return registered_model_from_proto(self._mutate(self._registry.CreateRegisteredModel, request).registered_model)
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """Read a registered model with its newest versions, tags and aliases."""
-        request = messages.GetRegisteredModelRequest(name=name)
+        request = build(messages.GetRegisteredModelRequest, name=name)
         return registered_model_from_proto(
             self._channel.call(self._registry.GetRegisteredModel, request).registered_model
         )
@@ -60,23 +62,23 @@ class RegistryCalls(Calls):
     def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
         """Give a registered model another name; versions and aliases follow."""
         check_registered_model_name(new_name)
-        return self._update_model(messages.UpdateRegisteredModelRequest(name=name, new_name=new_name))
+        return self._update_model(build(messages.UpdateRegisteredModelRequest, name=name, new_name=new_name))
 
     def update_registered_model(self, name: str, description: str | None = None) -> RegisteredModel:
         """Describe a registered model."""
-        return self._update_model(messages.UpdateRegisteredModelRequest(name=name, description=description))
+        return self._update_model(build(messages.UpdateRegisteredModelRequest, name=name, description=description))
 
     def set_registered_model_tag(self, name: str, key: str, value: Any) -> None:
         """Set a label of a registered model."""
-        self._update_model(messages.UpdateRegisteredModelRequest(name=name, tags=tags_to_proto({key: value})))
+        self._update_model(build(messages.UpdateRegisteredModelRequest, name=name, tags=tags_to_proto({key: value})))
 
     def delete_registered_model_tag(self, name: str, key: str) -> None:
         """Remove a label; one that is not there is passed over."""
-        self._update_model(messages.UpdateRegisteredModelRequest(name=name, deleted_tag_keys=[key]))
+        self._update_model(build(messages.UpdateRegisteredModelRequest, name=name, deleted_tag_keys=[key]))
 
     def delete_registered_model(self, name: str) -> None:
         """Delete a registered model with all versions and aliases, for good."""
-        self._mutate(self._registry.DeleteRegisteredModel, messages.DeleteRegisteredModelRequest(name=name))
+        self._mutate(self._registry.DeleteRegisteredModel, build(messages.DeleteRegisteredModelRequest, name=name))
 
     def search_registered_models(
         self,
@@ -95,8 +97,12 @@ class RegistryCalls(Calls):
         """
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[RegisteredModel], str]:
-            request = messages.SearchRegisteredModelsRequest(
-                filter=filter_string or "", order_by=texts(order_by), page_size=page_size, page_token=token
+            request = build(
+                messages.SearchRegisteredModelsRequest,
+                filter=filter_string or "",
+                order_by=texts(order_by),
+                page_size=page_size,
+                page_token=token,
             )
             page = self._channel.call(self._registry.SearchRegisteredModels, request)
             return map(registered_model_from_proto, page.registered_models), page.next_page_token
@@ -121,7 +127,7 @@ class RegistryCalls(Calls):
             name: The registered model.
             source: ``runs:/<run_id>/<path>``, ``models:/<model_id>`` or any other URI of a directory of artifacts.
             run_id: The run that made it; None for that of ``source``.
-            tags: At most 100.
+            tags: Any number of labels, at most 480 KiB together with the description.
             description: For people.
             await_creation_for: Seconds to wait until the version is READY; None or 0 to return at once.
             model_id: Register this logged model, whatever ``source`` says.
@@ -131,16 +137,22 @@ class RegistryCalls(Calls):
             NotFoundError: ``source`` or the registered model is not there.
             DeadlineExceededError: It was not READY in time.
         """
-        request = messages.CreateModelVersionRequest(
+        check_seconds(await_creation_for, "await_creation_for")
+        all_tags = version_tags_to_proto(tags, check_unicode(description or "", "description"))
+        first_tags, *more_tags = batches(all_tags, MAX_BATCH_TAGS) or [[]]
+        request = build(
+            messages.CreateModelVersionRequest,
             name=check_registered_model_name(name),
             source=f"models:/{model_id}" if model_id else source,
             description=description or "",
-            tags=tags_to_proto(tags),
+            tags=first_tags,
             create_registered_model=create_registered_model,
             user_id=user_name(),
             run_id=run_id or "",
         )
         version = model_version_from_proto(self._mutate(self._registry.CreateModelVersion, request).model_version)
+        for some_tags in more_tags:
+            version = self._update_version(version.name, version.version, tags=some_tags)
         return self._await_ready(version, await_creation_for) if await_creation_for else version
 
     def register_logged_model(
@@ -161,13 +173,13 @@ class RegistryCalls(Calls):
 
     def get_model_version(self, name: str, version: str | int) -> ModelVersion:
         """Read a version by its number."""
-        return self._version(messages.GetModelVersionRequest(name=name, version=version_number(version)))
+        return self._version(build(messages.GetModelVersionRequest, name=name, version=version_number(version)))
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersion:
         """Read the version that an alias names; ``"latest"`` is the highest number."""
-        if alias.lower() == "latest":
-            return self._version(messages.GetModelVersionRequest(name=name, latest=True))
-        return self._version(messages.GetModelVersionRequest(name=name, alias=alias))
+        if check_unicode(alias, "alias").lower() == "latest":
+            return self._version(build(messages.GetModelVersionRequest, name=name, latest=True))
+        return self._version(build(messages.GetModelVersionRequest, name=name, alias=alias))
 
     def get_latest_versions(self, name: str, stages: Sequence[str] | None = None) -> list[ModelVersion]:
         """Read the newest version of each stage, or of those in ``stages``."""
@@ -213,7 +225,7 @@ class RegistryCalls(Calls):
 
     def delete_model_version(self, name: str, version: str | int) -> None:
         """Delete a version with the aliases that name it, for good. Its number is not used again."""
-        request = messages.DeleteModelVersionRequest(name=name, version=version_number(version))
+        request = build(messages.DeleteModelVersionRequest, name=name, version=version_number(version))
         self._mutate(self._registry.DeleteModelVersion, request)
 
     def search_model_versions(
@@ -233,8 +245,12 @@ class RegistryCalls(Calls):
         """
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[ModelVersion], str]:
-            request = messages.SearchModelVersionsRequest(
-                filter=filter_string or "", order_by=texts(order_by), page_size=page_size, page_token=token
+            request = build(
+                messages.SearchModelVersionsRequest,
+                filter=filter_string or "",
+                order_by=texts(order_by),
+                page_size=page_size,
+                page_token=token,
             )
             page = self._channel.call(self._registry.SearchModelVersions, request)
             return map(model_version_from_proto, page.model_versions), page.next_page_token
@@ -255,8 +271,12 @@ class RegistryCalls(Calls):
         Raises:
             ConflictError: The alias names another version than expected.
         """
-        request = messages.SetAliasRequest(
-            name=name, alias=alias, version=version_number(version), expected_version=_expected(expected_version)
+        request = build(
+            messages.SetAliasRequest,
+            name=name,
+            alias=alias,
+            version=version_number(version),
+            expected_version=_expected(expected_version),
         )
         self._mutate(self._registry.SetAlias, request)
 
@@ -268,7 +288,9 @@ class RegistryCalls(Calls):
         Raises:
             ConflictError: The alias names another version than ``expected_version``.
         """
-        request = messages.DeleteAliasRequest(name=name, alias=alias, expected_version=_expected(expected_version))
+        request = build(
+            messages.DeleteAliasRequest, name=name, alias=alias, expected_version=_expected(expected_version)
+        )
         self._mutate(self._registry.DeleteAlias, request)
 
     @property
@@ -282,7 +304,7 @@ class RegistryCalls(Calls):
         return registered_model_from_proto(self._mutate(self._registry.UpdateRegisteredModel, request).registered_model)
 
     def _update_version(self, name: str, version: str | int, **changes: Any) -> ModelVersion:
-        request = messages.UpdateModelVersionRequest(name=name, version=version_number(version), **changes)
+        request = build(messages.UpdateModelVersionRequest, name=name, version=version_number(version), **changes)
         return model_version_from_proto(self._mutate(self._registry.UpdateModelVersion, request).model_version)
 
     def _number(self, name: str, version: str | int | None, stage: str | None) -> str | int:
@@ -290,7 +312,7 @@ class RegistryCalls(Calls):
             raise InvalidArgumentError("Name a version either by its number or by its stage.")
         if version is not None:
             return version
-        request = messages.GetModelVersionRequest(name=name, latest_in_stage=stage_to_proto(str(stage)))
+        request = build(messages.GetModelVersionRequest, name=name, latest_in_stage=stage_to_proto(str(stage)))
         return self._version(request).version
 
     def _await_ready(self, version: ModelVersion, seconds: float) -> ModelVersion:

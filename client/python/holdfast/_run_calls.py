@@ -11,6 +11,7 @@ from holdfast._calls import (
     MAX_BATCH_TAGS,
     Calls,
     batches,
+    build,
     collect,
     tags_to_proto,
     texts,
@@ -19,15 +20,19 @@ from holdfast._context import PARENT_TAG, USER_TAG
 from holdfast._experiments import view_type_to_proto
 from holdfast._runs import (
     dataset_input_to_proto,
+    dataset_inputs,
     metric_from_proto,
     metric_to_proto,
+    metrics_to_proto,
     param_to_proto,
+    params_to_proto,
     run_from_proto,
     status_to_proto,
 )
 from holdfast._times import ms_to_proto, now_ms
 from holdfast.entities import (
     DatasetInput,
+    LoggedModel,
     LoggedModelInput,
     LoggedModelOutput,
     Metric,
@@ -38,6 +43,7 @@ from holdfast.entities import (
     RunTag,
     ViewType,
 )
+from holdfast.format.names import MAX_RUN_TAG
 from holdfast.v1 import experiment_pb2, run_pb2
 from holdfast.v1 import run_service_pb2 as messages
 from holdfast.v1.run_service_pb2_grpc import RunServiceStub
@@ -70,12 +76,13 @@ class RunCalls(Calls):
             run_name: None to have one made up.
             run_id: 32 hex digits of one's own, for work begun elsewhere; creating is idempotent by it.
         """
-        request = messages.CreateRunRequest(
+        request = build(
+            messages.CreateRunRequest,
             experiment_id=str(experiment_id),
             run_name=run_name or "",
-            user_id=str((tags or {}).get(USER_TAG, "")),
             start_time=ms_to_proto(now_ms() if start_time is None else start_time),
-            tags=tags_to_proto(tags),
+            tags=tags_to_proto(tags, MAX_RUN_TAG),
+            user_id=str((tags or {}).get(USER_TAG, "")),
             run_id=run_id or "",
         )
         return self._run(self._mutate(self._runs.CreateRun, request).run)
@@ -87,7 +94,7 @@ class RunCalls(Calls):
             NotFoundError: There is none of this id.
         """
         whole = run_pb2.Run()
-        request = messages.GetRunRequest(run_id=run_id)
+        request = build(messages.GetRunRequest, run_id=run_id)
         while True:
             page = self._channel.call(self._runs.GetRun, request)
             # Merging appends lists, which is how pages of a run continue each other.
@@ -123,7 +130,8 @@ class RunCalls(Calls):
         """
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[Run], str]:
-            request = messages.SearchRunsRequest(
+            request = build(
+                messages.SearchRunsRequest,
                 experiment_ids=texts(experiment_ids),
                 filter=filter_string or "",
                 order_by=texts(order_by),
@@ -140,14 +148,15 @@ class RunCalls(Calls):
 
     def update_run(self, run_id: str, status: str | None = None, name: str | None = None) -> None:
         """Change a run's status or name. RUNNING clears its end."""
-        request = messages.UpdateRunRequest(run_id=run_id, run_name=name)
+        request = build(messages.UpdateRunRequest, run_id=run_id, run_name=name)
         if status is not None:
             request.status = status_to_proto(status)
         self._mutate(self._runs.UpdateRun, request)
 
     def set_terminated(self, run_id: str, status: str | None = None, end_time: int | None = None) -> None:
         """End a run, FINISHED unless ``status`` says otherwise, now unless ``end_time`` (milliseconds) does."""
-        request = messages.UpdateRunRequest(
+        request = build(
+            messages.UpdateRunRequest,
             run_id=run_id,
             status=status_to_proto(status or RunStatus.FINISHED),
             end_time=ms_to_proto(now_ms() if end_time is None else end_time),
@@ -156,11 +165,11 @@ class RunCalls(Calls):
 
     def delete_run(self, run_id: str) -> None:
         """Mark a run as deleted; ``restore_run`` undoes it."""
-        self._mutate(self._runs.DeleteRun, messages.DeleteRunRequest(run_id=run_id))
+        self._mutate(self._runs.DeleteRun, build(messages.DeleteRunRequest, run_id=run_id))
 
     def restore_run(self, run_id: str) -> None:
         """Undo ``delete_run``."""
-        self._mutate(self._runs.RestoreRun, messages.RestoreRunRequest(run_id=run_id))
+        self._mutate(self._runs.RestoreRun, build(messages.RestoreRunRequest, run_id=run_id))
 
     def log_batch(
         self,
@@ -187,7 +196,7 @@ class RunCalls(Calls):
             run_id,
             metrics=[metric_to_proto(metric) for metric in metrics],
             params=[param_to_proto(param) for param in params],
-            tags=tags_to_proto({tag.key: tag.value for tag in tags}),
+            tags=tags_to_proto({tag.key: tag.value for tag in tags}, MAX_RUN_TAG),
         )
 
     def log_metric(  # noqa: PLR0917 - MLflow's own signature
@@ -228,12 +237,16 @@ class RunCalls(Calls):
         dataset_digest: str | None = None,
     ) -> None:
         """Log points of one step and time, 1,000 at a time."""
-        at = now_ms() if timestamp is None else timestamp
-        points = [
-            Metric(key, value, at, step or 0, model_id, dataset_name, dataset_digest) for key, value in metrics.items()
-        ]
         del synchronous
-        for batch in batches([metric_to_proto(point) for point in points], MAX_BATCH_METRICS):
+        points = metrics_to_proto(
+            metrics,
+            step,
+            timestamp=timestamp,
+            model_id=model_id,
+            dataset_name=dataset_name,
+            dataset_digest=dataset_digest,
+        )
+        for batch in batches(points, MAX_BATCH_METRICS):
             self._log(run_id, metrics=batch)
 
     def log_params(self, run_id: str, params: Mapping[str, Any], *, synchronous: bool | None = None) -> None:
@@ -243,7 +256,7 @@ class RunCalls(Calls):
             InvalidArgumentError: One has another value already; nothing of its hundred is kept.
         """
         del synchronous
-        for batch in batches([param_to_proto(Param(key, value)) for key, value in params.items()], MAX_BATCH_PARAMS):
+        for batch in batches(params_to_proto(params), MAX_BATCH_PARAMS):
             self._log(run_id, params=batch)
 
     def set_tag(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> None:
@@ -252,7 +265,7 @@ class RunCalls(Calls):
 
     def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
         """Set labels of a run, 100 at a time."""
-        for batch in batches(tags_to_proto(tags), MAX_BATCH_TAGS):
+        for batch in batches(tags_to_proto(tags, MAX_RUN_TAG), MAX_BATCH_TAGS):
             self._log(run_id, tags=batch)
 
     def delete_tag(self, run_id: str, key: str) -> None:
@@ -261,7 +274,7 @@ class RunCalls(Calls):
         Raises:
             NotFoundError: The run has no such label.
         """
-        self._mutate(self._runs.LogBatch, messages.LogBatchRequest(run_id=run_id, deleted_tag_keys=[key]))
+        self._mutate(self._runs.LogBatch, build(messages.LogBatchRequest, run_id=run_id, deleted_tag_keys=[key]))
 
     def get_metric_history(
         self, run_id: str, key: str, max_results: int | None = None, page_token: str | None = None
@@ -269,11 +282,28 @@ class RunCalls(Calls):
         """Read the points of a metric in order of step, time and arrival; all of them without ``max_results``."""
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[Metric], str]:
-            request = messages.ListMetricHistoryRequest(run_id=run_id, key=key, page_size=page_size, page_token=token)
+            request = build(
+                messages.ListMetricHistoryRequest, run_id=run_id, key=key, page_size=page_size, page_token=token
+            )
             page = self._channel.call(self._runs.ListMetricHistory, request)
             return [metric_from_proto(metric, run_id) for metric in page.metrics], page.next_page_token
 
         return collect(fetch, max_results=max_results, page_size=HISTORY_PAGE_SIZE, token=page_token)
+
+    def log_input(
+        self,
+        run_id: str,
+        dataset: Any = None,
+        context: str | None = None,
+        tags: Mapping[str, Any] | None = None,
+        model: LoggedModel | LoggedModelInput | None = None,
+    ) -> None:
+        """Link a dataset, a logged model or both that a run read; see ``holdfast.log_input``."""
+        self.log_inputs(
+            run_id,
+            [] if dataset is None else dataset_inputs([dataset], [context], [tags]),
+            [] if model is None else [LoggedModelInput(model.model_id)],
+        )
 
     def log_inputs(
         self,
@@ -282,17 +312,18 @@ class RunCalls(Calls):
         models: Sequence[LoggedModelInput] | None = None,
     ) -> None:
         """Link what a run read: up to 100 datasets and 100 logged models. This operation is atomic."""
-        request = messages.LogInputsRequest(
+        request = build(
+            messages.LogInputsRequest,
             run_id=run_id,
             datasets=[dataset_input_to_proto(item) for item in datasets or ()],
-            models=[run_pb2.ModelInput(model_id=item.model_id) for item in models or ()],
+            models=[build(run_pb2.ModelInput, model_id=item.model_id) for item in models or ()],
         )
         self._mutate(self._runs.LogInputs, request)
 
     def log_outputs(self, run_id: str, models: Sequence[LoggedModelOutput]) -> None:
         """Link up to 100 logged models that a run produced. This operation is atomic."""
-        outputs = [run_pb2.ModelOutput(model_id=item.model_id, step=item.step) for item in models]
-        self._mutate(self._runs.LogOutputs, messages.LogOutputsRequest(run_id=run_id, models=outputs))
+        outputs = [build(run_pb2.ModelOutput, model_id=item.model_id, step=item.step) for item in models]
+        self._mutate(self._runs.LogOutputs, build(messages.LogOutputsRequest, run_id=run_id, models=outputs))
 
     def _log(
         self,
@@ -302,7 +333,7 @@ class RunCalls(Calls):
         params: Iterable[run_pb2.Param] = (),
         tags: Iterable[experiment_pb2.Tag] = (),
     ) -> None:
-        request = messages.LogBatchRequest(run_id=run_id, metrics=metrics, params=params, tags=tags)
+        request = build(messages.LogBatchRequest, run_id=run_id, metrics=metrics, params=params, tags=tags)
         self._mutate(self._runs.LogBatch, request)
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from holdfast._calls import check_text, tags_from_proto
+from holdfast._calls import build, tags_from_proto
+from holdfast._checks import check_text, check_value
 from holdfast._experiments import lifecycle_stage
 from holdfast._times import ms_from_proto, ms_to_proto, now_ms
 from holdfast.entities import (
@@ -24,10 +26,12 @@ from holdfast.entities import (
     RunStatus,
 )
 from holdfast.errors import InvalidArgumentError
+from holdfast.format.names import MAX_PARAM_VALUE
 from holdfast.v1 import experiment_pb2, run_pb2
 
 _STATUS_PREFIX = "RUN_STATUS_"
 _MAX_STEP = 2**63 - 1
+_CONTEXT_TAG = "mlflow.data.context"
 
 
 def run_from_proto(proto: run_pb2.Run) -> Run:
@@ -95,7 +99,8 @@ def metric_from_proto(proto: run_pb2.Metric, run_id: str | None = None) -> Metri
 
 def metric_to_proto(metric: Metric) -> run_pb2.Metric:
     """A point as it travels; one without a time gets this moment's."""
-    return run_pb2.Metric(
+    return build(
+        run_pb2.Metric,
         key=check_text(metric.key, "metric"),
         value=metric_value(metric.key, metric.value),
         timestamp=ms_to_proto(now_ms() if metric.timestamp is None else metric.timestamp),
@@ -107,7 +112,7 @@ def metric_to_proto(metric: Metric) -> run_pb2.Metric:
 
 
 def metric_value(key: str, value: Any) -> float:
-    """The float that a number means: Python's and numpy's numbers, and tensors of one element.
+    """The float that a value means: any number, a text as ``float`` reads it, a tensor of one element.
 
     Raises:
         InvalidArgumentError: It is none of these.
@@ -117,7 +122,7 @@ def metric_value(key: str, value: Any) -> float:
     item = getattr(value, "item", None)
     try:
         number = item() if callable(item) else value
-        if isinstance(number, (str, bytes, bytearray)):
+        if isinstance(number, (bytes, bytearray)):
             raise TypeError  # noqa: TRY301 - float() would read them as numbers
         return float(number)
     except (TypeError, ValueError, RuntimeError, OverflowError):
@@ -130,8 +135,9 @@ def _step(key: str, step: Any) -> int:
     if step is None:
         return 0
     try:
-        number = int(step)
-    except (TypeError, ValueError, OverflowError):
+        # A float counts only when nothing is cut off: 2.0 is a step, 1.5 a mistake.
+        number = int(step) if isinstance(step, float) and step.is_integer() else operator.index(step)
+    except TypeError:
         number = _MAX_STEP + 1
     if not -_MAX_STEP - 1 <= number <= _MAX_STEP:
         raise InvalidArgumentError(f"The step of metric {key!r} is a whole number of 64 bits, not {step!r:.80}.")
@@ -140,7 +146,42 @@ def _step(key: str, step: Any) -> int:
 
 def param_to_proto(param: Param) -> run_pb2.Param:
     """A param as it travels; values become text, as MLflow's do."""
-    return run_pb2.Param(key=check_text(param.key, "param"), value=str(param.value))
+    key = check_text(param.key, "param")
+    return run_pb2.Param(key=key, value=check_value(key, param.value, "param", MAX_PARAM_VALUE))
+
+
+def params_to_proto(params: Mapping[str, Any] | None) -> list[run_pb2.Param]:
+    """Params as they travel.
+
+    Raises:
+        InvalidArgumentError: One breaks a rule, or ``params`` is no dictionary.
+    """
+    if params is not None and not isinstance(params, Mapping):
+        raise InvalidArgumentError(f"params must be a dictionary, not {type(params).__name__}.")
+    return [param_to_proto(Param(key, value)) for key, value in (params or {}).items()]
+
+
+def metrics_to_proto(
+    metrics: Mapping[str, Any],
+    step: int | None = None,
+    *,
+    timestamp: int | None = None,
+    model_id: str | None = None,
+    dataset_name: str | None = None,
+    dataset_digest: str | None = None,
+) -> list[run_pb2.Metric]:
+    """Points of one step and time as they travel.
+
+    Raises:
+        InvalidArgumentError: One breaks a rule, or ``metrics`` is no dictionary.
+    """
+    if not isinstance(metrics, Mapping):
+        raise InvalidArgumentError(f"metrics must be a dictionary, not {type(metrics).__name__}.")
+    at = now_ms() if timestamp is None else timestamp
+    return [
+        metric_to_proto(Metric(key, value, at, step or 0, model_id, dataset_name, dataset_digest))
+        for key, value in metrics.items()
+    ]
 
 
 def dataset_input_from_proto(proto: run_pb2.DatasetInput) -> DatasetInput:
@@ -163,7 +204,8 @@ def dataset_input_to_proto(value: DatasetInput) -> run_pb2.DatasetInput:
     """A dataset's use as it travels."""
     dataset = value.dataset
     return run_pb2.DatasetInput(
-        dataset=run_pb2.Dataset(
+        dataset=build(
+            run_pb2.Dataset,
             name=dataset.name,
             digest=dataset.digest,
             source_type=dataset.source_type,
@@ -171,7 +213,9 @@ def dataset_input_to_proto(value: DatasetInput) -> run_pb2.DatasetInput:
             schema=dataset.schema or "",
             profile=dataset.profile or "",
         ),
-        tags=[experiment_pb2.Tag(key=tag.key, value=str(tag.value)) for tag in value.tags],
+        tags=[
+            build(experiment_pb2.Tag, key=tag.key, value=check_value(tag.key, tag.value, "tag")) for tag in value.tags
+        ],
     )
 
 
@@ -198,3 +242,35 @@ def dataset_from_any(value: Any) -> Dataset:
         schema=described.get("schema"),
         profile=described.get("profile"),
     )
+
+
+def dataset_inputs(
+    datasets: Sequence[Any] | None,
+    contexts: Sequence[str | None] | None,
+    tags_list: Sequence[Mapping[str, Any] | None] | None,
+) -> list[DatasetInput]:
+    """Uses of datasets, each with its context and labels.
+
+    Raises:
+        InvalidArgumentError: The lists differ in length, or something in them is no dataset.
+    """
+    datasets = datasets or []
+    contexts = contexts if contexts is not None else [None] * len(datasets)
+    tags_list = tags_list if tags_list is not None else [None] * len(datasets)
+    if not len(datasets) == len(contexts) == len(tags_list):
+        raise InvalidArgumentError("log_inputs takes one context and one dict of tags for each dataset, or none.")
+    inputs = []
+    for dataset, context, tags in zip(datasets, contexts, tags_list, strict=True):
+        labels = {**(tags or {}), **({_CONTEXT_TAG: context} if context else {})}
+        inputs.append(
+            DatasetInput(dataset_from_any(dataset), [InputTag(key, str(item)) for key, item in labels.items()])
+        )
+    return inputs
+
+
+def dataset_key(dataset: Any) -> tuple[str | None, str | None]:
+    """Name and digest of a dataset that a metric was measured on."""
+    if dataset is None:
+        return None, None
+    described = dataset_from_any(dataset)
+    return described.name, described.digest

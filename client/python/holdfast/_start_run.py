@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import _active_run, _connection
 from holdfast._active_run import ActiveRun
+from holdfast._checks import check_unicode
 from holdfast._connection import current_client
 from holdfast._context import NOTE_TAG, PARENT_TAG, RUN_NAME_TAG, context_tags
 from holdfast.errors import (
@@ -56,6 +57,11 @@ def start_run(  # noqa: PLR0917 - MLflow's own signature
         NotFoundError: ``run_id``, ``parent_run_id`` or the experiment is not there.
     """
     outer = _active_run.active_here()
+    # A run that should have ended, had the server been there, must not stand in the way of the next one.
+    while outer is not None and _active_run.retry_ending(outer):
+        outer = _active_run.active_here()
+    if outer is None and nested and parent_run_id is None:
+        outer = _active_run.parent_for_nested()
     if outer is not None and not nested:
         raise FailedPreconditionError(
             f"Run {outer.info.run_id} is active already. End it first with holdfast.end_run(), "
@@ -66,6 +72,10 @@ def start_run(  # noqa: PLR0917 - MLflow's own signature
             f"Run {outer.info.run_id} is active, so a nested run cannot begin in {parent_run_id}: "
             f"end the active one first with holdfast.end_run()."
         )
+    texts = {"run_id": run_id, "run_name": run_name, "parent_run_id": parent_run_id, "description": description}
+    for what, value in texts.items():
+        if value is not None:
+            check_unicode(value, what)
     run_id = run_id or os.environ.pop(RUN_ID_VARIABLE, None)
     client = current_client()
     if run_id is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import time
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -23,8 +24,11 @@ def ms_to_proto(ms: int) -> Timestamp:
     Raises:
         InvalidArgumentError: It lies outside the years 1 to 9999, as seconds or nanoseconds passed by mistake often do.
     """
-    if not _FIRST_MS <= ms <= _LAST_MS:
-        raise InvalidArgumentError(f"A time is milliseconds since 1970 in the years 1 to 9999, which {ms} is not.")
+    # numpy's numbers register as Real; NaN compares false.
+    if not isinstance(ms, numbers.Real) or not _FIRST_MS <= ms <= _LAST_MS:
+        raise InvalidArgumentError(
+            f"A time is milliseconds since 1970 in the years 1 to 9999, which {ms!r:.80} is not."
+        )
     seconds, rest = divmod(int(ms), 1000)
     return Timestamp(seconds=seconds, nanos=rest * 1_000_000)
 

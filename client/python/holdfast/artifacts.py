@@ -11,6 +11,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, overload
 
+from holdfast._checks import check_unicode
 from holdfast._connection import current_client
 from holdfast._content import YAML_SUFFIXES, suffix_of
 from holdfast.entities import FileInfo
@@ -58,7 +59,7 @@ def download_artifacts(
 
 def load_text(artifact_uri: str) -> str:
     """Read a file as UTF-8."""
-    data = current_client().artifacts.read_bytes(artifact_uri)
+    data = current_client().artifacts.read_bytes(check_unicode(artifact_uri, "artifact_uri"))
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -93,7 +94,7 @@ def load_image(artifact_uri: str) -> Any:
         from PIL import Image
     except ImportError as error:
         raise ImportError("Images need Pillow: pip install pillow") from error
-    return Image.open(io.BytesIO(current_client().artifacts.read_bytes(artifact_uri)))
+    return Image.open(io.BytesIO(current_client().artifacts.read_bytes(check_unicode(artifact_uri, "artifact_uri"))))
 
 
 @overload
@@ -114,5 +115,5 @@ def open(artifact_uri: str, mode: str = "rb", encoding: str = "utf-8") -> Binary
     """
     if mode not in ("rb", "r", "rt"):
         raise InvalidArgumentError(f"Artifacts are opened for reading: mode is 'rb' or 'r', not {mode!r}.")
-    reader: BinaryIO = current_client().artifacts.open(artifact_uri)
+    reader: BinaryIO = current_client().artifacts.open(check_unicode(artifact_uri, "artifact_uri"))
     return reader if mode == "rb" else io.TextIOWrapper(reader, encoding=encoding)

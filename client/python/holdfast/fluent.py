@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from holdfast import _active_run
 from holdfast._active_run import ActiveRun, active_run
+from holdfast._checks import check_text
 from holdfast._connection import connect, current_client, get_tracking_uri, set_tracking_uri
 from holdfast._fluent_artifacts import (
     log_artifact,
@@ -33,8 +34,9 @@ from holdfast._fluent_experiments import (
 )
 from holdfast._search_runs import search_runs
 from holdfast._start_run import require_run, start_run
-from holdfast.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Run, RunStatus
+from holdfast.entities import LoggedModelInput, Metric, Run, RunStatus
 from holdfast.errors import InvalidArgumentError
+from holdfast.format.names import MAX_RUN_TAG
 
 if TYPE_CHECKING:
     from holdfast._client import Client
@@ -90,18 +92,22 @@ __all__ = [
     "start_run",
 ]
 
-_CONTEXT_TAG = "mlflow.data.context"
+_ENDS = (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED)
 
 
 def end_run(status: str = RunStatus.FINISHED) -> None:
-    """End the active run; without one nothing happens."""
-    try:
-        ended = RunStatus(status)
-    except ValueError:
-        raise InvalidArgumentError(f"{status!r} is no status of a run; FINISHED, FAILED and KILLED end one.") from None
+    """End the active run; without one nothing happens.
+
+    When the server cannot be told, the run stays active: call this again, or the program's end does.
+
+    Raises:
+        InvalidArgumentError: ``status`` is none of FINISHED, FAILED and KILLED.
+    """
+    if status not in _ENDS:
+        raise InvalidArgumentError(f"{status!r} ends no run: FINISHED, FAILED and KILLED do.")
     run = active_run()
     if run is not None:
-        _active_run.finish(run, ended.value)
+        _active_run.finish(run, RunStatus(status).value)
 
 
 def last_active_run() -> Run | None:
@@ -136,13 +142,13 @@ def log_param(key: str, value: Any, synchronous: bool | None = None) -> Any:
     Raises:
         InvalidArgumentError: It has another value already.
     """
-    client, run_id = _target(None)
+    client, run_id = _target(None, lambda: _check_params({key: value}))
     return client.log_param(run_id, key, value, synchronous)
 
 
 def log_params(params: Mapping[str, Any], synchronous: bool | None = None, run_id: str | None = None) -> None:
     """Log params of the active run, or of ``run_id``; any number of them, 100 at a time."""
-    client, run_id = _target(run_id)
+    client, run_id = _target(run_id, lambda: _check_params(params))
     client.log_params(run_id, params, synchronous=synchronous)
 
 
@@ -181,8 +187,15 @@ def log_metrics(  # noqa: PLR0917 - MLflow's own signature
     dataset: Any = None,
 ) -> None:
     """Log points of one step and time; otherwise as ``log_metric``."""
-    name, digest = _dataset_key(dataset)
-    client, run_id = _target(run_id)
+    from holdfast._runs import dataset_key, metrics_to_proto
+
+    name, digest = dataset_key(dataset)
+    client, run_id = _target(
+        run_id,
+        lambda: metrics_to_proto(
+            metrics, step, timestamp=timestamp, model_id=model_id, dataset_name=name, dataset_digest=digest
+        ),
+    )
     client.log_metrics(
         run_id,
         metrics,
@@ -202,20 +215,20 @@ def get_metric_history(run_id: str, key: str) -> list[Metric]:
 
 def set_tag(key: str, value: Any, synchronous: bool | None = None) -> None:
     """Set a label of the active run."""
-    client, run_id = _target(None)
+    client, run_id = _target(None, lambda: _check_tags({key: value}))
     client.set_tag(run_id, key, value, synchronous)
 
 
 def set_tags(tags: Mapping[str, Any], synchronous: bool | None = None) -> None:
     """Set labels of the active run."""
     del synchronous
-    client, run_id = _target(None)
+    client, run_id = _target(None, lambda: _check_tags(tags))
     client.set_tags(run_id, tags)
 
 
 def delete_tag(key: str) -> None:
     """Remove a label of the active run; NotFoundError when it has none such."""
-    client, run_id = _target(None)
+    client, run_id = _target(None, lambda: check_text(key, "tag"))
     client.delete_tag(run_id, key)
 
 
@@ -249,21 +262,12 @@ def log_inputs(
     models: Iterable[LoggedModel | LoggedModelInput] | None = None,
 ) -> None:
     """Link datasets, each with its context and labels, and logged models that the active run read; all or none."""
-    from holdfast._runs import dataset_from_any
+    from holdfast._runs import dataset_input_to_proto, dataset_inputs
 
-    datasets = datasets or []
-    contexts = contexts if contexts is not None else [None] * len(datasets)
-    tags_list = tags_list if tags_list is not None else [None] * len(datasets)
-    if not len(datasets) == len(contexts) == len(tags_list):
-        raise InvalidArgumentError("log_inputs takes one context and one dict of tags for each dataset, or none.")
-    inputs = []
-    for dataset, context, tags in zip(datasets, contexts, tags_list, strict=True):
-        labels = {**(tags or {}), **({_CONTEXT_TAG: context} if context else {})}
-        inputs.append(
-            DatasetInput(dataset_from_any(dataset), [InputTag(key, str(item)) for key, item in labels.items()])
-        )
-    client, run_id = _target(None)
-    client.log_inputs(run_id, inputs, [LoggedModelInput(model.model_id) for model in models or ()])
+    inputs = dataset_inputs(datasets, contexts, tags_list)
+    links = [LoggedModelInput(model.model_id) for model in models or ()]
+    client, run_id = _target(None, lambda: [dataset_input_to_proto(item) for item in inputs])
+    client.log_inputs(run_id, inputs, links)
 
 
 def flush() -> None:
@@ -295,18 +299,30 @@ def register_model(
     )
 
 
-def _target(run_id: str | None) -> tuple[Client, str]:
-    """Which run is meant, and the client to reach it by: the active one stays with the server it began on."""
+# Protobuf is loaded when something is logged, not when this package is imported.
+def _check_params(params: Mapping[str, Any]) -> None:
+    from holdfast._runs import params_to_proto
+
+    params_to_proto(params)
+
+
+def _check_tags(tags: Mapping[str, Any]) -> None:
+    from holdfast._calls import tags_to_proto
+
+    tags_to_proto(tags, MAX_RUN_TAG)
+
+
+def _target(run_id: str | None, check: Callable[[], object]) -> tuple[Client, str]:
+    """Which run is meant, and the client to reach it by: the active one stays with the server it began on.
+
+    Args:
+        run_id: None for the active one.
+        check: Raises when what is to be logged breaks a rule. Called only where a run would begin for it, which must
+            not be left behind; otherwise the client's own checks come soon enough.
+    """
     if run_id is not None:
         return current_client(), run_id
+    if active_run() is None:
+        check()
     run = require_run()
     return run.client, run.info.run_id
-
-
-def _dataset_key(dataset: Any) -> tuple[str | None, str | None]:
-    if dataset is None:
-        return None, None
-    from holdfast._runs import dataset_from_any
-
-    described = dataset_from_any(dataset)
-    return described.name, described.digest

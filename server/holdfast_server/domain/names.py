@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from holdfast.format.names import broken_registered_model_name_rule
 from holdfast_server.errors import InvalidArgument, Reason
 
 MAX_REQUEST_ID = 128
@@ -20,7 +21,6 @@ _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _VERSION_ALIAS = re.compile(r"[vV][0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NOT_IN_LOGGED = "/:.%\"'"
-_NOT_IN_REGISTERED = "/:%@"
 _PRINTABLE_ASCII = re.compile(r"[!-~]+")
 
 
@@ -113,9 +113,14 @@ def check_logged_model_name(name: str) -> str:
 
 def check_registered_model_name(name: str, *, field: str = "name") -> str:
     """A path component of at most 250 characters without ``/ : % @``, and no model id."""
-    if _MODEL_ID.fullmatch(name):
-        raise _bad_name("a registered model name must not look like the id of a logged model", name, field)
-    return _check_model_name(name, _NOT_IN_REGISTERED, what="a registered model name", field=field)
+    check_length(name, MAX_KEY, what="A registered model name", field=field)
+    # The client checks by the same rule, before it uploads anything.
+    rule = broken_registered_model_name_rule(name)
+    if rule:
+        raise InvalidArgument(
+            f"The registered model name {shown(name)} is refused: {rule}.", reason=Reason.INVALID_NAME, field=field
+        )
+    return name
 
 
 def check_alias(alias: str) -> str:

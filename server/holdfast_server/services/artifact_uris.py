@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 
 from holdfast_server.domain.artifacts import Kind, Owner, Tree
-from holdfast_server.domain.names import shown
-from holdfast_server.domain.paths import check_path
 from holdfast_server.domain.experiment import Lifecycle
 from holdfast_server.domain.model import ModelStatus
+from holdfast_server.domain.names import shown
+from holdfast_server.domain.paths import check_path
 from holdfast_server.domain.registry import ResolvedSource
 from holdfast_server.errors import DomainError, FailedPrecondition, InvalidArgument, NotFound, Reason
 from holdfast_server.services.artifacts import STAGE_SIZE, not_found, snapshot
@@ -70,7 +70,8 @@ def resolve_model_source(tx: Transaction, uri: str) -> ResolvedSource:
     model = tx.models.get(own.owner.id) if own.owner.is_model else None
     if model is not None and model.status is not ModelStatus.READY:
         raise FailedPrecondition(
-            f"The {own.owner} is {model.status.value}, not READY, and cannot be registered. Finalize it, or log it again.",
+            f"The {own.owner} is {model.status.value}, not READY, and cannot be registered. "
+            "Finalize it, or log it again.",
             reason=Reason.MODEL_NOT_READY,
             metadata={"model_id": own.owner.id},
         )
@@ -132,7 +133,8 @@ def _resolve_model(tx: Transaction, rest: str, uri: str) -> list[Location]:
         state = tx.models.get_state(head)
         if state is not None and state[1] == Lifecycle.DELETED.value:
             raise NotFound(
-                f"The {owner} is deleted; restore it to read it. Versions registered from it stay readable by their names.",
+                f"The {owner} is deleted; restore it to read it. "
+                "Versions registered from it stay readable by their names.",
                 reason=Reason.MODEL_NOT_FOUND,
                 metadata={"model_id": head},
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from holdfast._client import Client
+    from holdfast.entities._model import LoggedModel
     from holdfast.entities._paged_list import PagedList
-    from holdfast.entities._run import FileInfo, LoggedModelOutput, Metric, Run, RunInfo
+    from holdfast.entities._run import FileInfo, LoggedModelInput, LoggedModelOutput, Metric, Run, RunInfo
 
 
 class RunHandle:
@@ -53,6 +54,14 @@ class RunHandle:
         """Mark the run as deleted."""
         self.client.delete_run(self.info.run_id)
 
+    def restore(self) -> None:
+        """Undo ``delete``."""
+        self.client.restore_run(self.info.run_id)
+
+    def rename(self, name: str) -> None:
+        """Give the run another name."""
+        self.client.update_run(self.info.run_id, name=name)
+
     def log_metric(
         self,
         key: str,
@@ -61,9 +70,22 @@ class RunHandle:
         *,
         timestamp: int | None = None,
         model_id: str | None = None,
+        dataset: Any = None,
     ) -> None:
-        """Log one point; ``timestamp`` is milliseconds since 1970, None for now."""
-        self.client.log_metric(self.info.run_id, key, value, timestamp, step, model_id=model_id)
+        """Log one point; ``timestamp`` is milliseconds since 1970, None for now, ``dataset`` as for ``log_input``."""
+        from holdfast._runs import dataset_key
+
+        name, digest = dataset_key(dataset)
+        self.client.log_metric(
+            self.info.run_id,
+            key,
+            value,
+            timestamp,
+            step,
+            model_id=model_id,
+            dataset_name=name,
+            dataset_digest=digest,
+        )
 
     def log_metrics(
         self, metrics: Mapping[str, float], step: int | None = None, *, timestamp: int | None = None
@@ -94,6 +116,30 @@ class RunHandle:
     def get_metric_history(self, key: str) -> PagedList[Metric]:
         """Read all points of a metric."""
         return self.client.get_metric_history(self.info.run_id, key)
+
+    def log_input(
+        self,
+        dataset: Any = None,
+        context: str | None = None,
+        tags: Mapping[str, Any] | None = None,
+        model: LoggedModel | LoggedModelInput | None = None,
+    ) -> None:
+        """Link a dataset, a logged model or both that the run read; see ``holdfast.log_input``."""
+        self.client.log_input(self.info.run_id, dataset, context, tags, model)
+
+    def log_inputs(
+        self,
+        datasets: Sequence[Any] | None = None,
+        contexts: Sequence[str | None] | None = None,
+        tags_list: Sequence[Mapping[str, Any] | None] | None = None,
+        models: Iterable[LoggedModel | LoggedModelInput] | None = None,
+    ) -> None:
+        """Link datasets, each with its context and labels, and logged models that the run read; all or none."""
+        from holdfast._runs import dataset_inputs
+        from holdfast.entities import LoggedModelInput
+
+        inputs = dataset_inputs(datasets, contexts, tags_list)
+        self.client.log_inputs(self.info.run_id, inputs, [LoggedModelInput(model.model_id) for model in models or ()])
 
     def log_outputs(self, models: Sequence[LoggedModelOutput]) -> None:
         """Link logged models that the run produced."""

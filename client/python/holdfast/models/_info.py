@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.errors import InvalidArgumentError, NotFoundError
 from holdfast.models._files import is_remote
 from holdfast.models._mlmodel import FILE_NAME, MLmodel
 from holdfast.models._reader import open_package
@@ -124,5 +125,21 @@ def get_model_info(model_uri: str | os.PathLike[str]) -> ModelInfo:
     with tempfile.TemporaryDirectory(prefix="holdfast-model-") as directory:
         path = client.download_artifacts(artifact_uri=f"{uri}/{FILE_NAME}", dst_path=directory)
         mlmodel = MLmodel.load(path)
-    logged_model = client.get_logged_model(mlmodel.model_id) if mlmodel.model_id else None
-    return model_info(mlmodel, uri=uri, logged_model=logged_model)
+    logged_model = _logged_model(client, mlmodel.model_id)
+    info = model_info(mlmodel, uri=uri, logged_model=logged_model)
+    if logged_model is None:
+        info.model_uri = uri  # models:/<model_id> leads nowhere on this server
+    return info
+
+
+def _logged_model(client: Any, model_id: str | None) -> Any:
+    """The entry of ``model_id``; None when this server has none.
+
+    The package may stand alone: its logged model is deleted, or MLflow wrote it and somebody logged the directory.
+    """
+    if not model_id:
+        return None
+    try:
+        return client.get_logged_model(model_id)
+    except (NotFoundError, InvalidArgumentError):  # the second for an id that is not of our form
+        return None

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from holdfast._checks import check_seconds, check_unicode
+from holdfast._names import (
+    MAX_STATUS_MESSAGE,
+    check_logged_model_name,
+    check_model_type,
+    check_registered_model_name,
+)
 from holdfast.errors import FailedPreconditionError, HoldfastError, InvalidArgumentError
+from holdfast.format.names import MAX_MODEL_TAG
 from holdfast.models._info import ModelInfo, model_info
 from holdfast.models._warn import warn
 from holdfast.models._writer import Flavor, PackageOptions, write_package
 
 __all__ = ["LogOptions", "log_package", "refuse_unknown"]
-
-_FORBIDDEN_IN_NAME = "/:.%\"'"
-_MAX_MESSAGE = 1_000  # of the reason for a failure, in characters
 
 
 def refuse_unknown(function: str, keywords: Mapping[str, Any]) -> None:
@@ -65,21 +71,33 @@ class LogOptions:
             name = artifact_path
         if name is not None:
             _check_name(name)
-        if not isinstance(step, int) or isinstance(step, bool):
-            raise InvalidArgumentError(f"step must be an integer, not {step!r}.")
+        if model_type is not None:
+            check_model_type(model_type)
         for argument, value in (("params", params), ("tags", tags)):
             if value is not None and not isinstance(value, Mapping):
                 raise InvalidArgumentError(f"{argument} must be a dictionary, not {type(value).__name__}.")
-        if await_registration_for is not None and await_registration_for < 0:
-            raise InvalidArgumentError(f"await_registration_for must be at least 0, not {await_registration_for}.")
+        text_params = {str(key): str(value) for key, value in (params or {}).items()}
+        text_tags = {str(key): str(value) for key, value in (tags or {}).items()}
+        from holdfast._calls import tags_to_proto
+        from holdfast._registry import version_tags_to_proto
+        from holdfast._runs import params_to_proto
+
+        # Each raises for what the server would refuse after a run or a model has begun.
+        params_to_proto(text_params)
+        tags_to_proto(text_tags, MAX_MODEL_TAG)
+        if registered_model_name is not None:
+            check_registered_model_name(registered_model_name)
+            version_tags_to_proto(text_tags)
+        if model_id is not None:
+            check_unicode(model_id, "model_id")
         return cls(
             name=name,
             registered_model_name=registered_model_name,
-            await_registration_for=await_registration_for,
-            params={str(key): str(value) for key, value in (params or {}).items()},
-            tags={str(key): str(value) for key, value in (tags or {}).items()},
+            await_registration_for=check_seconds(await_registration_for, "await_registration_for"),
+            params=text_params,
+            tags=text_tags,
             model_type=model_type,
-            step=step,
+            step=_step(step),
             model_id=model_id,
         )
 
@@ -87,10 +105,19 @@ class LogOptions:
 def _check_name(name: Any) -> None:
     if not isinstance(name, str) or not name:
         raise InvalidArgumentError(f"The name of a model must be a non-empty string, not {name!r}.")
-    if bad := sorted(set(name) & set(_FORBIDDEN_IN_NAME)):
-        raise InvalidArgumentError(
-            f"The name {name!r} of a model holds {' '.join(bad)}; none of {' '.join(_FORBIDDEN_IN_NAME)} is allowed."
-        )
+    check_logged_model_name(name)
+
+
+def _step(step: Any) -> int:
+    try:
+        if isinstance(step, bool):
+            raise TypeError  # noqa: TRY301 - bool has an index, and means something else
+        number = operator.index(step)  # numpy's integers too
+    except TypeError:
+        raise InvalidArgumentError(f"step must be an integer, not {step!r}.") from None
+    if not -(2**63) <= number < 2**63:
+        raise InvalidArgumentError(f"step must be an integer of 64 bits, not {step!r}.")
+    return number
 
 
 def log_package(flavor: Flavor, package: PackageOptions, options: LogOptions) -> ModelInfo:
@@ -107,8 +134,6 @@ def log_package(flavor: Flavor, package: PackageOptions, options: LogOptions) ->
 
     active = fluent.active_run()
     client = fluent.current_client() if active is None else active.client  # a run stays with the server it began on
-    if options.registered_model_name is not None:
-        client.validate_registered_model_name(options.registered_model_name)
     model = None if options.model_id is None else _open_model(client, options.model_id)
     run = fluent.require_run()
     if model is None:
@@ -121,9 +146,10 @@ def log_package(flavor: Flavor, package: PackageOptions, options: LogOptions) ->
             params={**options.params, **client.get_run(run.info.run_id).data.params},
             model_type=options.model_type,
         )
+    else:
+        # The model is the user's: nothing of it is written yet, so being refused here must not make it FAILED.
+        _record_on_existing(client, options)
     try:
-        if options.model_id is not None:
-            _record_on_existing(client, options)
         with tempfile.TemporaryDirectory(prefix="holdfast-model-") as temporary:
             directory = Path(temporary, "model")
             directory.mkdir()
@@ -141,7 +167,7 @@ def log_package(flavor: Flavor, package: PackageOptions, options: LogOptions) ->
     except BaseException as error:
         # The first error says what went wrong; a second one, of a server that is gone too, would hide it.
         with contextlib.suppress(HoldfastError):
-            message = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
+            message = f"{type(error).__name__}: {error}"[:MAX_STATUS_MESSAGE]
             client.finalize_logged_model(model.model_id, "FAILED", status_message=message)
         raise
     version = None

@@ -60,8 +60,10 @@ class PyFuncModel:
         signature = self.signature
         if signature is not None and signature.inputs is not None:
             data = enforce_input(data, signature.inputs)
-        checked = enforce_params(params, signature.params if signature else None)
-        return self._implementation.call(self._predict_fn, data, checked)
+        schema = signature.params if signature else None
+        checked = enforce_params(params, schema)
+        # As in MLflow: a model whose signature names no parameters gets None, not an empty dictionary.
+        return self._implementation.call(self._predict_fn, data, checked if schema else None)
 
     def get_raw_model(self) -> Any:
         """Return the underlying model, such as a scikit-learn estimator."""
