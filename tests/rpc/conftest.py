@@ -55,7 +55,7 @@ def refused() -> Callable[[Awaitable[Any], str, str], Awaitable[Refusal]]:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
         error = caught.value
-        details = dict(error.trailing_metadata() or ())["grpc-status-details-bin"]
+        details = dict(tuple(error.trailing_metadata() or ()))["grpc-status-details-bin"]
         status = status_pb2.Status.FromString(details)
         info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
         for detail in status.details:

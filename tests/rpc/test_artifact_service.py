@@ -97,7 +97,7 @@ async def failure(call: Any) -> tuple[grpc.StatusCode, str, str]:
     """Status, reason and message of a call that fails."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    details = dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"]
+    details = dict(tuple(caught.value.trailing_metadata() or ()))["grpc-status-details-bin"]
     info = error_details_pb2.ErrorInfo()
     assert status_pb2.Status.FromString(details).details[0].Unpack(info)
     assert info.domain == "holdfast"
