@@ -22,7 +22,9 @@ from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from holdfast_server.app import App
 from holdfast_server.config import MIB, ServerConfig
+from holdfast_server.domain.artifacts import Extent, FileBlock
 from holdfast_server.rpc.byte_budget import ByteBudget
+from holdfast_server.rpc.downloads import FileSender
 from holdfast_server.rpc.uploads import BlockReceiver
 
 DOWNLOAD = """
@@ -124,3 +126,23 @@ async def test_the_budget_balances_whatever_streams_do() -> None:
             break
         await asyncio.sleep(0.01)
     assert budget.used == 0
+
+
+async def test_a_starved_budget_slows_a_long_download_and_no_more() -> None:
+    class OneByteBlocks:
+        """A file of very many blocks."""
+
+        async def list_blocks(self, entry: object, first: int, last: int):
+            for position in range(first, last):
+                yield FileBlock(position, bytes(32), Extent("key", position, 1))
+
+        async def read_blocks(self, blocks: object) -> list[bytes]:
+            return [b"x"]
+
+    # After one block is taken there is never room for a whole second one.
+    budget = ByteBudget(8 * MIB)
+    sender = FileSender(OneByteBlocks(), budget)  # type: ignore[arg-type]  # it only reads
+    count = 0
+    async for _ in sender.send_range(None, 0, 3_000):  # type: ignore[arg-type]  # handed on only
+        count += 1
+    assert (count, budget.used) == (3_000, 0)

@@ -53,6 +53,30 @@ class RetryPolicy:
         return random.uniform(0, min(self.max_delay, self.initial_delay * 2**attempt))  # noqa: S311 - no secret
 
 
+class Patience:
+    """Pauses between attempts that bring nothing, until a window is over that begins with the first of them.
+
+    Make a new one after progress.
+    """
+
+    def __init__(self, retry: RetryPolicy, window: float) -> None:
+        self._retry, self._window = retry, window
+        self._failures = 0
+        self._give_up: float | None = None
+
+    def pause(self) -> bool:
+        """Sleep before the next attempt; False when there is to be none."""
+        now = time.monotonic()
+        if self._give_up is None:
+            self._give_up = now + self._window
+        delay = self._retry.delay(self._failures)
+        if now + delay > self._give_up:
+            return False
+        self._failures += 1
+        time.sleep(delay)
+        return True
+
+
 class Channel:
     """Calls to one server, from any thread and across forks.
 
@@ -112,8 +136,7 @@ class Channel:
             HoldfastError: As the server says.
             UnavailableError: Nobody answered within the window of ``retry``.
         """
-        failures = 0
-        give_up = 0.0
+        patience: Patience | None = None
         reached = position() if position else None
         while True:
             connection = self._connection()
@@ -132,19 +155,15 @@ class Channel:
                 connection.answered = True
                 return response
             # Outside of the handler, so that gRPC's error is no context of what may be raised here.
-            now = time.monotonic()
             if position and position() != reached:
-                failures, reached = 0, position()
-            if failures == 0:
+                patience, reached = None, position()
+            if patience is None:
                 window = self.retry.window if connection.answered else self.retry.first_window
-                give_up = now + window
+                patience = Patience(self.retry, window)
                 # Otherwise a program would stand still without a word.
                 logger.warning("%s does not answer; trying again for up to %g s", self.target.uri, window)
-            pause = self.retry.delay(failures)
-            if now + pause > give_up:
+            if not patience.pause():
                 raise failure
-            failures += 1
-            time.sleep(pause)
             self._revive(connection)
 
     def translate(self, error: grpc.RpcError) -> errors.HoldfastError:

@@ -79,20 +79,16 @@ class FileSender:
     async def _read_ahead(self, blocks: AsyncIterator[FileBlock]) -> AsyncIterator[tuple[FileBlock, bytes]]:
         """Each block with its data; the budget holds it until the next one is asked for."""
         ahead: deque[tuple[FileBlock, asyncio.Task[list[bytes]]]] = deque()
-        more = True
+        following = await anext(blocks, None)
         try:
-            while more or ahead:
-                while more and len(ahead) < READ_AHEAD:
-                    block = await anext(blocks, None)
-                    if block is None:
-                        more = False
-                    else:
-                        # Only the first may wait for the budget: waiting for a second while holding one could starve.
-                        if ahead and self._budget.limit - self._budget.used < BLOCK_SIZE:
-                            blocks = _chain(block, blocks)
-                            break
-                        await self._budget.acquire(block.extent.length)
-                        ahead.append((block, asyncio.create_task(self._service.read_blocks([block]))))
+            while following is not None or ahead:
+                while following is not None and len(ahead) < READ_AHEAD:
+                    # Only the first may wait for the budget: waiting for a second while holding one could starve.
+                    if ahead and self._budget.limit - self._budget.used < BLOCK_SIZE:
+                        break
+                    await self._budget.acquire(following.extent.length)
+                    ahead.append((following, asyncio.create_task(self._service.read_blocks([following]))))
+                    following = await anext(blocks, None)
                 if ahead:
                     block, task = ahead.popleft()
                     try:
@@ -103,12 +99,6 @@ class FileSender:
             for block, task in ahead:
                 task.cancel()
                 self._budget.release(block.extent.length)
-
-
-async def _chain(first: FileBlock, rest: AsyncIterator[FileBlock]) -> AsyncIterator[FileBlock]:
-    yield first
-    async for block in rest:
-        yield block
 
 
 def _batches(entries: Sequence[Entry], max_data_size: int) -> Iterator[list[Entry]]:

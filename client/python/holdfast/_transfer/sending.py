@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import grpc
 
-from holdfast._channel import Channel, RetryPolicy
+from holdfast._channel import Channel, Patience
 from holdfast._rpc_errors import is_interruption, status_of
 from holdfast._transfer.hashing import HashedBlock
 from holdfast._transfer.progress import Progress
@@ -40,7 +39,7 @@ class BlockSender:
         self._write: Any = channel.grpc.stream_stream(_WRITE, None, pb.WriteBlocksResponse.FromString)
         self._unanswered: dict[bytes, HashedBlock] = {}
         self._attempts: dict[bytes, int] = {}
-        self._patience = Patience(channel.retry)
+        self._patience = Patience(channel.retry, channel.retry.window)
         self._size = 0
         self._stream: _Stream | None = None
 
@@ -124,28 +123,7 @@ class BlockSender:
         del self._unanswered[block.digest]
         self._size -= len(block.data)
         self._progress.advance(len(block.data))
-        self._patience = Patience(self._channel.retry)
-
-
-class Patience:
-    """Pauses between attempts that bring nothing, until the retry window is over. Make a new one after progress."""
-
-    def __init__(self, retry: RetryPolicy) -> None:
-        self._retry = retry
-        self._failures = 0
-        self._give_up: float | None = None
-
-    def pause(self) -> bool:
-        """Sleep before the next attempt; False when there is to be none."""
-        now = time.monotonic()
-        if self._give_up is None:
-            self._give_up = now + self._retry.window
-        delay = self._retry.delay(self._failures)
-        if now + delay > self._give_up:
-            return False
-        self._failures += 1
-        time.sleep(delay)
-        return True
+        self._patience = Patience(self._channel.retry, self._channel.retry.window)
 
 
 class _Stream:
