@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -26,7 +27,7 @@ from holdfast.v1 import (
 from holdfast.v1 import model_registry_service_pb2 as registry_pb
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from holdfast_server.app import App
-from holdfast_server.services.artifacts import STAGE_SIZE
+from holdfast_server.services.commits import STAGE_SIZE
 
 FILE, DIRECTORY = artifact_pb.ENTRY_KIND_FILE, artifact_pb.ENTRY_KIND_DIRECTORY
 
@@ -37,6 +38,15 @@ def sha(data: bytes) -> bytes:
 
 def inline(path: str, data: bytes = b"x", **fields: Any) -> pb.NewEntry:
     return pb.NewEntry(path=path, kind=FILE, size=len(data), inline_data=data, **fields)
+
+
+def commit_parts(header: pb.CommitHeader, *messages: Sequence[pb.NewEntry]) -> list[pb.CommitFilesRequest]:
+    """The messages of a commit whose entries are cut like this."""
+    return [
+        pb.CommitFilesRequest(header=header),
+        *(pb.CommitFilesRequest(entries=pb.CommitEntries(entries=entries)) for entries in messages),
+        pb.CommitFilesRequest(end=pb.CommitEnd(entry_count=sum(map(len, messages)))),
+    ]
 
 
 class Api:
@@ -62,8 +72,7 @@ class Api:
         self, owner: artifact_pb.TreeOwner, *entries: pb.NewEntry, request_id: str = "", digest: bool = False
     ) -> pb.CommitFilesResponse:
         header = pb.CommitHeader(owner=owner, request_id=request_id, return_tree_digest=digest)
-        parts = [pb.CommitFilesRequest(header=header), pb.CommitFilesRequest(entries=pb.CommitEntries(entries=entries))]
-        return await self.stub.CommitFiles(iter(parts))
+        return await self.stub.CommitFiles(iter(commit_parts(header, entries)))
 
     async def write(self, messages: Iterable[bytes | pb.WriteBlocksRequest]) -> dict[bytes, pb.BlockResult]:
         async def requests() -> AsyncIterator[bytes]:
@@ -74,6 +83,15 @@ class Api:
         async for response in self.write_raw(requests()):
             results.update((result.digest, result) for result in response.results)
         return results
+
+    async def missing(self, digests: list[bytes]) -> list[bytes]:
+        response = await self.stub.FindMissingBlocks(pb.FindMissingBlocksRequest(digests=digests))
+        return list(response.missing_digests)
+
+    async def until(self, condition: Callable[[list[bytes]], bool], digests: list[bytes]) -> None:
+        """Wait until what is missing of ``digests`` is as it should be; the suite's time limit ends it."""
+        while not condition(await self.missing(digests)):  # noqa: ASYNC110 - what happens elsewhere has no event here
+            await asyncio.sleep(0.01)
 
     async def paths(self, owner: artifact_pb.TreeOwner, **fields: Any) -> list[str]:
         response = await self.stub.ListFiles(pb.ListFilesRequest(owner=owner, recursive=True, **fields))
@@ -238,6 +256,51 @@ async def test_a_retried_commit_has_one_effect(api: Api) -> None:
     assert first == again
     code, reason, _ = await failure(api.commit(owner, inline("b"), request_id="r-1"))
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED")
+
+
+async def test_a_retry_is_the_same_however_its_contents_are_named_and_cut(api: Api) -> None:
+    owner = await api.new_run()
+    first = await api.commit(owner, inline("a", b"first"), inline("b", b"second"), request_id="one")
+    header = pb.CommitHeader(owner=owner, request_id="one")
+    by_digest = pb.NewEntry(path="a", kind=FILE, size=5, block_digests=[sha(b"first")])
+    again = await api.stub.CommitFiles(iter(commit_parts(header, [by_digest], [inline("b", b"second")])))
+    assert again.committed.sequence == first.committed.sequence
+    other = pb.NewEntry(path="a", kind=FILE, size=5, block_digests=[sha(b"first")], executable=True)
+    refused = api.commit(owner, other, inline("b", b"second"), request_id="one")
+    assert (await failure(refused))[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED")
+
+
+async def test_contents_of_an_interrupted_commit_need_not_be_sent_again(api: Api) -> None:
+    owner = await api.new_run()
+    contents = [secrets.token_bytes(50_000) for _ in range(200)]  # some parts staged, some only received
+
+    async def cut_short() -> AsyncIterator[pb.CommitFilesRequest]:
+        yield pb.CommitFilesRequest(header=pb.CommitHeader(owner=owner))
+        for number, data in enumerate(contents):
+            yield pb.CommitFilesRequest(entries=pb.CommitEntries(entries=[inline(f"f{number}", data)]))
+        sent.set()
+        await asyncio.Event().wait()
+
+    sent = asyncio.Event()
+    call = api.stub.CommitFiles(cut_short())
+    await sent.wait()
+    # The last message may still be under way, and an entry waits for the next message: more blocks of it may come.
+    digests = [sha(data) for data in contents[:-2]]
+    await api.until(lambda missing: len(missing) <= len(digests) // 2, digests)
+    call.cancel()
+    await api.until(lambda missing: not missing, digests)
+    assert await api.paths(owner) == []
+
+
+async def test_a_commit_without_its_end_is_no_commit(api: Api) -> None:
+    owner = await api.new_run()
+    whole = commit_parts(pb.CommitHeader(owner=owner), [inline("a"), inline("b")], [inline("c")])
+    wrong = pb.CommitFilesRequest(end=pb.CommitEnd(entry_count=2))
+    for parts in (whole[:-1], whole[:-2], [*whole[:-1], wrong], [*whole, whole[1]]):
+        code, reason, message = await failure(api.stub.CommitFiles(iter(parts)))
+        assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_VALUE")
+        assert "end" in message
+    assert await api.paths(owner) == []
 
 
 async def test_a_large_retried_commit_has_one_effect(api: Api) -> None:

@@ -87,6 +87,7 @@ async def test_versions_are_numbered_and_aliases_compared_across_servers(channel
             [
                 artifact_service_pb2.CommitFilesRequest(header=header),
                 artifact_service_pb2.CommitFilesRequest(entries=entries),
+                artifact_service_pb2.CommitFilesRequest(end=artifact_service_pb2.CommitEnd(entry_count=1)),
             ]
         )
     )

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.format import paths
 from holdfast.format.chunks import Chunk, decode_chunk, encode_chunk
 from holdfast.format.digests import BLOCK_SIZE, block_count, block_length, file_digest
 from holdfast.format.paths import ancestors, broken_name_rule, broken_rule, nfc
@@ -124,3 +125,10 @@ def test_a_chunk_is_the_same_on_the_wire_as_protobufs(digest: bytes, size: int, 
 def test_decoding_anything_gives_a_chunk_or_none(raw: bytes) -> None:
     chunk = decode_chunk(raw)
     assert chunk is None or isinstance(chunk, Chunk)
+
+
+@given(st.text(alphabet="aZ9_-+=@,() ./%:\\~\u00e9", max_size=40))
+def test_the_short_check_of_plain_paths_passes_nothing_that_the_rules_refuse(path: str) -> None:
+    if paths._PLAIN.fullmatch(path):
+        assert not any(breaks(path) for breaks, _ in paths._RULES)
+        assert not any(map(paths._broken_component_rule, path.split("/")))

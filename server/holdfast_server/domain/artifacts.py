@@ -143,6 +143,12 @@ class NewEntry:
         """The digest of the file's content."""
         return file_digest(self.block_digests)
 
+    @property
+    def identity(self) -> bytes:
+        """Equal for entries that ask for the same thing, and for no others."""
+        content = (self.path, self.kind.value, self.executable, self.size, self.file_digest)
+        return repr((content, self.expected_digest, self.expected_absent)).encode()
+
     def _bad(self, rule: str) -> InvalidArgument:
         return InvalidArgument(
             f"Entry {shown(self.path)}: {rule}.", reason=Reason.CONTENT_MISMATCH, metadata={"path": self.path}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from holdfast.format.paths import ancestors, broken_name_rule, broken_rule, nfc
+from holdfast.format.paths import ancestors, broken_name_rule, broken_rule, nfc, parent_of
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import InvalidArgument, Reason
 
-__all__ = ["ancestors", "check_component", "check_path", "nfc"]
+__all__ = ["ancestors", "check_component", "check_path", "nfc", "parent_of"]
 
 
 def check_path(path: str, *, field: str = "path") -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any
@@ -12,11 +11,12 @@ from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1 import artifact_service_pb2_grpc as service_grpc
-from holdfast_server.domain.artifacts import MAX_FILE_SIZE, MAX_INLINE
+from holdfast_server.domain.artifacts import MAX_INLINE
 from holdfast_server.domain.names import check_request_id
 from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import Conflict, DomainError, InvalidArgument, Reason
 from holdfast_server.rpc.byte_budget import ByteBudget
+from holdfast_server.rpc.commit_stream import CommitStream
 from holdfast_server.rpc.convert import artifacts as convert
 from holdfast_server.rpc.downloads import FileSender
 from holdfast_server.rpc.interceptor import raw_requests, raw_responses
@@ -24,11 +24,11 @@ from holdfast_server.rpc.mutations import mutate, request_key
 from holdfast_server.rpc.page_tokens import decode_path_token, encode_path_token
 from holdfast_server.rpc.uploads import BlockReceiver
 from holdfast_server.services.artifact_uris import resolve
-from holdfast_server.services.artifacts import ArtifactService, BlocksMissing, InlineEntry, delete_files
+from holdfast_server.services.artifacts import ArtifactService
+from holdfast_server.services.commits import BlocksMissing, InlineEntry, delete_files
 from holdfast_server.services.ports.database import Database
 
 MAX_DIGESTS = 16_384
-MAX_COMMIT_PART = 10_000
 READ_PAGE = 1_000
 PAGE_BYTES = 2 << 20
 
@@ -77,22 +77,27 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
 
     async def CommitFiles(self, request: AsyncIterator[pb.CommitFilesRequest], context: Any) -> pb.CommitFilesResponse:
         """Make entries visible at once, or answer which blocks are missing."""
-        header, payload = await _read_header(request)
+        stream = CommitStream(request)
+        header = await stream.read_header()
         owner = convert.owner_from_proto(header.owner)
         if header.request_id:
             check_request_id(header.request_id)
-        # The key's hash covers all parts, so it is only complete when they were read; Commit keeps a place for it.
         commit = self._service.begin_commit(owner)
         held = 0  # bytes of the budget for inline data that is not staged yet
         try:
-            async for entries in _read_entries(request, payload):
+            async for entries in stream.read_entries():
                 added = sum(len(entry.data) for entry in entries if isinstance(entry, InlineEntry))
+                if not self._uploads.has_free(added):
+                    # Many commits that wait for more while each holds some would wait for ever.
+                    await commit.flush()
+                    self._uploads.release(held)
+                    held = 0
                 await self._uploads.acquire(added)
                 held += added
                 await commit.add(entries)
-                self._uploads.release(held - commit.pending_bytes)
-                held = commit.pending_bytes
-            commit.key = request_key(header.request_id, pb.CommitFilesResponse, payload.digest())
+                self._uploads.release(held - commit.held_bytes)
+                held = commit.held_bytes
+            commit.key = request_key(header.request_id, pb.CommitFilesResponse, stream.payload)
             sequence = await commit.finish()
         except BlocksMissing as missing:
             await commit.abandon()
@@ -198,45 +203,6 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
             pb.DeleteFilesResponse,
             lambda tx: pb.DeleteFilesResponse(tree=convert.tree_to_proto(delete_files(tx, owner, paths))),
         )
-
-
-async def _read_header(request: AsyncIterator[pb.CommitFilesRequest]) -> tuple[pb.CommitHeader, Any]:
-    """The header of a commit, and the hash of the payload so far."""
-    first = await anext(request, None)
-    if first is None or first.WhichOneof("part") != "header":
-        raise InvalidArgument("A commit begins with its header.", field="header")
-    return first.header, hashlib.sha256(first.SerializeToString(deterministic=True))
-
-
-async def _read_entries(request: AsyncIterator[pb.CommitFilesRequest], payload: Any) -> AsyncIterator[list[Any]]:
-    """Checked entries, a message's worth at a time; one whose blocks go on in further messages comes with its last."""
-    held: pb.NewEntry | None = None
-    more: list[bytes] = []
-    async for message in request:
-        payload.update(message.SerializeToString(deterministic=True))
-        part = message.WhichOneof("part")
-        if part == "more_blocks":
-            if held is None:
-                raise InvalidArgument(
-                    "`more_blocks` goes on with an entry, and none came before it.", field="more_blocks"
-                )
-            more.extend(message.more_blocks.block_digests)
-            if len(held.block_digests) + len(more) > block_count(min(max(held.size, 0), MAX_FILE_SIZE)):
-                raise InvalidArgument(
-                    "An entry has more blocks than its size needs.", reason=Reason.CONTENT_MISMATCH, field="more_blocks"
-                )
-            continue
-        if part != "entries" or len(message.entries.entries) > MAX_COMMIT_PART:
-            raise InvalidArgument(
-                f"After its header a commit has messages of at most {MAX_COMMIT_PART} entries.", field="entries"
-            )
-        entries = list(message.entries.entries)
-        if entries:
-            done = [*([held] if held is not None else []), *entries[:-1]]
-            yield [convert.new_entry_from_proto(e, tuple(more) if e is held else ()) for e in done]
-            held, more = entries[-1], []
-    if held is not None:
-        yield [convert.new_entry_from_proto(held, tuple(more))]
 
 
 async def _drain(request: AsyncIterator[Any]) -> None:

@@ -24,10 +24,14 @@ class ByteBudget:
         """Bytes handed out."""
         return self._limit - self._free
 
+    def has_free(self, size: int) -> bool:
+        """Whether ``acquire`` would not wait."""
+        return not self._waiting and min(size, self._limit) <= self._free
+
     async def acquire(self, size: int) -> None:
         """Wait until ``size`` bytes are free, and take them. More than the limit counts as the limit."""
         size = min(size, self._limit)
-        if not self._waiting and size <= self._free:
+        if self.has_free(size):
             self._free -= size
             return
         place = asyncio.get_running_loop().create_future()

@@ -13,7 +13,8 @@ from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import check_path
 from holdfast_server.domain.registry import ResolvedSource
 from holdfast_server.errors import DomainError, FailedPrecondition, InvalidArgument, NotFound, Reason
-from holdfast_server.services.artifacts import STAGE_SIZE, not_found, snapshot
+from holdfast_server.services.commits import STAGE_SIZE
+from holdfast_server.services.owners import not_found, snapshot
 from holdfast_server.services.ports.database import Database, Transaction
 
 MAX_URI = 2_048

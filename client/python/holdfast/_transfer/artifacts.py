@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from holdfast._channel import Channel
+from holdfast._transfer.committing import Expectation
 from holdfast._transfer.downloading import Downloader
 from holdfast._transfer.reader import ArtifactReader
 from holdfast._transfer.sources import Source, check_artifact_path, find_contents, find_path
-from holdfast._transfer.uploading import Expectation, upload, upload_stream
+from holdfast._transfer.uploading import upload, upload_stream
 from holdfast.entities import FileInfo
 from holdfast.errors import NotFoundError
 from holdfast.format.digests import BLOCK_SIZE, file_digest

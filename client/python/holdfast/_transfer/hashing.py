@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -46,8 +46,8 @@ class _Task:
     size: int = 0
 
 
-def hash_sources(sources: list[Source]) -> Iterator[list[HashedBlock]]:
-    """Batches of hashed blocks of at most ``BLOCK_SIZE`` bytes, in the order of the sources. Empty files have none.
+def hash_sources(sources: Sequence[Source]) -> Iterator[list[HashedBlock]]:
+    """Batches of hashed blocks of at most ``BLOCK_SIZE`` bytes, in the order of the sources. An empty file has one too.
 
     Raises:
         LocalFileError: A file changed since it was found, or cannot be read.
@@ -63,15 +63,6 @@ def hash_sources(sources: list[Source]) -> Iterator[list[HashedBlock]]:
             yield ahead.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def read_source(source: Source) -> bytes:
-    """The whole content of a small file.
-
-    Raises:
-        LocalFileError: It changed since it was found, or cannot be read.
-    """
-    return bytes(_read(_Piece(0, source, 0, source.size)))
 
 
 def hash_stream(stream: BinaryIO) -> Iterator[list[HashedBlock]]:
@@ -103,8 +94,7 @@ def _run(task: _Task) -> list[HashedBlock]:
     blocks = []
     for piece in task.pieces:
         data = _read(piece)
-        if data:
-            blocks.append(HashedBlock(piece.index, hashlib.sha256(data).digest(), data))
+        blocks.append(HashedBlock(piece.index, hashlib.sha256(data).digest(), data))
     return blocks
 
 

@@ -20,7 +20,7 @@ class Source:
 
     Attributes:
         path: Artifact path.
-        local: The local file; None for directories and for data in memory.
+        local: Path of the local file; None for directories and for data in memory.
         size: Bytes.
         executable: Whether its owner may execute it.
         is_directory: Whether it is a directory.
@@ -29,7 +29,7 @@ class Source:
     """
 
     path: str
-    local: Path | None = None
+    local: str | None = None
     size: int = 0
     executable: bool = False
     is_directory: bool = False
@@ -75,7 +75,7 @@ def find_path(
     )
     if local.is_dir():
         return list(_walk(local, path, symlinks))
-    return [_file(local, path)]
+    return [_file(os.fspath(local), local.stat(), check_artifact_path(path))]
 
 
 def find_contents(
@@ -115,7 +115,7 @@ def _walk(root: Path, base: str, symlinks: str) -> Iterator[Source]:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         for entry in entries:
-            inner = check_artifact_path(join_path(path, _utf8_name(entry.name, Path(entry.path))))
+            inner = check_artifact_path(join_path(path, _utf8_name(entry.name, entry.path)))
             if entry.is_symlink():
                 _check_link(entry.path, real_root, symlinks)
             if entry.is_dir():
@@ -125,7 +125,7 @@ def _walk(root: Path, base: str, symlinks: str) -> Iterator[Source]:
                 yield Source(inner, is_directory=True)
                 stack.append((entry.path, inner, above | {real}))
             else:
-                yield _file(Path(entry.path), inner)
+                yield _file(entry.path, entry.stat(), inner)
 
 
 def _check_link(path: str, real_root: str, symlinks: str) -> None:
@@ -139,17 +139,16 @@ def _check_link(path: str, real_root: str, symlinks: str) -> None:
         )
 
 
-def _file(local: Path, path: str) -> Source:
-    status = local.stat()
+def _file(local: str, status: os.stat_result, path: str) -> Source:
     if not stat.S_ISREG(status.st_mode):
         kinds = ((stat.S_ISSOCK, "socket"), (stat.S_ISFIFO, "fifo"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
         kind = next((name for test, name in kinds if test(status.st_mode)), "special file")
         raise LocalFileError(f"{local} is a {kind}; only files and directories can be logged.")
     executable = bool(status.st_mode & stat.S_IXUSR)
-    return Source(check_artifact_path(path), local, status.st_size, executable, stamp=stamp_of(status))
+    return Source(path, local, status.st_size, executable, stamp=stamp_of(status))
 
 
-def _utf8_name(name: str, local: Path) -> str:
+def _utf8_name(name: str, local: str | os.PathLike[str]) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from holdfast._channel import Channel
-from holdfast._transfer.hashing import HashedBlock, hash_sources, hash_stream, read_source
+from holdfast._transfer.committing import ANYTHING, MAX_INLINE, Commit, Expectation, MissingError, file_entry
+from holdfast._transfer.hashing import HashedBlock, hash_sources, hash_stream
 from holdfast._transfer.progress import Progress
 from holdfast._transfer.sending import BlockSender, find_missing
 from holdfast._transfer.sources import Source
 from holdfast.errors import LocalFileError, UnavailableError
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
-from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 
-# Contents that go inside the commit itself, so that logging something small is one round trip.
-MAX_INLINE_TOTAL = 64 << 10
 # Blocks whose presence is asked for together; with what is unanswered, this bounds the memory of an upload.
 WINDOW_BYTES = 16 << 20
 WINDOW_BLOCKS = 2_048
-COMMIT_ENTRIES = 2_000
-COMMIT_BYTES = 768 << 10
-DIGESTS_PER_MESSAGE = 16_384
 # Commits that find blocks missing again, as gc took them meanwhile, before it is an error.
 ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What must stand at a path for a commit to succeed: a file with a digest, nothing, or (neither set) anything."""
-
-    digest: bytes = b""
-    absent: bool = False
 
 
 def upload(
@@ -43,7 +28,7 @@ def upload(
     owner: artifact_pb.TreeOwner,
     sources: Sequence[Source],
     *,
-    expected: Expectation = Expectation(),
+    expected: Expectation = ANYTHING,
 ) -> artifact_pb.Tree:
     """Put ``sources`` into the tree of ``owner``; all become visible at once when this returns.
 
@@ -52,19 +37,22 @@ def upload(
         LocalFileError: A file changed or cannot be read; nothing is visible.
         HoldfastError: As the server says; nothing is visible. The same call sends only what is still missing.
     """
-    sources = list(sources)
-    request_id = uuid.uuid4().hex
-    if sum(source.size for source in sources) <= MAX_INLINE_TOTAL:
-        # It brings all its content; should gc take a block of it in the same moment, the long way follows.
-        with contextlib.suppress(_MissingError):
-            return _commit(channel, owner, request_id, [_inline_entry(source, expected) for source in sources])
-    with Progress("logging", sum(source.size for source in sources)) as progress:
+    files = [source for source in sources if not source.is_directory]
+    small = [source for source in files if source.size <= MAX_INLINE]
+    large = [source for source in files if source.size > MAX_INLINE]
+    directories = [
+        pb.NewEntry(path=source.path, kind=artifact_pb.ENTRY_KIND_DIRECTORY)
+        for source in sources
+        if source.is_directory
+    ]
+    with Progress("logging", sum(source.size for source in files)) as progress:
+        commit = Commit(channel, owner, uuid.uuid4().hex, progress)
         for _ in range(ATTEMPTS):
-            digests = _send_blocks(channel, hash_sources(list(sources)), len(sources), progress)
-            entries = [_entry(source, digests[index], expected) for index, source in enumerate(sources)]
+            digests = _send_blocks(channel, hash_sources(large), len(large), progress) if large else []
+            entries = [file_entry(source, digests[index], expected) for index, source in enumerate(large)]
             try:
-                return _commit(channel, owner, request_id, entries)
-            except _MissingError:
+                return commit.run([*directories, *entries], small, expected)
+            except MissingError:
                 continue
     raise UnavailableError("The server kept losing blocks of this upload; its garbage collection may be misconfigured.")
 
@@ -81,10 +69,10 @@ def upload_stream(channel: Channel, owner: artifact_pb.TreeOwner, stream: Binary
 
     with Progress("logging", None) as progress:
         digests = _send_blocks(channel, counted(), 1, progress)
-        entry = _entry(Source(path, size=size), digests[0], Expectation())
+        entry = file_entry(Source(path, size=size), digests[0], ANYTHING)
         try:
-            return _commit(channel, owner, uuid.uuid4().hex, [entry])
-        except _MissingError:
+            return Commit(channel, owner, uuid.uuid4().hex, progress).run([entry], [], ANYTHING)
+        except MissingError:
             raise LocalFileError("The server lost blocks of this stream and it cannot be read again.") from None
 
 
@@ -120,68 +108,3 @@ def _windows(batches: Iterable[list[HashedBlock]]) -> Iterator[list[HashedBlock]
         size += added
     if window:
         yield window
-
-
-class _MissingError(Exception):
-    """The commit names blocks that the server lacks."""
-
-
-def _commit(
-    channel: Channel, owner: artifact_pb.TreeOwner, request_id: str, entries: Sequence[pb.NewEntry]
-) -> artifact_pb.Tree:
-    method = channel.stub(ArtifactServiceStub).CommitFiles
-    header = pb.CommitHeader(owner=owner, request_id=request_id)
-
-    def attempt() -> pb.CommitFilesResponse:
-        # A stream per attempt: the request id makes repeated commits one.
-        return method(iter(_commit_messages(header, entries)))
-
-    response = channel.run(attempt)
-    if response.WhichOneof("outcome") == "missing":
-        raise _MissingError
-    return response.committed
-
-
-def _commit_messages(header: pb.CommitHeader, entries: Sequence[pb.NewEntry]) -> Iterator[pb.CommitFilesRequest]:
-    yield pb.CommitFilesRequest(header=header)
-    batch: list[pb.NewEntry] = []
-    size = 0
-    for entry in entries:
-        more = list(entry.block_digests[DIGESTS_PER_MESSAGE:])
-        if more:
-            entry = pb.NewEntry.FromString(entry.SerializeToString())  # noqa: PLW2901 - a copy to shorten
-            del entry.block_digests[DIGESTS_PER_MESSAGE:]
-        batch.append(entry)
-        size += entry.ByteSize()
-        if more or size > COMMIT_BYTES or len(batch) >= COMMIT_ENTRIES:
-            yield pb.CommitFilesRequest(entries=pb.CommitEntries(entries=batch))
-            batch, size = [], 0
-        for start in range(0, len(more), DIGESTS_PER_MESSAGE):
-            part = more[start : start + DIGESTS_PER_MESSAGE]
-            yield pb.CommitFilesRequest(more_blocks=pb.MoreBlocks(block_digests=part))
-    if batch:
-        yield pb.CommitFilesRequest(entries=pb.CommitEntries(entries=batch))
-
-
-def _entry(source: Source, digests: Sequence[bytes], expected: Expectation) -> pb.NewEntry:
-    if source.is_directory:
-        return pb.NewEntry(path=source.path, kind=artifact_pb.ENTRY_KIND_DIRECTORY)
-    entry = pb.NewEntry(
-        path=source.path,
-        kind=artifact_pb.ENTRY_KIND_FILE,
-        executable=source.executable,
-        size=source.size,
-        block_digests=digests,
-    )
-    if expected.digest:
-        entry.expected_digest = expected.digest
-    elif expected.absent:
-        entry.expected_absent = True
-    return entry
-
-
-def _inline_entry(source: Source, expected: Expectation) -> pb.NewEntry:
-    entry = _entry(source, (), expected)
-    if not source.is_directory:
-        entry.inline_data = read_source(source)
-    return entry

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from holdfast.format.digests import DIGEST_SIZE
 from holdfast.v1 import artifact_pb2 as pb
 from holdfast.v1 import artifact_service_pb2 as service_pb
 from holdfast_server.domain.artifacts import Entry, Kind, NewEntry, Owner, Tree
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.services.artifact_uris import Location
-from holdfast_server.services.artifacts import InlineEntry
+from holdfast_server.services.commits import InlineEntry, inline_digests
 
 _KIND_TO_PROTO = {Kind.FILE: pb.ENTRY_KIND_FILE, Kind.DIRECTORY: pb.ENTRY_KIND_DIRECTORY}
 _KIND_FROM_PROTO = {value: key for key, value in _KIND_TO_PROTO.items()}
@@ -70,30 +71,30 @@ def new_entry_from_proto(message: service_pb.NewEntry, more_blocks: tuple[bytes,
     kind = _KIND_FROM_PROTO.get(message.kind)
     if kind is None:
         raise InvalidArgument("An entry's kind is ENTRY_KIND_FILE or ENTRY_KIND_DIRECTORY.", field="entries.kind")
-    if message.expected_digest and len(message.expected_digest) != 32:
-        raise InvalidArgument("An expected digest has 32 bytes.", field="entries.expected_digest")
-
-    def make(block_digests: tuple[bytes, ...]) -> NewEntry:
-        return NewEntry(
-            path=message.path,
-            kind=kind,
-            executable=message.executable,
-            size=message.size,
-            block_digests=block_digests,
-            digest=message.digest,
-            expected_digest=message.expected_digest if message.HasField("expected_digest") else None,
-            expected_absent=message.HasField("expected_absent") and message.expected_absent,
-        )
-
+    expected = message.WhichOneof("expected")
+    if expected == "expected_digest" and message.expected_digest and len(message.expected_digest) != DIGEST_SIZE:
+        raise InvalidArgument(f"An expected digest has {DIGEST_SIZE} bytes.", field="entries.expected_digest")
     blocks = (*message.block_digests, *more_blocks)
-    if not message.HasField("inline_data"):
-        return make(blocks)
-    if blocks or len(message.inline_data) != message.size:
-        raise InvalidArgument(
-            "Inline data is the whole content: as long as `size` says, and without block digests.",
-            field="entries.inline_data",
-        )
-    return InlineEntry.create(message.inline_data, make)
+    data: bytes | None = None
+    if message.HasField("inline_data"):
+        data = message.inline_data  # once: each time it is a copy
+        if blocks or len(data) != message.size:
+            raise InvalidArgument(
+                "Inline data is the whole content: as long as `size` says, and without block digests.",
+                field="entries.inline_data",
+            )
+        blocks = inline_digests(data)
+    entry = NewEntry(
+        path=message.path,
+        kind=kind,
+        executable=message.executable,
+        size=message.size,
+        block_digests=blocks,
+        digest=message.digest,
+        expected_digest=message.expected_digest if expected == "expected_digest" else None,
+        expected_absent=expected == "expected_absent" and message.expected_absent,
+    )
+    return entry if data is None else InlineEntry(entry, data)
 
 
 def location_to_proto(location: Location) -> pb.ArtifactLocation:

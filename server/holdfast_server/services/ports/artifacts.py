@@ -88,6 +88,10 @@ class BlockIndex(Protocol):
         """Those of ``digests`` that are not present, in order, each once."""
         ...
 
+    def find_stale(self, digests: Sequence[bytes]) -> list[bytes]:
+        """Those that are present and were not touched for an hour."""
+        ...
+
     def touch(self, digests: Sequence[bytes]) -> None:
         """Extend the life of those that are present."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import TypeVar
 
 from holdfast_server.domain.artifacts import Extent
@@ -11,6 +12,8 @@ from holdfast_server.storage.sql.connection import Connection
 T = TypeVar("T")
 # Well below SQLite's limit of 32,766 variables, and a statement that the cache can hold.
 CHUNK = 500
+# Far less than a block is kept without a touch, and far more than it takes to send and commit most uploads.
+TOUCH_EVERY_MS = 3600 * 1000
 
 
 def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
@@ -22,6 +25,15 @@ def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
 def marks(count: int) -> str:
     """``?,?,…`` for an IN list."""
     return ",".join("?" * count)
+
+
+def next_id(connection: Connection, table: str, column: str) -> int:
+    """The id that SQLite would give the next row; inside a write transaction no other can take it.
+
+    Rows that refer to each other are then inserted without asking back for each id.
+    """
+    row = connection.execute(f"SELECT COALESCE(MAX({column}), 0) + 1 AS id FROM {table}").fetchone()  # noqa: S608
+    return int(row["id"])
 
 
 class SqlBlockIndex:
@@ -47,6 +59,17 @@ class SqlBlockIndex:
             found.update((bytes(row["digest"]), (row["block_id"], row["size"])) for row in rows)
         return found
 
+    def find_stale(self, digests: Sequence[bytes]) -> list[bytes]:
+        """Those that are present and were not touched for an hour."""
+        found: list[bytes] = []
+        for part in chunks(digests):
+            rows = self._connection.execute(
+                f"SELECT digest FROM blocks WHERE state = 0 AND touch_time < ? AND digest IN ({marks(len(part))})",  # noqa: S608
+                (self._now_ms - TOUCH_EVERY_MS, *part),
+            )
+            found.extend(bytes(row["digest"]) for row in rows)
+        return found
+
     def touch(self, digests: Sequence[bytes]) -> None:
         """Extend the life of those that are present."""
         for part in chunks(digests):
@@ -66,17 +89,18 @@ class SqlBlockIndex:
             sizes[extent.object_key] = max(sizes.get(extent.object_key, 0), extent.offset + extent.length)
         fresh = {d: (size, extent) for d, size, extent in reversed(blocks) if d not in present}
         needed = dict.fromkeys(extent.object_key for _, extent in fresh.values())
+        first = next_id(self._connection, "objects", "object_id")
+        ids = dict(zip(needed, count(first), strict=False))
         self._connection.executemany(
-            "INSERT INTO objects (object_key, size, create_time) VALUES (?, ?, ?)",
-            [(key, sizes[key], self._now_ms) for key in needed],
+            "INSERT INTO objects (object_id, object_key, size, create_time) VALUES (?, ?, ?, ?)",
+            [(object_id, key, sizes[key], self._now_ms) for key, object_id in ids.items()],
         )
         self._connection.executemany(
-            'INSERT INTO blocks (digest, size, object_id, "offset", touch_time)'
-            " VALUES (?, ?, (SELECT object_id FROM objects WHERE object_key = ?), ?, ?)"
+            'INSERT INTO blocks (digest, size, object_id, "offset", touch_time) VALUES (?, ?, ?, ?, ?)'
             # A row that is being deleted comes back to life at its new place.
             ' ON CONFLICT (digest) DO UPDATE SET object_id = excluded.object_id, "offset" = excluded."offset",'
             " state = 0, touch_time = excluded.touch_time",
-            [(d, size, extent.object_key, extent.offset, self._now_ms) for d, (size, extent) in fresh.items()],
+            [(d, size, ids[extent.object_key], extent.offset, self._now_ms) for d, (size, extent) in fresh.items()],
         )
         self.touch(list(present))
         return [extent for _, _, extent in blocks if extent.object_key not in needed]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, count
 from typing import NamedTuple
 
 from holdfast.format.digests import block_length
 from holdfast_server.domain.artifacts import Kind, NewEntry, Owner, Tree
 from holdfast_server.domain.names import shown
-from holdfast_server.domain.paths import ancestors, nfc
+from holdfast_server.domain.paths import ancestors, nfc, parent_of
 from holdfast_server.errors import FailedPrecondition, InvalidArgument, NotFound, Reason, Unavailable
-from holdfast_server.storage.sql.blocks import SqlBlockIndex, chunks, marks
+from holdfast_server.storage.sql.blocks import SqlBlockIndex, chunks, marks, next_id
 from holdfast_server.storage.sql.conflicts import FROM_RECENT, FROM_STAGED
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.snapshots import VISIBLE_BELOW, SqlSnapshots, below
@@ -73,35 +74,29 @@ class SqlTrees(SqlSnapshots):
     def stage(self, commit_id: int, entries: Sequence[NewEntry], *, all_ancestors: bool) -> list[bytes]:
         """Add entries, with the directories above them, to a commit. Returns digests of missing blocks."""
         tree_id, owner = self._staged_tree(commit_id)
-        missing = self._store_files(entries)
+        contents, missing = self._store_files(entries)
         if missing:
             return missing
-        contents = self._contents(entries)
-        staged = self._staged_kinds(tree_id, commit_id, _touched_paths(entries))
-        live = {} if all_ancestors else self._live_kinds(owner, _touched_paths(entries))
+        above = {parent: [*ancestors(parent), parent] for entry in entries if (parent := parent_of(entry.path))}
+        directories = dict.fromkeys(chain(*above.values(), (e.path for e in entries if e.kind is Kind.DIRECTORY)))
+        touched = list(directories | dict.fromkeys(entry.path for entry in entries))
+        staged = self._staged_kinds(tree_id, commit_id, touched)
+        live = {} if all_ancestors else self._live_kinds(owner, touched)
         rows = []
+        for directory in directories:
+            if self._wants_directory(directory, staged, live):
+                rows.append(_directory_row(tree_id, commit_id, directory))
+            staged[directory] = Kind.DIRECTORY
         for entry in entries:
-            if staged.get(entry.path) is not None and staged[entry.path] is not Kind.DIRECTORY:
-                raise InvalidArgument(
-                    f"The path {shown(entry.path)} comes twice in this commit.", reason=Reason.INVALID_PATH
-                )
-            for directory in ancestors(entry.path):
-                if self._wants_directory(directory, staged, live):
-                    rows.append(_directory_row(tree_id, commit_id, directory))
-                    staged[directory] = Kind.DIRECTORY
-            if entry.kind is Kind.DIRECTORY:
-                if self._wants_directory(entry.path, staged, live):
-                    rows.append(_directory_row(tree_id, commit_id, entry.path))
-            else:
-                if entry.path in staged:
-                    raise _conflict(entry.path, Kind.FILE, entry.path, Kind.DIRECTORY)
+            if entry.kind is Kind.FILE:
+                _check_free(entry.path, staged.get(entry.path))
                 file_id, size = contents[entry.file_digest]
                 if entry.size != size:
                     raise _mismatch(entry, f"its content has {size} bytes, not {entry.size}")
                 rows.append(
                     _row(tree_id, commit_id, entry.path, Kind.FILE, executable=entry.executable, file_id=file_id)
                 )
-            staged[entry.path] = entry.kind
+                staged[entry.path] = Kind.FILE
         self._connection.executemany(_INSERT, rows)
         self._check_normalized_siblings(tree_id, commit_id, rows)
         return []
@@ -203,8 +198,8 @@ class SqlTrees(SqlSnapshots):
             raise Unavailable("The commit took too long and its staged entries expired; commit again.")
         return row["tree_id"], Owner.parse(row["owner"])
 
-    def _store_files(self, entries: Sequence[NewEntry]) -> list[bytes]:
-        """Make rows for contents that are new; returns digests of blocks that are missing."""
+    def _store_files(self, entries: Sequence[NewEntry]) -> tuple[dict[bytes, tuple[int, int]], list[bytes]]:
+        """Make rows for contents that are new; returns file id and size of each content, and missing blocks."""
         contents = {entry.file_digest: entry for entry in entries if entry.kind is Kind.FILE}
         known = self._known_files(list(contents))
         new = {digest: entry for digest, entry in contents.items() if digest not in known}
@@ -212,18 +207,18 @@ class SqlTrees(SqlSnapshots):
         present = self._blocks.find_present(wanted)
         missing = [digest for digest in wanted if digest not in present]
         if missing:
-            return missing
+            return known, missing
         for entry in new.values():
             _check_sizes(entry, present)
+        ids = list(zip(count(next_id(self._connection, "files", "file_id")), new.items(), strict=False))
         self._connection.executemany(
-            "INSERT INTO files (digest, size) VALUES (?, ?)", [(d, entry.size) for d, entry in new.items()]
+            "INSERT INTO files (file_id, digest, size) VALUES (?, ?, ?)", [(i, d, entry.size) for i, (d, entry) in ids]
         )
-        ids = self._known_files(list(new))
         self._connection.executemany(
             "INSERT INTO file_blocks (file_id, position, block_id) VALUES (?, ?, ?)",
-            [(ids[d][0], i, present[b][0]) for d, entry in new.items() for i, b in enumerate(entry.block_digests)],
+            [(i, n, present[b][0]) for i, (_, entry) in ids for n, b in enumerate(entry.block_digests)],
         )
-        return []
+        return known | {d: (i, entry.size) for i, (d, entry) in ids}, []
 
     def _known_files(self, digests: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
         """File id and size of those contents that have a row."""
@@ -235,9 +230,6 @@ class SqlTrees(SqlSnapshots):
             )
             found.update((bytes(row["digest"]), (row["file_id"], row["size"])) for row in rows)
         return found
-
-    def _contents(self, entries: Sequence[NewEntry]) -> dict[bytes, tuple[int, int]]:
-        return self._known_files(list({entry.file_digest for entry in entries if entry.kind is Kind.FILE}))
 
     def _staged_kinds(self, tree_id: int, commit_id: int, paths: Sequence[str]) -> dict[str, Kind]:
         found: dict[str, Kind] = {}
@@ -280,12 +272,12 @@ class SqlTrees(SqlSnapshots):
                             raise _conflict(row.path, row.kind, other["path"], other["kind"])
 
 
-def _touched_paths(entries: Sequence[NewEntry]) -> list[str]:
-    touched: dict[str, None] = {}
-    for entry in entries:
-        touched.update(dict.fromkeys(ancestors(entry.path)))
-        touched[entry.path] = None
-    return list(touched)
+def _check_free(path: str, staged: Kind | None) -> None:
+    """Refuse a file at a path that its commit has already."""
+    if staged is Kind.DIRECTORY:
+        raise _conflict(path, Kind.FILE, path, Kind.DIRECTORY)
+    if staged is not None:
+        raise InvalidArgument(f"The path {shown(path)} comes twice in this commit.", reason=Reason.INVALID_PATH)
 
 
 def _directory_row(tree_id: int, commit_id: int, path: str) -> _Row:
@@ -300,7 +292,7 @@ def _row(
         tree_id,
         path,
         commit_id,
-        path.rpartition("/")[0],
+        parent_of(path),
         normalized if normalized != path else None,
         int(kind),
         int(executable),

@@ -1,0 +1,227 @@
+"""Makes entries visible: one CommitFiles stream, which brings the contents of small files along."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from holdfast._channel import Channel
+from holdfast._transfer.hashing import HashedBlock, hash_sources
+from holdfast._transfer.progress import Progress
+from holdfast._transfer.sending import find_missing
+from holdfast._transfer.sources import Source
+from holdfast.v1 import artifact_pb2 as artifact_pb
+from holdfast.v1 import artifact_service_pb2 as pb
+from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+
+# Contents up to this size go inside the commit: less to say about each than as blocks that are written before.
+MAX_INLINE = 64 << 10
+# Files whose presence is asked for together, and how often that is done ahead of the network.
+WINDOW_FILES = 512
+WINDOW_BYTES = 2 << 20
+ASK_AHEAD = 3
+COMMIT_ENTRIES = 2_000
+COMMIT_BYTES = 768 << 10
+DIGESTS_PER_MESSAGE = 16_384
+# Digests that are remembered as sent, so that equal files of one tree are sent once.
+MAX_REMEMBERED = 65_536
+
+
+class MissingError(Exception):
+    """The commit names blocks that the server lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What must stand at a path for a commit to succeed: a file with a digest, nothing, or (neither set) anything."""
+
+    digest: bytes = b""
+    absent: bool = False
+
+
+ANYTHING = Expectation()
+
+
+class Commit:
+    """A set of entries that becomes visible at once, with the contents of small files.
+
+    It may be tried again after an interruption: what the server has by then is named by digest and not sent again.
+    """
+
+    def __init__(self, channel: Channel, owner: artifact_pb.TreeOwner, request_id: str, progress: Progress) -> None:
+        self._channel, self._progress = channel, progress
+        self._header = pb.CommitHeader(owner=owner, request_id=request_id)
+        self._method = channel.stub(ArtifactServiceStub).CommitFiles
+        self._reached = 0  # small files that were handed to gRPC so far, in the attempt that came furthest
+
+    def run(self, entries: Sequence[pb.NewEntry], small: Sequence[Source], expected: Expectation) -> artifact_pb.Tree:
+        """Commit ``entries``, whose blocks were written, and the files of ``small``, which are read here.
+
+        Raises:
+            MissingError: Blocks of ``entries`` are gone meanwhile.
+            LocalFileError: A small file changed or cannot be read; nothing is visible.
+            HoldfastError: As the server says; nothing is visible.
+        """
+        response = self._channel.run(lambda: self._attempt(entries, small, expected), position=lambda: self._reached)
+        if response.WhichOneof("outcome") == "missing":
+            raise MissingError
+        return response.committed
+
+    def _attempt(
+        self, entries: Sequence[pb.NewEntry], small: Sequence[Source], expected: Expectation
+    ) -> pb.CommitFilesResponse:
+        with ThreadPoolExecutor(1, thread_name_prefix="holdfast-ask") as pool:
+            all_entries = _chain(entries, self._small_entries(pool, small, expected))
+            messages = _Messages(_commit_messages(self._header, all_entries))
+            call = self._method.future(messages)
+            messages.started(call)
+            try:
+                response: pb.CommitFilesResponse = call.result()
+            except (grpc.RpcError, grpc.FutureCancelledError):
+                if messages.error is not None:
+                    raise messages.error from None
+                raise
+            finally:
+                messages.close()
+            return response
+
+    def _small_entries(
+        self, pool: ThreadPoolExecutor, small: Sequence[Source], expected: Expectation
+    ) -> Iterator[pb.NewEntry]:
+        # Little is sent at once, in one round trip; more is worth asking for.
+        ask = sum(source.size for source in small) > MAX_INLINE
+        sent: set[bytes] = set()
+        done = 0
+        for window, missing in (
+            _asked(self._channel, pool, _windows(hash_sources(small)))
+            if ask
+            else ((window, None) for window in _windows(hash_sources(small)))
+        ):
+            for block in window:
+                there = block.digest in sent or (missing is not None and block.digest not in missing)
+                yield file_entry(small[block.source], (block.digest,), expected, None if there else block.data)
+                sent.add(block.digest)
+                done += 1
+                if done > self._reached:
+                    self._reached = done
+                    (self._progress.save if there else self._progress.advance)(len(block.data))
+            if len(sent) > MAX_REMEMBERED:
+                sent.clear()
+
+
+def file_entry(
+    source: Source, digests: Sequence[bytes], expected: Expectation, data: bytes | bytearray | memoryview | None = None
+) -> pb.NewEntry:
+    """The entry of a file, by the digests of its blocks or, given ``data``, with its content."""
+    entry = pb.NewEntry(
+        path=source.path,
+        kind=artifact_pb.ENTRY_KIND_FILE,
+        executable=source.executable,
+        size=source.size,
+    )
+    if data is not None:
+        entry.inline_data = bytes(data)
+    elif source.size:
+        entry.block_digests.extend(digests)
+    if expected.digest:
+        entry.expected_digest = expected.digest
+    elif expected.absent:
+        entry.expected_absent = True
+    return entry
+
+
+def _windows(batches: Iterable[list[HashedBlock]]) -> Iterator[list[HashedBlock]]:
+    window: list[HashedBlock] = []
+    size = 0
+    for batch in batches:
+        window = window + batch
+        size += sum(len(block.data) for block in batch)
+        if size >= WINDOW_BYTES or len(window) >= WINDOW_FILES:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
+
+
+def _asked(
+    channel: Channel, pool: ThreadPoolExecutor, windows: Iterator[list[HashedBlock]]
+) -> Iterator[tuple[list[HashedBlock], set[bytes]]]:
+    """Each window with those of its digests that the server lacks; some are asked for ahead."""
+
+    def ask() -> tuple[list[HashedBlock], set[bytes]] | None:
+        window = next(windows, None)
+        if window is None:
+            return None
+        return window, set(find_missing(channel, list({block.digest for block in window if block.data})))
+
+    # One thread takes the windows, so they come in order.
+    ahead = deque(pool.submit(ask) for _ in range(ASK_AHEAD))
+    while (found := ahead.popleft().result()) is not None:
+        ahead.append(pool.submit(ask))
+        yield found
+
+
+def _chain(entries: Sequence[pb.NewEntry], more: Iterator[pb.NewEntry]) -> Iterator[pb.NewEntry]:
+    yield from entries
+    yield from more
+
+
+class _Messages(Iterator[pb.CommitFilesRequest]):
+    """What gRPC sends, in a thread of its own. An error cancels the call; an early end would pass for the whole set."""
+
+    def __init__(self, messages: Iterator[pb.CommitFilesRequest]) -> None:
+        self._messages = messages
+        self._call: Any = None
+        self._ready = threading.Event()
+        self._closed = False
+        self.error: BaseException | None = None
+
+    def started(self, call: Any) -> None:
+        self._call = call
+        self._ready.set()
+
+    def __next__(self) -> pb.CommitFilesRequest:
+        try:
+            if not self._closed:
+                return next(self._messages)
+        except StopIteration:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets it
+            self.error = error
+            self._ready.wait()
+            self._call.cancel()
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop; a call that is over already is not changed."""
+        self._closed = True
+        self._call.cancel()
+
+
+def _commit_messages(header: pb.CommitHeader, entries: Iterable[pb.NewEntry]) -> Iterator[pb.CommitFilesRequest]:
+    yield pb.CommitFilesRequest(header=header)
+    batch: list[pb.NewEntry] = []
+    size = count = 0
+    for entry in entries:
+        count += 1
+        more = list(entry.block_digests[DIGESTS_PER_MESSAGE:])
+        if more:
+            entry = pb.NewEntry.FromString(entry.SerializeToString())  # noqa: PLW2901 - a copy to shorten
+            del entry.block_digests[DIGESTS_PER_MESSAGE:]
+        batch.append(entry)
+        size += entry.ByteSize()
+        if more or size > COMMIT_BYTES or len(batch) >= COMMIT_ENTRIES:
+            yield pb.CommitFilesRequest(entries=pb.CommitEntries(entries=batch))
+            batch, size = [], 0
+        for start in range(0, len(more), DIGESTS_PER_MESSAGE):
+            part = more[start : start + DIGESTS_PER_MESSAGE]
+            yield pb.CommitFilesRequest(more_blocks=pb.MoreBlocks(block_digests=part))
+    if batch:
+        yield pb.CommitFilesRequest(entries=pb.CommitEntries(entries=batch))
+    yield pb.CommitFilesRequest(end=pb.CommitEnd(entry_count=count))
