@@ -71,7 +71,7 @@ class BlockSender:
 
     def _transmit(self, blocks: Sequence[HashedBlock]) -> None:
         if self._stream is None:
-            self._stream = _Stream(self._write)
+            self._stream = _Stream(self._write, self._progress)
         self._stream.put(blocks)
 
     def _settle(self) -> None:
@@ -129,7 +129,8 @@ class BlockSender:
 class _Stream:
     """One WriteBlocks call: gRPC takes messages from a queue in a thread of its own."""
 
-    def __init__(self, write: Any) -> None:
+    def __init__(self, write: Any, progress: Progress) -> None:
+        self._progress = progress
         self._queue: queue.SimpleQueue[Sequence[HashedBlock] | None] = queue.SimpleQueue()
         self._call = write(self._messages())
 
@@ -139,7 +140,9 @@ class _Stream:
     def _messages(self) -> Iterator[bytes]:
         """Encoded when gRPC asks for them, so that encoded copies do not pile up."""
         while (blocks := self._queue.get()) is not None:
-            yield from encode_blocks(blocks)
+            for message in encode_blocks(blocks):
+                self._progress.send(len(message))
+                yield message
 
     def next_response(self) -> pb.WriteBlocksResponse:
         try:

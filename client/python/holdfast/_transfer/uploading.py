@@ -44,8 +44,16 @@ def upload(
     sources: Sequence[Source],
     *,
     expected: Expectation = Expectation(),
+    progress: Progress | None = None,
 ) -> artifact_pb.Tree:
     """Put ``sources`` into the tree of ``owner``; all become visible at once when this returns.
+
+    Args:
+        channel: The server.
+        owner: Whose tree.
+        sources: Files and directories, no path twice.
+        expected: What must stand at their paths.
+        progress: Counts what is done; None for one of the call's own.
 
     Raises:
         ConflictError: Something other than ``expected`` stands at a source's path.
@@ -54,22 +62,33 @@ def upload(
     """
     sources = list(sources)
     request_id = uuid.uuid4().hex
-    if sum(source.size for source in sources) <= MAX_INLINE_TOTAL:
-        # It brings all its content; should gc take a block of it in the same moment, the long way follows.
-        with contextlib.suppress(_MissingError):
-            return _commit(channel, owner, request_id, [_inline_entry(source, expected) for source in sources])
-    with Progress("logging", sum(source.size for source in sources)) as progress:
+    total = sum(source.size for source in sources)
+    with progress or Progress("logging") as shown:
+        shown.expect(total, files=sum(not source.is_directory for source in sources))
+        if total <= MAX_INLINE_TOTAL:
+            # It brings all its content; should gc take a block of it in the same moment, the long way follows.
+            with contextlib.suppress(_MissingError):
+                tree = _commit(channel, owner, request_id, [_inline_entry(source, expected) for source in sources])
+                shown.advance(total)
+                return tree
         for _ in range(ATTEMPTS):
-            digests = _send_blocks(channel, hash_sources(list(sources)), len(sources), progress)
+            digests = _send_blocks(channel, hash_sources(list(sources)), len(sources), shown)
             entries = [_entry(source, digests[index], expected) for index, source in enumerate(sources)]
             try:
                 return _commit(channel, owner, request_id, entries)
             except _MissingError:
-                continue
+                shown.restart()
     raise UnavailableError("The server kept losing blocks of this upload; its garbage collection may be misconfigured.")
 
 
-def upload_stream(channel: Channel, owner: artifact_pb.TreeOwner, stream: BinaryIO, path: str) -> artifact_pb.Tree:
+def upload_stream(
+    channel: Channel,
+    owner: artifact_pb.TreeOwner,
+    stream: BinaryIO,
+    path: str,
+    *,
+    progress: Progress | None = None,
+) -> artifact_pb.Tree:
     """Put the bytes of a stream of unknown length at ``path``, in bounded memory."""
     size = 0
 
@@ -79,8 +98,9 @@ def upload_stream(channel: Channel, owner: artifact_pb.TreeOwner, stream: Binary
             size += sum(len(block.data) for block in batch)
             yield batch
 
-    with Progress("logging", None) as progress:
-        digests = _send_blocks(channel, counted(), 1, progress)
+    with progress or Progress("logging") as shown:
+        shown.expect(None, files=1)
+        digests = _send_blocks(channel, counted(), 1, shown)
         entry = _entry(Source(path, size=size), digests[0], Expectation())
         try:
             return _commit(channel, owner, uuid.uuid4().hex, [entry])
