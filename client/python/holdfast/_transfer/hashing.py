@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -17,6 +17,8 @@ from holdfast.format.digests import BLOCK_SIZE
 THREADS = 2
 # Work that is read ahead of the network: up to this many batches of at most BLOCK_SIZE bytes each.
 READ_AHEAD = 4
+# Seconds for a read to end when nobody wants it any more.
+STUCK_AFTER = 0.5
 # Small files of one batch; a task each would cost more than reading them.
 BATCH_FILES = 128
 
@@ -46,7 +48,7 @@ class _Task:
     size: int = 0
 
 
-def hash_sources(sources: list[Source]) -> Iterator[list[HashedBlock]]:
+def hash_sources(sources: list[Source]) -> Generator[list[HashedBlock], None, None]:
     """Batches of hashed blocks of at most ``BLOCK_SIZE`` bytes, in the order of the sources. Empty files have none.
 
     Raises:
@@ -58,11 +60,24 @@ def hash_sources(sources: list[Source]) -> Iterator[list[HashedBlock]]:
         for task in _tasks(sources):
             ahead.append(pool.submit(_run, task))
             if len(ahead) >= READ_AHEAD:
-                yield ahead.popleft().result()
+                yield _first(ahead)
         while ahead:
-            yield ahead.popleft().result()
+            yield _first(ahead)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        _end(pool, ahead)
+
+
+def _first(ahead: deque[Future[list[HashedBlock]]]) -> list[HashedBlock]:
+    blocks = ahead[0].result()
+    ahead.popleft()
+    return blocks
+
+
+def _end(pool: ThreadPoolExecutor, ahead: Iterable[Future[list[HashedBlock]]]) -> None:
+    """End the threads; one whose disk does not answer ends by itself when it does, so that Ctrl-C need not wait."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    if not wait((future for future in ahead if not future.cancelled()), STUCK_AFTER).not_done:
+        pool.shutdown(wait=True)
 
 
 def read_source(source: Source) -> bytes:

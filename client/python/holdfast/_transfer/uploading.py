@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -92,7 +92,7 @@ def upload_stream(
     """Put the bytes of a stream of unknown length at ``path``, in bounded memory."""
     size = 0
 
-    def counted() -> Iterator[list[HashedBlock]]:
+    def counted() -> Generator[list[HashedBlock], None, None]:
         nonlocal size
         for batch in hash_stream(stream):
             size += sum(len(block.data) for block in batch)
@@ -109,12 +109,12 @@ def upload_stream(
 
 
 def _send_blocks(
-    channel: Channel, batches: Iterable[list[HashedBlock]], count: int, progress: Progress
+    channel: Channel, batches: Generator[list[HashedBlock], None, None], count: int, progress: Progress
 ) -> list[list[bytes]]:
     """Send what the server lacks; returns the digests of each source's blocks."""
     digests: list[list[bytes]] = [[] for _ in range(count)]
-    sender = BlockSender(channel, progress)
-    try:
+    # Closed here and not when they are collected: the error that ends this, such as Ctrl-C, would keep them until then.
+    with contextlib.closing(batches), contextlib.closing(BlockSender(channel, progress)) as sender:
         for window in _windows(batches):
             for block in window:
                 digests[block.source].append(block.digest)
@@ -123,8 +123,6 @@ def _send_blocks(
             sender.send([unique[digest] for digest in missing])
             progress.save(sum(len(b.data) for b in window) - sum(len(unique[d].data) for d in missing))
         sender.finish()
-    finally:
-        sender.close()
     return digests
 
 
@@ -154,7 +152,14 @@ def _commit(
 
     def attempt() -> pb.CommitFilesResponse:
         # A stream per attempt: the request id makes repeated commits one.
-        return method(iter(_commit_messages(header, entries)))
+        call = method.future(_commit_messages(header, entries))
+        try:
+            response: pb.CommitFilesResponse = call.result()
+        except BaseException:
+            # Ctrl-C while nothing moves: the thread that sends the messages waits for as long as the call lives.
+            call.cancel()
+            raise
+        return response
 
     response = channel.run(attempt)
     if response.WhichOneof("outcome") == "missing":
