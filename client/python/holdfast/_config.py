@@ -16,6 +16,7 @@ URI_VARIABLE = "HOLDFAST_URI"
 INSECURE_VARIABLE = "HOLDFAST_INSECURE"
 TOKEN_VARIABLE = "HOLDFAST_TOKEN"  # noqa: S105 - the variable's name
 CA_FILE_VARIABLE = "HOLDFAST_TLS_CA_FILE"
+PROGRESS_VARIABLE = "HOLDFAST_PROGRESS"
 DEFAULT_DIRECTORY = ".holdfast"
 DEFAULT_PORT = 5600
 
@@ -91,6 +92,16 @@ def parse_target(uri: str | os.PathLike[str] | None = None, environ: Mapping[str
     if name == "file":
         return _file_uri(text)
     raise InvalidArgumentError(_unsupported(text, name))
+
+
+def shows_progress(environ: Mapping[str, str] | None = None) -> bool | None:
+    """What ``HOLDFAST_PROGRESS`` says about progress bars; None, also for ``auto``: show them where somebody looks.
+
+    Raises:
+        InvalidArgumentError: It is neither true, false nor ``auto``.
+    """
+    value = (os.environ if environ is None else environ).get(PROGRESS_VARIABLE, "").strip()
+    return None if value.lower() in {"", "auto"} else _flag(value, PROGRESS_VARIABLE)
 
 
 def _unsupported(text: str, scheme: str) -> str:

@@ -35,7 +35,7 @@ def context_tags() -> dict[str, str]:
     tags = {
         USER_TAG: user_name(),
         SOURCE_NAME_TAG: source,
-        SOURCE_TYPE_TAG: "NOTEBOOK" if _in_notebook() else "LOCAL",
+        SOURCE_TYPE_TAG: "NOTEBOOK" if in_notebook() else "LOCAL",
         GIT_COMMIT_TAG: git_commit(str(Path(source).absolute().parent)) if source else "",
     }
     return {key: value for key, value in tags.items() if value}
@@ -48,7 +48,8 @@ def _source_name() -> str:
     return program
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
     # IPython is loaded if we run in it.
     ipython = sys.modules.get("IPython")
     shell = getattr(ipython, "get_ipython", lambda: None)()

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from holdfast._channel import Channel
 from holdfast._transfer.committing import Expectation
 from holdfast._transfer.downloading import Downloader
+from holdfast._transfer.progress import Progress
 from holdfast._transfer.reader import ArtifactReader
 from holdfast._transfer.sources import Source, check_artifact_path, find_contents, find_path
 from holdfast._transfer.uploading import upload, upload_stream
@@ -49,9 +50,11 @@ class Artifacts:
         artifact_path: str | None = None,
         *,
         symlinks: str = "inside",
+        progress: Progress | None = None,
     ) -> artifact_pb.Tree:
         """Put a file at ``<artifact_path>/<basename>``, or a directory with its tree below that."""
-        return upload(self._channel, owner, find_path(local_path, _checked(artifact_path), symlinks=symlinks))
+        sources = find_path(local_path, _checked(artifact_path), symlinks=symlinks)
+        return upload(self._channel, owner, sources, progress=progress)
 
     def log_directory(
         self,
@@ -65,7 +68,13 @@ class Artifacts:
         return upload(self._channel, owner, find_contents(local_dir, _checked(artifact_path), symlinks=symlinks))
 
     def log_bytes(
-        self, owner: artifact_pb.TreeOwner, data: bytes, path: str, *, replacing: bytes | Anything | None = ANYTHING
+        self,
+        owner: artifact_pb.TreeOwner,
+        data: bytes,
+        path: str,
+        *,
+        replacing: bytes | Anything | None = ANYTHING,
+        progress: Progress | None = None,
     ) -> artifact_pb.Tree:
         """Put a file with this content at ``path``.
 
@@ -74,16 +83,19 @@ class Artifacts:
             data: The content.
             path: Where.
             replacing: The content that must be there now, None for nothing; ``ANYTHING`` by default.
+            progress: Counts what is done.
 
         Raises:
             ConflictError: Something else is there.
         """
         source = Source(check_artifact_path(path), size=len(data), data=data)
-        return upload(self._channel, owner, [source], expected=_expectation(replacing))
+        return upload(self._channel, owner, [source], expected=_expectation(replacing), progress=progress)
 
-    def log_stream(self, owner: artifact_pb.TreeOwner, stream: BinaryIO, path: str) -> artifact_pb.Tree:
+    def log_stream(
+        self, owner: artifact_pb.TreeOwner, stream: BinaryIO, path: str, *, progress: Progress | None = None
+    ) -> artifact_pb.Tree:
         """Put the bytes of a stream of unknown length at ``path``, in bounded memory."""
-        return upload_stream(self._channel, owner, stream, check_artifact_path(path))
+        return upload_stream(self._channel, owner, stream, check_artifact_path(path), progress=progress)
 
     def list(self, uri: str, path: str | None = None, *, recursive: bool = False) -> list[FileInfo]:
         """One level of a directory, or all below it; paths are those below the run or model that ``uri`` begins with.

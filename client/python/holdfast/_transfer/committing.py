@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import grpc
 
 from holdfast._channel import Channel
-from holdfast._transfer.hashing import HashedBlock, hash_sources
+from holdfast._transfer.asking import MissingBlocks
+from holdfast._transfer.hashing import HashedBlock, SourceHashing
 from holdfast._transfer.progress import Progress
-from holdfast._transfer.sending import find_missing
 from holdfast._transfer.sources import Source
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
@@ -22,10 +22,6 @@ from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 
 # Contents up to this size go inside the commit: less to say about each than as blocks that are written before.
 MAX_INLINE = 64 << 10
-# Files whose presence is asked for together, and how often that is done ahead of the network.
-WINDOW_FILES = 512
-WINDOW_BYTES = 2 << 20
-ASK_AHEAD = 3
 COMMIT_ENTRIES = 2_000
 COMMIT_BYTES = 768 << 10
 DIGESTS_PER_MESSAGE = 16_384
@@ -76,38 +72,43 @@ class Commit:
     def _attempt(
         self, entries: Sequence[pb.NewEntry], small: Sequence[Source], expected: Expectation
     ) -> pb.CommitFilesResponse:
-        with ThreadPoolExecutor(1, thread_name_prefix="holdfast-ask") as pool:
-            all_entries = _chain(entries, self._small_entries(pool, small, expected))
+        with contextlib.ExitStack() as opened:
+            hashing = opened.enter_context(contextlib.closing(SourceHashing(small)))
+            windows: Iterable[tuple[list[HashedBlock], set[bytes] | None]]
+            if sum(source.size for source in small) > MAX_INLINE:
+                windows = opened.enter_context(contextlib.closing(MissingBlocks(self._channel, hashing)))
+            else:
+                # So little is sent in one round trip, without asking.
+                windows = ((batch, None) for batch in hashing)
+            all_entries = chain(entries, self._small_entries(windows, small, expected))
             messages = _Messages(_commit_messages(self._header, all_entries))
             call = self._method.future(messages)
             messages.started(call)
+            opened.callback(messages.close)  # before what the messages are made of
             try:
                 response: pb.CommitFilesResponse = call.result()
             except (grpc.RpcError, grpc.FutureCancelledError):
                 if messages.error is not None:
                     raise messages.error from None
                 raise
-            finally:
-                messages.close()
             return response
 
     def _small_entries(
-        self, pool: ThreadPoolExecutor, small: Sequence[Source], expected: Expectation
+        self,
+        windows: Iterable[tuple[list[HashedBlock], set[bytes] | None]],
+        small: Sequence[Source],
+        expected: Expectation,
     ) -> Iterator[pb.NewEntry]:
-        # Little is sent at once, in one round trip; more is worth asking for.
-        ask = sum(source.size for source in small) > MAX_INLINE
         sent: set[bytes] = set()
         done = 0
-        for window, missing in (
-            _asked(self._channel, pool, _windows(hash_sources(small)))
-            if ask
-            else ((window, None) for window in _windows(hash_sources(small)))
-        ):
+        for window, missing in windows:
             for block in window:
                 there = block.digest in sent or (missing is not None and block.digest not in missing)
                 yield file_entry(small[block.source], (block.digest,), expected, None if there else block.data)
                 sent.add(block.digest)
                 done += 1
+                if not there:
+                    self._progress.send(len(block.data))
                 if done > self._reached:
                     self._reached = done
                     (self._progress.save if there else self._progress.advance)(len(block.data))
@@ -134,42 +135,6 @@ def file_entry(
     elif expected.absent:
         entry.expected_absent = True
     return entry
-
-
-def _windows(batches: Iterable[list[HashedBlock]]) -> Iterator[list[HashedBlock]]:
-    window: list[HashedBlock] = []
-    size = 0
-    for batch in batches:
-        window = window + batch
-        size += sum(len(block.data) for block in batch)
-        if size >= WINDOW_BYTES or len(window) >= WINDOW_FILES:
-            yield window
-            window, size = [], 0
-    if window:
-        yield window
-
-
-def _asked(
-    channel: Channel, pool: ThreadPoolExecutor, windows: Iterator[list[HashedBlock]]
-) -> Iterator[tuple[list[HashedBlock], set[bytes]]]:
-    """Each window with those of its digests that the server lacks; some are asked for ahead."""
-
-    def ask() -> tuple[list[HashedBlock], set[bytes]] | None:
-        window = next(windows, None)
-        if window is None:
-            return None
-        return window, set(find_missing(channel, list({block.digest for block in window if block.data})))
-
-    # One thread takes the windows, so they come in order.
-    ahead = deque(pool.submit(ask) for _ in range(ASK_AHEAD))
-    while (found := ahead.popleft().result()) is not None:
-        ahead.append(pool.submit(ask))
-        yield found
-
-
-def _chain(entries: Sequence[pb.NewEntry], more: Iterator[pb.NewEntry]) -> Iterator[pb.NewEntry]:
-    yield from entries
-    yield from more
 
 
 class _Messages(Iterator[pb.CommitFilesRequest]):

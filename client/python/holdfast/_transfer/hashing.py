@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -16,7 +16,9 @@ from holdfast.format.digests import BLOCK_SIZE
 
 THREADS = 2
 # Work that is read ahead of the network: up to this many batches of at most BLOCK_SIZE bytes each.
-READ_AHEAD = 4
+READ_AHEAD = 3
+# Seconds for a read to end when nobody wants it any more.
+STUCK_AFTER = 0.5
 # Small files of one batch; a task each would cost more than reading them.
 BATCH_FILES = 128
 
@@ -46,23 +48,42 @@ class _Task:
     size: int = 0
 
 
-def hash_sources(sources: Sequence[Source]) -> Iterator[list[HashedBlock]]:
+class SourceHashing:
     """Batches of hashed blocks of at most ``BLOCK_SIZE`` bytes, in the order of the sources. An empty file has one too.
 
-    Raises:
-        LocalFileError: A file changed since it was found, or cannot be read.
+    Iterate it once, in any thread, and close it, in any thread: an error such as Ctrl-C that ends the iteration would
+    keep its threads for as long as somebody holds the error.
     """
-    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="holdfast-hash")
-    ahead: deque[Future[list[HashedBlock]]] = deque()
-    try:
-        for task in _tasks(sources):
-            ahead.append(pool.submit(_run, task))
-            if len(ahead) >= READ_AHEAD:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="holdfast-hash")
+        self._ahead: deque[Future[list[HashedBlock]]] = deque()
+
+    def __iter__(self) -> Iterator[list[HashedBlock]]:
+        """The batches.
+
+        Raises:
+            LocalFileError: A file changed since it was found, or cannot be read.
+        """
+        for task in _tasks(self._sources):
+            self._ahead.append(self._pool.submit(_run, task))
+            if len(self._ahead) >= READ_AHEAD:
+                yield self._first()
+        while self._ahead:
+            yield self._first()
+
+    def _first(self) -> list[HashedBlock]:
+        blocks = self._ahead[0].result()
+        self._ahead.popleft()
+        return blocks
+
+    def close(self) -> None:
+        """End the threads; one whose disk does not answer ends by itself when it does, so that Ctrl-C need not wait."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        ahead = list(self._ahead)  # another thread may still be taking from it
+        if not wait([future for future in ahead if not future.cancelled()], STUCK_AFTER).not_done:
+            self._pool.shutdown(wait=True)
 
 
 def hash_stream(stream: BinaryIO) -> Iterator[list[HashedBlock]]:

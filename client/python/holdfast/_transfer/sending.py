@@ -10,6 +10,7 @@ import grpc
 
 from holdfast._channel import Channel, Patience
 from holdfast._rpc_errors import is_interruption, status_of
+from holdfast._transfer.asking import find_missing
 from holdfast._transfer.hashing import HashedBlock
 from holdfast._transfer.progress import Progress
 from holdfast.errors import DataLossError, UnavailableError
@@ -71,7 +72,7 @@ class BlockSender:
 
     def _transmit(self, blocks: Sequence[HashedBlock]) -> None:
         if self._stream is None:
-            self._stream = _Stream(self._write)
+            self._stream = _Stream(self._write, self._progress)
         self._stream.put(blocks)
 
     def _settle(self) -> None:
@@ -129,7 +130,8 @@ class BlockSender:
 class _Stream:
     """One WriteBlocks call: gRPC takes messages from a queue in a thread of its own."""
 
-    def __init__(self, write: Any) -> None:
+    def __init__(self, write: Any, progress: Progress) -> None:
+        self._progress = progress
         self._queue: queue.SimpleQueue[Sequence[HashedBlock] | None] = queue.SimpleQueue()
         self._call = write(self._messages())
 
@@ -139,7 +141,9 @@ class _Stream:
     def _messages(self) -> Iterator[bytes]:
         """Encoded when gRPC asks for them, so that encoded copies do not pile up."""
         while (blocks := self._queue.get()) is not None:
-            yield from encode_blocks(blocks)
+            for message in encode_blocks(blocks):
+                self._progress.send(len(message))
+                yield message
 
     def next_response(self) -> pb.WriteBlocksResponse:
         try:
@@ -182,20 +186,6 @@ def encode_blocks(blocks: Iterable[HashedBlock]) -> Iterator[bytes]:
         size += len(block.data) + 40
     if small:
         yield pb.WriteBlocksRequest(blocks=small).SerializeToString()
-
-
-def find_missing(channel: Channel, digests: list[bytes]) -> list[bytes]:
-    """Those of ``digests`` that the server lacks."""
-    if not digests:
-        return []
-    from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
-
-    method = channel.stub(ArtifactServiceStub).FindMissingBlocks
-    missing: list[bytes] = []
-    for start in range(0, len(digests), 16_384):
-        request = pb.FindMissingBlocksRequest(digests=digests[start : start + 16_384])
-        missing.extend(channel.call(method, request).missing_digests)
-    return missing
 
 
 def _chunks(block: HashedBlock) -> Iterator[bytes]:

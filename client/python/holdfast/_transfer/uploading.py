@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from holdfast._channel import Channel
+from holdfast._transfer.asking import MissingBlocks, find_missing
 from holdfast._transfer.committing import ANYTHING, MAX_INLINE, Commit, Expectation, MissingError, file_entry
-from holdfast._transfer.hashing import HashedBlock, hash_sources, hash_stream
+from holdfast._transfer.hashing import HashedBlock, SourceHashing, hash_stream
 from holdfast._transfer.progress import Progress
-from holdfast._transfer.sending import BlockSender, find_missing
+from holdfast._transfer.sending import BlockSender
 from holdfast._transfer.sources import Source
 from holdfast.errors import LocalFileError, UnavailableError
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
 
-# Blocks whose presence is asked for together; with what is unanswered, this bounds the memory of an upload.
-WINDOW_BYTES = 16 << 20
-WINDOW_BLOCKS = 2_048
 # Commits that find blocks missing again, as gc took them meanwhile, before it is an error.
 ATTEMPTS = 3
 
@@ -29,6 +28,7 @@ def upload(
     sources: Sequence[Source],
     *,
     expected: Expectation = ANYTHING,
+    progress: Progress | None = None,
 ) -> artifact_pb.Tree:
     """Put ``sources`` into the tree of ``owner``; all become visible at once when this returns.
 
@@ -45,19 +45,27 @@ def upload(
         for source in sources
         if source.is_directory
     ]
-    with Progress("logging", sum(source.size for source in files)) as progress:
-        commit = Commit(channel, owner, uuid.uuid4().hex, progress)
+    with progress or Progress("logging") as shown:
+        shown.expect(sum(source.size for source in files), files=len(files))
+        commit = Commit(channel, owner, uuid.uuid4().hex, shown)
         for _ in range(ATTEMPTS):
-            digests = _send_blocks(channel, hash_sources(large), len(large), progress) if large else []
+            digests = _send_sources(channel, large, shown) if large else []
             entries = [file_entry(source, digests[index], expected) for index, source in enumerate(large)]
             try:
                 return commit.run([*directories, *entries], small, expected)
             except MissingError:
-                continue
+                shown.restart()
     raise UnavailableError("The server kept losing blocks of this upload; its garbage collection may be misconfigured.")
 
 
-def upload_stream(channel: Channel, owner: artifact_pb.TreeOwner, stream: BinaryIO, path: str) -> artifact_pb.Tree:
+def upload_stream(
+    channel: Channel,
+    owner: artifact_pb.TreeOwner,
+    stream: BinaryIO,
+    path: str,
+    *,
+    progress: Progress | None = None,
+) -> artifact_pb.Tree:
     """Put the bytes of a stream of unknown length at ``path``, in bounded memory."""
     size = 0
 
@@ -67,13 +75,19 @@ def upload_stream(channel: Channel, owner: artifact_pb.TreeOwner, stream: Binary
             size += sum(len(block.data) for block in batch)
             yield batch
 
-    with Progress("logging", None) as progress:
-        digests = _send_blocks(channel, counted(), 1, progress)
+    with progress or Progress("logging") as shown:
+        shown.expect(None, files=1)
+        digests = _send_blocks(channel, counted(), 1, shown)
         entry = file_entry(Source(path, size=size), digests[0], ANYTHING)
         try:
-            return Commit(channel, owner, uuid.uuid4().hex, progress).run([entry], [], ANYTHING)
+            return Commit(channel, owner, uuid.uuid4().hex, shown).run([entry], [], ANYTHING)
         except MissingError:
             raise LocalFileError("The server lost blocks of this stream and it cannot be read again.") from None
+
+
+def _send_sources(channel: Channel, sources: Sequence[Source], progress: Progress) -> list[list[bytes]]:
+    with contextlib.closing(SourceHashing(sources)) as batches:
+        return _send_blocks(channel, batches, len(sources), progress)
 
 
 def _send_blocks(
@@ -81,30 +95,13 @@ def _send_blocks(
 ) -> list[list[bytes]]:
     """Send what the server lacks; returns the digests of each source's blocks."""
     digests: list[list[bytes]] = [[] for _ in range(count)]
-    sender = BlockSender(channel, progress)
-    try:
-        for window in _windows(batches):
+    windows = MissingBlocks(channel, batches, recover=lambda asked: find_missing(channel, asked))
+    with contextlib.closing(windows), contextlib.closing(BlockSender(channel, progress)) as sender:
+        for window, missing in windows:
             for block in window:
                 digests[block.source].append(block.digest)
             unique = {block.digest: block for block in window}
-            missing = find_missing(channel, list(unique))
-            sender.send([unique[digest] for digest in missing])
+            sender.send([block for digest, block in unique.items() if digest in missing])
             progress.save(sum(len(b.data) for b in window) - sum(len(unique[d].data) for d in missing))
         sender.finish()
-    finally:
-        sender.close()
     return digests
-
-
-def _windows(batches: Iterable[list[HashedBlock]]) -> Iterator[list[HashedBlock]]:
-    window: list[HashedBlock] = []
-    size = 0
-    for batch in batches:
-        added = sum(len(block.data) for block in batch)
-        if window and (size + added > WINDOW_BYTES or len(window) + len(batch) > WINDOW_BLOCKS):
-            yield window
-            window, size = [], 0
-        window = window + batch
-        size += added
-    if window:
-        yield window

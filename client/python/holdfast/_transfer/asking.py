@@ -1,0 +1,107 @@
+"""Asks which blocks the server lacks, some windows ahead of those that are sent."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import grpc
+
+from holdfast._channel import CALL_TIMEOUT, Channel
+from holdfast._transfer.hashing import HashedBlock
+from holdfast.v1 import artifact_service_pb2 as pb
+from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+
+# Blocks whose presence is asked for together, and how many such windows are asked for ahead: over a slow network the
+# answers come while earlier windows are sent. In memory are these, what is hashed ahead and what is unanswered.
+WINDOW_BYTES = 8 << 20
+WINDOW_BLOCKS = 512
+ASK_AHEAD = 2
+MAX_DIGESTS = 16_384
+
+Window = list[HashedBlock]
+
+
+def find_missing(channel: Channel, digests: list[bytes]) -> list[bytes]:
+    """Those of ``digests`` that the server lacks."""
+    method = channel.stub(ArtifactServiceStub).FindMissingBlocks
+    missing: list[bytes] = []
+    for start in range(0, len(digests), MAX_DIGESTS):
+        request = pb.FindMissingBlocksRequest(digests=digests[start : start + MAX_DIGESTS])
+        missing.extend(channel.call(method, request).missing_digests)
+    return missing
+
+
+class MissingBlocks:
+    """Windows of blocks, each with the digests of those that the server lacks.
+
+    Iterate it once, in any thread, and close it, in any thread.
+
+    Args:
+        channel: The server.
+        batches: The blocks; those without data, of empty files, are never missing.
+        recover: Asks again when the connection broke; None: the gRPC error is for the caller, who begins anew.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        batches: Iterable[list[HashedBlock]],
+        *,
+        recover: Callable[[list[bytes]], list[bytes]] | None = None,
+    ) -> None:
+        self._method = channel.stub(ArtifactServiceStub).FindMissingBlocks
+        self._batches, self._recover = batches, recover
+        self._asked: deque[tuple[Window, list[bytes], Any]] = deque()
+        self._lock, self._closed = threading.Lock(), False
+
+    def __iter__(self) -> Iterator[tuple[Window, set[bytes]]]:
+        """The windows in order."""
+        for window in _windows(self._batches):
+            self._ask(window)
+            if len(self._asked) > ASK_AHEAD:
+                yield self._answer()
+        while self._asked:
+            yield self._answer()
+
+    def close(self) -> None:
+        """Ask no more; who waits for an answer gets ``grpc.FutureCancelledError``."""
+        with self._lock:
+            self._closed = True
+            for _, _, call in self._asked:
+                call.cancel()
+
+    def _ask(self, window: Window) -> None:
+        digests = list({block.digest for block in window if block.data})
+        call = self._method.future(pb.FindMissingBlocksRequest(digests=digests), timeout=CALL_TIMEOUT)
+        with self._lock:
+            self._asked.append((window, digests, call))
+            if self._closed:
+                call.cancel()
+
+    def _answer(self) -> tuple[Window, set[bytes]]:
+        window, digests, call = self._asked[0]
+        try:
+            missing = call.result().missing_digests
+        except grpc.RpcError:
+            if self._recover is None:
+                raise
+            missing = self._recover(digests)
+        with self._lock:
+            self._asked.popleft()
+        return window, set(missing)
+
+
+def _windows(batches: Iterable[list[HashedBlock]]) -> Iterator[Window]:
+    window: Window = []
+    size = 0
+    for batch in batches:
+        window = window + batch
+        size += sum(len(block.data) for block in batch)
+        if size >= WINDOW_BYTES or len(window) >= WINDOW_BLOCKS:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
