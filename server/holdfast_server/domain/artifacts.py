@@ -146,8 +146,10 @@ class NewEntry:
     @property
     def identity(self) -> bytes:
         """Equal for entries that ask for the same thing, and for no others."""
-        content = (self.path, self.kind.value, self.executable, self.size, self.file_digest)
-        return repr((content, self.expected_digest, self.expected_absent)).encode()
+        expected = b"-" if self.expected_digest is None else self.expected_digest.hex().encode()
+        numbers = (self.kind, self.executable, self.expected_absent, self.size)
+        # No path has a NUL, and all that follows has a fixed length or a space at its end.
+        return b"%b\0%d%d%d%d %b %b" % (self.path.encode(), *numbers, expected, self.file_digest)
 
     def _bad(self, rule: str) -> InvalidArgument:
         return InvalidArgument(

@@ -18,7 +18,7 @@ from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 # answers come while earlier windows are sent. In memory are these, what is hashed ahead and what is unanswered.
 WINDOW_BYTES = 8 << 20
 WINDOW_BLOCKS = 512
-ASK_AHEAD = 2
+ASK_AHEAD = 1
 MAX_DIGESTS = 16_384
 
 Window = list[HashedBlock]

@@ -16,7 +16,7 @@ from holdfast.format.digests import BLOCK_SIZE
 
 THREADS = 2
 # Work that is read ahead of the network: up to this many batches of at most BLOCK_SIZE bytes each.
-READ_AHEAD = 3
+READ_AHEAD = 2
 # Seconds for a read to end when nobody wants it any more.
 STUCK_AFTER = 0.5
 # Small files of one batch; a task each would cost more than reading them.

@@ -16,6 +16,10 @@ CHUNK = 500
 TOUCH_EVERY_MS = 3600 * 1000
 
 
+# States of a block's row; one that is being deleted counts as missing.
+PRESENT, DELETING = 0, 1
+
+
 def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
     """Slices of at most ``size`` items."""
     for start in range(0, len(items), size):
@@ -50,14 +54,16 @@ class SqlBlockIndex:
 
     def find_present(self, digests: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
         """Block id and size of those of ``digests`` that are present."""
-        found: dict[bytes, tuple[int, int]] = {}
+        return {digest: (block_id, size) for digest, block_id, size, state in self._find(digests) if state == PRESENT}
+
+    def _find(self, digests: Sequence[bytes]) -> Iterator[tuple[bytes, int, int, int]]:
+        """Digest, id, size and state of those that have a row."""
         for part in chunks(digests):
-            rows = self._connection.execute(
-                f"SELECT digest, block_id, size FROM blocks WHERE state = 0 AND digest IN ({marks(len(part))})",  # noqa: S608
+            for row in self._connection.execute(
+                f"SELECT digest, block_id, size, state FROM blocks WHERE digest IN ({marks(len(part))})",  # noqa: S608
                 part,
-            )
-            found.update((bytes(row["digest"]), (row["block_id"], row["size"])) for row in rows)
-        return found
+            ):
+                yield row["digest"], row["block_id"], row["size"], row["state"]
 
     def find_stale(self, digests: Sequence[bytes]) -> list[bytes]:
         """Those that are present and were not touched for an hour."""
@@ -83,11 +89,12 @@ class SqlBlockIndex:
 
         A block that is there already keeps its place. An object is only given back when none of its blocks was new.
         """
-        present = self.find_present([digest for digest, _, _ in blocks])
+        states = {digest: state for digest, _, _, state in self._find([digest for digest, _, _ in blocks])}
+        present = [digest for digest, state in states.items() if state == PRESENT]
         sizes: dict[str, int] = {}
         for _, _, extent in blocks:
             sizes[extent.object_key] = max(sizes.get(extent.object_key, 0), extent.offset + extent.length)
-        fresh = {d: (size, extent) for d, size, extent in reversed(blocks) if d not in present}
+        fresh = {d: (size, extent) for d, size, extent in reversed(blocks) if states.get(d) != PRESENT}
         needed = dict.fromkeys(extent.object_key for _, extent in fresh.values())
         first = next_id(self._connection, "objects", "object_id")
         ids = dict(zip(needed, count(first), strict=False))
@@ -95,12 +102,17 @@ class SqlBlockIndex:
             "INSERT INTO objects (object_id, object_key, size, create_time) VALUES (?, ?, ?, ?)",
             [(object_id, key, sizes[key], self._now_ms) for key, object_id in ids.items()],
         )
+        # Two plain statements: with an upsert SQLite keeps a journal for each row, and to end it walks through what the
+        # transaction's savepoint keeps, which took a fifth of the time of an upload of small files.
+        places = [(ids[x.object_key], x.offset, self._now_ms, size, d) for d, (size, x) in fresh.items()]
         self._connection.executemany(
-            'INSERT INTO blocks (digest, size, object_id, "offset", touch_time) VALUES (?, ?, ?, ?, ?)'
-            # A row that is being deleted comes back to life at its new place.
-            ' ON CONFLICT (digest) DO UPDATE SET object_id = excluded.object_id, "offset" = excluded."offset",'
-            " state = 0, touch_time = excluded.touch_time",
-            [(d, size, ids[extent.object_key], extent.offset, self._now_ms) for d, (size, extent) in fresh.items()],
+            'INSERT INTO blocks (object_id, "offset", touch_time, size, digest) VALUES (?, ?, ?, ?, ?)',
+            [place for place in places if place[-1] not in states],
         )
-        self.touch(list(present))
+        # A row that is being deleted comes back to life at its new place.
+        self._connection.executemany(
+            'UPDATE blocks SET object_id = ?, "offset" = ?, touch_time = ?, size = ?, state = 0 WHERE digest = ?',
+            [place for place in places if place[-1] in states],
+        )
+        self.touch(present)
         return [extent for _, _, extent in blocks if extent.object_key not in needed]
