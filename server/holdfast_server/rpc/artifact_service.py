@@ -71,9 +71,9 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
     @raw_requests
     async def WriteBlocks(self, request: AsyncIterator[bytes], context: Any) -> AsyncIterator[pb.WriteBlocksResponse]:
         """Store blocks and answer each."""
-        async with contextlib.aclosing(self._receiver.receive(request)) as batches:  # type: ignore[type-var]
-            async for results in batches:
-                yield pb.WriteBlocksResponse(results=results)
+        async with contextlib.aclosing(self._receiver.receive(request)) as responses:  # type: ignore[type-var]
+            async for response in responses:
+                yield response
 
     async def CommitFiles(self, request: AsyncIterator[pb.CommitFilesRequest], context: Any) -> pb.CommitFilesResponse:
         """Make entries visible at once, or answer which blocks are missing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
 
@@ -24,6 +25,14 @@ MISMATCH = service_pb.BLOCK_STATUS_DIGEST_MISMATCH
 UNAVAILABLE = service_pb.BLOCK_STATUS_UNAVAILABLE
 
 Result = service_pb.BlockResult
+Response = service_pb.WriteBlocksResponse
+
+# Bytes that all streams together should have under way, what one has at least (a message) and at most.
+WINDOW_TOTAL = 128 << 20
+WINDOW_MIN = 2 << 20
+WINDOW_MAX = 32 << 20
+# How often a stream hears what was taken of it.
+TAKEN_STEP = 1 << 20
 
 
 class BlockReceiver:
@@ -34,19 +43,34 @@ class BlockReceiver:
 
     def __init__(self, service: ArtifactService, budget: ByteBudget) -> None:
         self._service, self._budget = service, budget
+        self._streams = 0
 
-    async def receive(self, requests: AsyncIterator[bytes]) -> AsyncIterator[list[Result]]:
-        """Store all blocks of a stream; yields results as they come, until the peer half-closes and all are in."""
-        results: asyncio.Queue[list[Result] | None] = asyncio.Queue()
-        reader = asyncio.create_task(self._read(requests, results))
+    async def receive(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Response]:
+        """Store all blocks of a stream; yields answers as they come, until the peer half-closes and all are in."""
+        stream = _Stream()
+        self._streams += 1
+        reader = asyncio.create_task(self._read(requests, stream))
         try:
-            while (batch := await results.get()) is not None:
-                yield batch
+            yield self._news(stream)
+            while (results := await stream.results.get()) is not None:
+                response = self._news(stream)
+                response.results.extend(results)
+                yield response
             await reader
         finally:
+            self._streams -= 1
             reader.cancel()
 
-    async def _read(self, requests: AsyncIterator[bytes], results: asyncio.Queue[list[Result] | None]) -> None:
+    def _news(self, stream: _Stream) -> Response:
+        """How much of the stream was taken, and how much more may come: the same for each stream, fewer for many.
+
+        Without it gRPC would hold, in buffers of its own, all that the network brings while disks are slow.
+        """
+        stream.told = stream.taken
+        window = max(WINDOW_MIN, min(WINDOW_MAX, WINDOW_TOTAL // self._streams))
+        return Response(taken_bytes=stream.taken, window_bytes=window)
+
+    async def _read(self, requests: AsyncIterator[bytes], stream: _Stream) -> None:
         assembler, tasks = BlockAssembler(), set[asyncio.Task[None]]()
         held = 0  # bytes of the budget taken for the block that is arriving
         try:
@@ -60,20 +84,24 @@ class BlockReceiver:
                     wanted = min(message.size, BLOCK_SIZE) if isinstance(message, Chunk) else len(raw)
                     await self._budget.acquire(wanted)
                     held = wanted
+                stream.taken += len(raw)
                 blocks = assembler.feed(message)
                 if blocks:
-                    task = asyncio.create_task(self._store(blocks, held, results))
+                    task = asyncio.create_task(self._store(blocks, held, stream.results))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                     held = 0
-                _hand_over(assembler, results)
+                if assembler.rejected or stream.taken - stream.told >= TAKEN_STEP:
+                    stream.told = stream.taken
+                    stream.results.put_nowait(assembler.rejected)
+                    assembler.rejected = []
             assembler.close()
-            _hand_over(assembler, results)
+            stream.results.put_nowait(assembler.rejected)
         finally:
             self._budget.release(held)
             while tasks:
                 await asyncio.wait(tasks)
-            results.put_nowait(None)
+            stream.results.put_nowait(None)
 
     async def _store(self, blocks: list[NewBlock], held: int, results: asyncio.Queue[list[Result] | None]) -> None:
         try:
@@ -100,10 +128,13 @@ class BlockReceiver:
         return [Result(digest=block.digest, status=STORED) for block in blocks]
 
 
-def _hand_over(assembler: BlockAssembler, results: asyncio.Queue[list[Result] | None]) -> None:
-    if assembler.rejected:
-        results.put_nowait(assembler.rejected)
-        assembler.rejected = []
+@dataclass(slots=True)
+class _Stream:
+    """State of one stream: results that wait to be sent, and bytes that were taken, and told as such."""
+
+    results: asyncio.Queue[list[Result] | None] = field(default_factory=asyncio.Queue)
+    taken: int = 0
+    told: int = 0
 
 
 def _decode(raw: bytes) -> Chunk | service_pb.WriteBlocksRequest:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import grpc
 
 from holdfast._channel import CALL_TIMEOUT, Channel
+from holdfast._transfer.calls import Calls
 from holdfast._transfer.hashing import HashedBlock
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
@@ -54,8 +55,8 @@ class MissingBlocks:
     ) -> None:
         self._method = channel.stub(ArtifactServiceStub).FindMissingBlocks
         self._batches, self._recover = batches, recover
-        self._asked: deque[tuple[Window, list[bytes], Any]] = deque()
-        self._lock, self._closed = threading.Lock(), False
+        self._asked: deque[tuple[Window, list[bytes], Future[Any]]] = deque()
+        self._calls = Calls()
 
     def __iter__(self) -> Iterator[tuple[Window, set[bytes]]]:
         """The windows in order."""
@@ -68,29 +69,21 @@ class MissingBlocks:
 
     def close(self) -> None:
         """Ask no more; who waits for an answer gets ``grpc.FutureCancelledError``."""
-        with self._lock:
-            self._closed = True
-            for _, _, call in self._asked:
-                call.cancel()
+        self._calls.close()
 
     def _ask(self, window: Window) -> None:
         digests = list({block.digest for block in window if block.data})
-        call = self._method.future(pb.FindMissingBlocksRequest(digests=digests), timeout=CALL_TIMEOUT)
-        with self._lock:
-            self._asked.append((window, digests, call))
-            if self._closed:
-                call.cancel()
+        request = pb.FindMissingBlocksRequest(digests=digests)
+        self._asked.append((window, digests, self._calls.start(self._method, request, timeout=CALL_TIMEOUT)))
 
     def _answer(self) -> tuple[Window, set[bytes]]:
-        window, digests, call = self._asked[0]
+        window, digests, started = self._asked.popleft()
         try:
-            missing = call.result().missing_digests
+            missing = self._calls.finish(started).missing_digests
         except grpc.RpcError:
             if self._recover is None:
                 raise
             missing = self._recover(digests)
-        with self._lock:
-            self._asked.popleft()
         return window, set(missing)
 
 

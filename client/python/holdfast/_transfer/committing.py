@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import grpc
 
 from holdfast._channel import Channel
 from holdfast._transfer.asking import MissingBlocks
+from holdfast._transfer.calls import Calls
 from holdfast._transfer.hashing import HashedBlock, SourceHashing
 from holdfast._transfer.progress import Progress
 from holdfast._transfer.sources import Source
@@ -82,11 +81,12 @@ class Commit:
                 windows = ((batch, None) for batch in hashing)
             all_entries = chain(entries, self._small_entries(windows, small, expected))
             messages = _Messages(_commit_messages(self._header, all_entries))
-            call = self._method.future(messages)
-            messages.started(call)
-            opened.callback(messages.close)  # before what the messages are made of
+            # Closed before what the messages are made of, and the messages before the call.
+            calls = opened.enter_context(contextlib.closing(Calls()))
+            opened.callback(messages.close)
+            messages.calls = calls
             try:
-                response: pb.CommitFilesResponse = call.result()
+                response: pb.CommitFilesResponse = calls.finish(calls.start(self._method, messages))
             except (grpc.RpcError, grpc.FutureCancelledError):
                 if messages.error is not None:
                     raise messages.error from None
@@ -142,14 +142,9 @@ class _Messages(Iterator[pb.CommitFilesRequest]):
 
     def __init__(self, messages: Iterator[pb.CommitFilesRequest]) -> None:
         self._messages = messages
-        self._call: Any = None
-        self._ready = threading.Event()
         self._closed = False
+        self.calls: Calls
         self.error: BaseException | None = None
-
-    def started(self, call: Any) -> None:
-        self._call = call
-        self._ready.set()
 
     def __next__(self) -> pb.CommitFilesRequest:
         try:
@@ -159,14 +154,12 @@ class _Messages(Iterator[pb.CommitFilesRequest]):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets it
             self.error = error
-            self._ready.wait()
-            self._call.cancel()
+            self.calls.close()
         raise StopIteration
 
     def close(self) -> None:
-        """Stop; a call that is over already is not changed."""
+        """Make no more messages."""
         self._closed = True
-        self._call.cancel()
 
 
 def _commit_messages(header: pb.CommitHeader, entries: Iterable[pb.NewEntry]) -> Iterator[pb.CommitFilesRequest]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ CHUNK = 1 << 20
 SMALL = 64 << 10
 # Bytes that may be sent and not yet answered; they are kept to be sent again when the connection breaks.
 MAX_UNANSWERED = 32 << 20
+# Bytes that may be under way before the server has said how many.
+INITIAL_WINDOW = 4 << 20
 # Times that a block is sent before a mismatch is an error.
 ATTEMPTS = 4
 
@@ -73,6 +76,7 @@ class BlockSender:
     def _transmit(self, blocks: Sequence[HashedBlock]) -> None:
         if self._stream is None:
             self._stream = _Stream(self._write, self._progress)
+            self._stream.start()
         self._stream.put(blocks)
 
     def _settle(self) -> None:
@@ -128,34 +132,84 @@ class BlockSender:
 
 
 class _Stream:
-    """One WriteBlocks call: gRPC takes messages from a queue in a thread of its own."""
+    """One WriteBlocks call: gRPC takes messages in a thread of its own, and another reads the answers.
+
+    What is under way stays within the window that the server allows, which shrinks while many clients send.
+    """
 
     def __init__(self, write: Any, progress: Progress) -> None:
         self._progress = progress
         self._queue: queue.SimpleQueue[Sequence[HashedBlock] | None] = queue.SimpleQueue()
-        self._call = write(self._messages())
+        self._answers: queue.SimpleQueue[pb.WriteBlocksResponse | grpc.RpcError] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._sent = self._taken = 0
+        self._window = INITIAL_WINDOW
+        self._closed = False
+        self._write = write
+        self._call: Any = None
+        # The call is begun in this thread, where Ctrl-C is never raised, so that it cannot be lost in its beginning.
+        self._reader = threading.Thread(target=self._read, name="holdfast-answers", daemon=True)
+
+    def start(self) -> None:
+        self._reader.start()
 
     def put(self, blocks: Sequence[HashedBlock]) -> None:
         self._queue.put(blocks)
+
+    def next_response(self) -> pb.WriteBlocksResponse:
+        answer = self._answers.get()
+        if isinstance(answer, grpc.RpcError):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+            if self._call is not None:
+                self._call.cancel()
+        self._queue.put(None)
+        if self._reader.ident is not None:
+            self._reader.join()
 
     def _messages(self) -> Iterator[bytes]:
         """Encoded when gRPC asks for them, so that encoded copies do not pile up."""
         while (blocks := self._queue.get()) is not None:
             for message in encode_blocks(blocks):
+                if not self._wait_for_room(len(message)):
+                    return
                 self._progress.send(len(message))
                 yield message
 
-    def next_response(self) -> pb.WriteBlocksResponse:
-        try:
-            response: pb.WriteBlocksResponse = next(self._call)
-        except StopIteration:
-            # The server ends the stream only after us, or when it stops.
-            raise _EndedEarlyError from None
-        return response
+    def _wait_for_room(self, size: int) -> bool:
+        """Wait until ``size`` more bytes may be under way; False when the stream is to end."""
 
-    def close(self) -> None:
-        self._queue.put(None)
-        self._call.cancel()
+        def has_room() -> bool:
+            under_way = self._sent - self._taken
+            return self._closed or not under_way or under_way + size <= self._window
+
+        with self._changed:
+            self._changed.wait_for(has_room)
+            self._sent += size
+            return not self._closed
+
+    def _read(self) -> None:
+        call = self._write(self._messages())
+        with self._changed:
+            self._call = call
+            if self._closed:
+                call.cancel()
+        try:
+            for response in call:
+                with self._changed:
+                    self._taken, self._window = response.taken_bytes, response.window_bytes
+                    self._changed.notify()
+                if response.results:
+                    self._answers.put(response)
+            # The server ends the stream only after us, or when it stops.
+            self._answers.put(_EndedEarlyError())
+        except grpc.RpcError as error:
+            self._answers.put(error)
 
 
 class _EndedEarlyError(grpc.RpcError):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from holdfast_server.errors import Unavailable
 from holdfast_server.services.ports.artifacts import StoredObject
+from holdfast_server.storage.blocks.direct_io import DirectWriter
 
 _TEMPORARY = ".incoming"
 # Far longer than any write takes: a temporary file of this age was left by a process that was killed.
@@ -26,6 +27,7 @@ class LocalObjectStore:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._incoming = directory / _TEMPORARY
+        self._direct = DirectWriter()
         # Directories whose entries above them this process has seen synced. That one is there says nothing: another
         # writer may just have made it. Threads add to the set without a lock and at worst sync twice.
         self._durable: set[Path] = set()
@@ -36,12 +38,8 @@ class LocalObjectStore:
         temporary = self._incoming / secrets.token_hex(16)
         try:
             self._make_directory(target.parent)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                _write_all(descriptor, parts)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            if not self._direct.write(os.fspath(temporary), parts):
+                _write_synced(temporary, parts)
             temporary.rename(target)
             _fsync_directory(target.parent)
         except OSError as error:
@@ -113,6 +111,16 @@ class LocalObjectStore:
         path.mkdir(mode=0o700, parents=path == self._directory, exist_ok=True)
         _fsync_directory(path.parent)
         self._durable.add(path)
+
+
+def _write_synced(path: Path, parts: Sequence[bytes | memoryview]) -> None:
+    """Make a file and write it, synced."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        _write_all(descriptor, parts)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
