@@ -141,6 +141,28 @@ def test_files_of_the_wrong_kind_say_so(run_id):
             artifacts.load_dict(f"runs:/{run_id}/{file}")
 
 
+def test_artifacts_are_deleted(client, fluent, run_id):
+    for path in ("a/b/one", "a/two", "three"):
+        client.log_text(run_id, path, path)
+    client.delete_artifacts(run_id, "a/b")
+    assert [f.path for f in client.list_artifacts(run_id, "a")] == ["a/two"]
+    holdfast.artifacts.delete_artifacts(run_id, "three")
+    assert [f.path for f in client.list_artifacts(run_id)] == ["a"]
+    holdfast.artifacts.delete_artifacts(run_id)
+    assert client.list_artifacts(run_id) == []
+    client.delete_artifacts(run_id)  # nothing is left, which is what was asked for
+
+
+@pytest.mark.parametrize("path", ["", "../a", "a//b", 7])
+def test_a_bad_path_deletes_nothing(client, run_id, path):
+    client.log_text(run_id, "x", "a")
+    with pytest.raises(InvalidArgumentError, match="is refused"):
+        client.delete_artifacts(run_id, path)
+    with pytest.raises(NotFoundError, match="no file or directory 'b'"):
+        client.delete_artifacts(run_id, "b")
+    assert [f.path for f in client.list_artifacts(run_id)] == ["a"]
+
+
 def test_tables_grow_with_each_call(run_id):
     holdfast.log_table({"q": ["a"], "n": [1]}, "t.json", run_id)
     holdfast.log_table({"q": ["b"], "n": [2]}, "t.json", run_id)

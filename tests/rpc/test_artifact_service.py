@@ -281,6 +281,20 @@ async def test_a_file_may_stand_where_a_deleted_directory_was(api: Api) -> None:
     assert await api.paths(owner) == ["a"]
 
 
+async def test_everything_is_removed_at_once_and_earlier_snapshots_stay(api: Api) -> None:
+    owner = await api.new_run()
+    everything = pb.DeleteFilesRequest(owner=owner, paths=[""])
+    assert (await api.stub.DeleteFiles(everything)).tree.sequence == 1  # there was nothing
+    await api.commit(owner, inline("a/b/c"), inline("z"), inline("\U0010ffff"))
+    await api.stub.DeleteFiles(everything)
+    assert await api.paths(owner) == []
+    assert await api.paths(owner, sequence=2) == ["a", "a/b", "a/b/c", "z", "\U0010ffff"]
+    await api.commit(owner, inline("a"))
+    assert await api.paths(owner) == ["a"]
+    code, reason, _ = await failure(api.stub.DeleteFiles(pb.DeleteFilesRequest(owner=owner, paths=["a", ""])))
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_PATH")
+
+
 async def test_a_large_commit_is_checked_against_the_tree(api: Api) -> None:
     owner = await api.new_run()
     await api.commit(owner, inline("d"))

@@ -12,7 +12,8 @@ from holdfast._calls import Calls, build
 from holdfast._checks import check_unicode
 from holdfast.entities import FileInfo
 from holdfast.errors import ConflictError, InvalidArgumentError, NotFoundError
-from holdfast.v1 import artifact_pb2
+from holdfast.v1 import artifact_pb2, artifact_service_pb2
+from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 
 if TYPE_CHECKING:
     from holdfast._transfer import Artifacts
@@ -182,6 +183,24 @@ class ArtifactCalls(Calls):
         uri = artifact_uri_of(artifact_uri, run_id, artifact_path)
         dst = None if dst_path is None else Path(dst_path)
         return str(self._artifacts.download(uri, dst, artifact_path if run_id is not None else None))
+
+    def delete_artifacts(self, run_id: str, artifact_path: str | None = None) -> None:
+        """Remove a file, or a directory with all below it, from a run; all of it vanishes at once.
+
+        Versions that were registered from the run keep what they show, and so do the run's logged models. The space is
+        freed by ``holdfast gc``.
+
+        Args:
+            run_id: The run.
+            artifact_path: What to remove; None for everything.
+
+        Raises:
+            NotFoundError: There is no such run, or nothing stands at ``artifact_path``.
+            FailedPreconditionError: The run is deleted.
+        """
+        path = "" if artifact_path is None else _content.file_path(artifact_path)
+        request = build(artifact_service_pb2.DeleteFilesRequest, owner=_run(run_id), paths=[path])
+        self._mutate(self._channel.stub(ArtifactServiceStub).DeleteFiles, request)
 
     @property
     def artifacts(self) -> Artifacts:

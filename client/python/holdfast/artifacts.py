@@ -20,7 +20,7 @@ from holdfast.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from typing import Literal
 
-__all__ = ["download_artifacts", "list_artifacts", "load_dict", "load_image", "load_text", "open"]
+__all__ = ["delete_artifacts", "download_artifacts", "list_artifacts", "load_dict", "load_image", "load_text", "open"]
 
 
 def list_artifacts(
@@ -55,6 +55,11 @@ def download_artifacts(
 ) -> str:
     """Fetch a file or directory, verified, and return its local path; see ``Client.download_artifacts``."""
     return current_client().download_artifacts(run_id, artifact_path, dst_path, artifact_uri=artifact_uri)
+
+
+def delete_artifacts(run_id: str, artifact_path: str | None = None) -> None:
+    """Remove a file or directory of a run, None for everything; see ``Client.delete_artifacts``."""
+    current_client().delete_artifacts(run_id, artifact_path)
 
 
 def load_text(artifact_uri: str) -> str:

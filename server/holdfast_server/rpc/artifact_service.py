@@ -191,7 +191,8 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
         owner = convert.owner_from_proto(request.owner)
         if not 0 < len(request.paths) <= 1_000:
             raise InvalidArgument("A request removes 1 to 1,000 paths.", field="paths")
-        paths = [check_path(path, field="paths") for path in request.paths]
+        everything = list(request.paths) == [""]
+        paths = [""] if everything else [check_path(path, field="paths") for path in request.paths]
         return await mutate(
             self._database,
             request,

@@ -321,7 +321,7 @@ class Commit:
 
 
 def delete_files(tx: Transaction, owner: Owner, paths: Sequence[str]) -> Tree:
-    """Remove files, or directories with all below them, by a commit of its own."""
+    """Remove files, or directories with all below them, by a commit of its own; the path "" is the root."""
     check_writable(tx, owner)
     commit_id = tx.trees.begin_commit(owner)
     tx.trees.stage_removals(commit_id, paths)

@@ -123,6 +123,8 @@ class TreeRepository(Protocol):
     def stage_removals(self, commit_id: int, paths: Sequence[str]) -> None:
         """Add removals of files, or of directories with all below them, which takes as long as there are many.
 
+        The single path "" stands for everything, also when there is nothing.
+
         Raises:
             NotFound: FILE_NOT_FOUND, a path is not there.
         """

@@ -170,6 +170,11 @@ def below(directory: str, after: str = "") -> dict[str, object]:
     return {"after": max(after, directory + "/"), "end": directory + "0"}
 
 
+def everything() -> dict[str, object]:
+    """Bounds of all paths: SQLite sorts every BLOB after every TEXT."""
+    return {"after": "", "end": b""}
+
+
 def _entry(row: Any) -> Entry:
     return Entry(
         path=row["path"],

@@ -13,7 +13,7 @@ from holdfast_server.errors import FailedPrecondition, InvalidArgument, NotFound
 from holdfast_server.storage.sql.blocks import SqlBlockIndex, chunks, marks
 from holdfast_server.storage.sql.conflicts import FROM_RECENT, FROM_STAGED
 from holdfast_server.storage.sql.connection import Connection
-from holdfast_server.storage.sql.snapshots import VISIBLE_BELOW, SqlSnapshots, below
+from holdfast_server.storage.sql.snapshots import VISIBLE_BELOW, SqlSnapshots, below, everything
 
 # Entries or other rows that one call deletes of a given-up commit; keeps the write lock's time to some milliseconds.
 ABANDON_STEP = 2_000
@@ -107,9 +107,12 @@ class SqlTrees(SqlSnapshots):
         return []
 
     def stage_removals(self, commit_id: int, paths: Sequence[str]) -> None:
-        """Add removals of files, or of directories with all below them."""
+        """Add removals of files, or of directories with all below them; the path "" is the root."""
         tree_id, owner = self._staged_tree(commit_id)
         sequence = self.latest_sequence(owner)
+        if list(paths) == [""]:
+            self._stage_removals_below(commit_id, owner, sequence, everything())
+            return
         live = {entry.path: entry for entry in self.get_entries(owner, sequence, paths)}
         for path in paths:
             if path not in live:
@@ -119,11 +122,15 @@ class SqlTrees(SqlSnapshots):
         self._connection.executemany(
             f"{_INSERT} ON CONFLICT DO NOTHING", [_row(tree_id, commit_id, path, Kind.ABSENT) for path in live]
         )
-        snapshot = self._snapshot(owner, sequence)
         for entry in live.values():
-            if entry.is_directory and snapshot is not None:
-                bounds = {"commit_id": commit_id, "absent": Kind.ABSENT.value}
-                self._connection.execute(_INSERT_REMOVALS, snapshot | below(entry.path) | bounds)
+            if entry.is_directory:
+                self._stage_removals_below(commit_id, owner, sequence, below(entry.path))
+
+    def _stage_removals_below(self, commit_id: int, owner: Owner, sequence: int, bounds: dict[str, object]) -> None:
+        snapshot = self._snapshot(owner, sequence)
+        if snapshot is not None:
+            values = {"commit_id": commit_id, "absent": Kind.ABSENT.value}
+            self._connection.execute(_INSERT_REMOVALS, snapshot | bounds | values)
 
     def check_conflicts(self, commit_id: int, since: int | None = None) -> int:
         """Compare a staged commit with its tree; returns the sequence that it was compared with."""
