@@ -13,6 +13,7 @@ from holdfast_server.domain.artifacts import MAX_INLINE, Entry, Extent, FileBloc
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import (
     Conflict,
+    DataLoss,
     DomainError,
     FailedPrecondition,
     InvalidArgument,
@@ -86,7 +87,16 @@ class ArtifactService:
 
     async def read_blocks(self, blocks: Sequence[FileBlock]) -> list[bytes]:
         """Read blocks, verified, in order."""
-        return await self._in_thread(lambda: self._store.read([(b.digest, b.extent) for b in blocks]))
+        places = [(block.digest, block.extent) for block in blocks]
+        try:
+            return await self._in_thread(lambda: self._store.read(places))
+        except DataLoss:
+            # Compaction may have moved them since they were looked up, or an upload stored a lost one anew.
+            found = await self._database.read(lambda tx: tx.blocks.find_places([digest for digest, _ in places]))
+            moved = [(digest, found.get(digest, extent)) for digest, extent in places]
+            if moved == places:
+                raise
+        return await self._in_thread(lambda: self._store.read(moved))
 
     async def get_tree(self, owner: Owner, sequence: int | None) -> Tree:
         """A snapshot with its digest, count and size."""
@@ -121,6 +131,8 @@ class ArtifactService:
         while first < last:
             start, limit = first, min(256, last - first)
             page = await self._database.read(lambda tx, s=start, n=limit: tx.trees.list_blocks(entry.file_id, s, n))  # type: ignore[misc]
+            if len(page) < limit:
+                raise expired("The file")
             for block in page:
                 yield block
             first += limit
@@ -148,8 +160,11 @@ class ArtifactService:
 
     async def list_blocks_of(self, entries: Sequence[Entry]) -> dict[int, list[FileBlock]]:
         """All blocks of some small files, by file id."""
-        ids = sorted({entry.file_id for entry in entries if entry.file_id})
-        return await self._database.read(lambda tx: tx.trees.list_blocks_of(ids))
+        ids = sorted({entry.file_id for entry in entries if entry.size})
+        found = await self._database.read(lambda tx: tx.trees.list_blocks_of(ids))
+        if len(found) < len(ids):
+            raise expired("A file")
+        return found
 
     def begin_commit(self, owner: Owner) -> Commit:
         """Start a commit; nothing happens before entries are added."""
@@ -351,18 +366,31 @@ def check_writable(tx: Transaction, owner: Owner) -> None:
 
 
 def snapshot(tx: Transaction, owner: Owner, sequence: int | None) -> int:
-    """The number of the snapshot to read: that asked for, or the newest.
+    """The number of the snapshot to read: that asked for, or the newest. One that a version pins outlives its owner.
 
     Raises:
         NotFound: The owner is not there, or has no such snapshot yet.
+        FailedPrecondition: SNAPSHOT_EXPIRED, it is too old.
     """
+    if sequence is not None and tx.trees.is_pinned(owner, sequence):
+        return sequence
     _lifecycle(tx, owner)
     latest = tx.trees.latest_sequence(owner)
     if sequence is None:
         return latest
     if not 0 <= sequence <= latest:
         raise NotFound(f"The {owner} has no snapshot {sequence}; its newest is {latest}.")
+    if not tx.trees.is_kept(owner, sequence):
+        raise expired(f"Snapshot {sequence} of {owner}")
     return sequence
+
+
+def expired(what: str) -> FailedPrecondition:
+    """The error for what was replaced or removed so long ago that it was collected."""
+    return FailedPrecondition(
+        f"{what} was replaced too long ago and is not kept any more. List or resolve again to read the newest.",
+        reason=Reason.SNAPSHOT_EXPIRED,
+    )
 
 
 def not_found(owner: Owner, path: str) -> NotFound:

@@ -47,6 +47,32 @@ class SqlBlockIndex:
             found.update((bytes(row["digest"]), (row["block_id"], row["size"])) for row in rows)
         return found
 
+    def find_lost_of(self, file_digests: Sequence[bytes]) -> list[bytes]:
+        """Blocks of known files that were found to be lost, each once; as a rule the whole database has none."""
+        if self._connection.execute("SELECT 1 FROM blocks INDEXED BY blocks_lost WHERE state != 0").fetchone() is None:
+            return []
+        found: dict[bytes, None] = {}
+        for part in chunks(file_digests):
+            rows = self._connection.execute(
+                "SELECT b.digest FROM files f JOIN file_blocks fb USING (file_id) JOIN blocks b USING (block_id)"  # noqa: S608
+                f" WHERE b.state != 0 AND f.digest IN ({marks(len(part))})",
+                part,
+            )
+            found.update((bytes(row["digest"]), None) for row in rows)
+        return list(found)
+
+    def find_places(self, digests: Sequence[bytes]) -> dict[bytes, Extent]:
+        """Where those of ``digests`` are that have a row, present or lost."""
+        found: dict[bytes, Extent] = {}
+        for part in chunks(digests):
+            rows = self._connection.execute(
+                'SELECT b.digest, o.object_key, b."offset", b.size FROM blocks b JOIN objects o USING (object_id)'  # noqa: S608
+                f" WHERE b.digest IN ({marks(len(part))})",
+                part,
+            )
+            found.update((bytes(digest), Extent(key, offset, size)) for digest, key, offset, size in rows)
+        return found
+
     def touch(self, digests: Sequence[bytes]) -> None:
         """Extend the life of those that are present."""
         for part in chunks(digests):
@@ -73,7 +99,7 @@ class SqlBlockIndex:
         self._connection.executemany(
             'INSERT INTO blocks (digest, size, object_id, "offset", touch_time)'
             " VALUES (?, ?, (SELECT object_id FROM objects WHERE object_key = ?), ?, ?)"
-            # A row that is being deleted comes back to life at its new place.
+            # A block whose bytes were lost is whole again at its new place, and with it every file that needs it.
             ' ON CONFLICT (digest) DO UPDATE SET object_id = excluded.object_id, "offset" = excluded."offset",'
             " state = 0, touch_time = excluded.touch_time",
             [(d, size, extent.object_key, extent.offset, self._now_ms) for d, (size, extent) in fresh.items()],

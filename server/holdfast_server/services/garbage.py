@@ -1,0 +1,264 @@
+"""Collects garbage: what no snapshot that is to be kept shows, and nobody needed for the time of grace.
+
+Each step finds candidates on a reader and deletes them in small transactions that look again, so uploads go on beside
+it, in this and in other processes. Whenever it dies, nothing refers to what is gone, and the next run goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from holdfast_server.domain.artifacts import NewBlock
+from holdfast_server.domain.upkeep import DEFAULT_GRACE_MS, ORPHAN_AGE_MS, REPLACED_KEPT_MS, Collected, Phase
+from holdfast_server.errors import DataLoss
+from holdfast_server.services.ports.artifacts import StoredObject
+from holdfast_server.services.ports.database import Transaction
+from holdfast_server.services.ports.upkeep import BlockRow, IdPage, UnprunedTree
+from holdfast_server.services.store_access import StoreAccess, listed
+from holdfast_server.services.upkeep_lease import UpkeepLease, upkeep_lease
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+# Rows that one transaction deletes; keeps the write lock's time to some milliseconds.
+STEP = 500
+SWEEP_STEP = 2_000
+# Rows that one read looks at.
+PAGE = 20_000
+PACK_PAGE = 500
+# Bytes of small blocks that are rewritten together; in memory while they are.
+COMPACTION_BYTES = 8 << 20
+# Where objects are that this server writes; others in the same store are none of its business.
+PREFIXES = ("blocks/", "packs/", "check/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionSettings:
+    """What a caller asks for.
+
+    Attributes:
+        grace_ms: What somebody needed in this time is kept.
+        purge_ms: Runs and models deleted longer ago go for good; None: all of them stay restorable.
+    """
+
+    grace_ms: int = DEFAULT_GRACE_MS
+    purge_ms: int | None = None
+
+
+class GarbageCollector:
+    """Collects the garbage of one database and its store."""
+
+    def __init__(self, access: StoreAccess) -> None:
+        self._access = access
+
+    async def forecast(self, settings: CollectionSettings, collected: Collected) -> None:
+        """Count what ``collect`` would delete now, and delete nothing. Other processes may do so meanwhile."""
+
+        def read(tx: Transaction) -> None:
+            purge_before = None if settings.purge_ms is None else tx.now_ms - settings.purge_ms
+            if purge_before is not None:
+                collected.purged_runs, collected.purged_models = tx.upkeep.purge.count_purgeable(purge_before)
+            found = tx.upkeep.forecast(before_ms=tx.now_ms - settings.grace_ms, purge_before_ms=purge_before)
+            collected.pruned_entries, collected.files, collected.blocks, collected.block_bytes = found
+
+        await self._access.database.read(read)
+        collected.phase = Phase.DONE
+
+    async def collect(self, settings: CollectionSettings, collected: Collected) -> None:
+        """Delete what is unused; ``collected`` tells how far it is.
+
+        Raises:
+            FailedPrecondition: UPKEEP_RUNNING, another process works on this store.
+            Unavailable: The store cannot be reached, or is not the one of this database.
+        """
+        await self._access.confirm_identity()
+        async with upkeep_lease(
+            self._access.database, self._access.new_holder(), self._access.describe("collecting garbage")
+        ) as lease:
+            run = _Collection(self._access, lease, settings, collected)
+            steps: Sequence[tuple[Phase, Callable[[], Awaitable[None]]]] = (
+                (Phase.PURGING, run.purge),
+                (Phase.PRUNING, run.prune),
+                (Phase.FILES, run.delete_files),
+                (Phase.BLOCKS, run.delete_blocks),
+                (Phase.COMPACTING, run.compact),
+                (Phase.OBJECTS, run.delete_objects),
+                (Phase.ORPHANS, run.delete_orphans),
+            )
+            for phase, step in steps:
+                collected.phase = phase
+                await step()
+        collected.phase = Phase.DONE
+
+
+class _Collection:
+    """One run: its steps in order."""
+
+    def __init__(
+        self, access: StoreAccess, lease: UpkeepLease, settings: CollectionSettings, collected: Collected
+    ) -> None:
+        self._access, self._lease, self._settings, self._collected = access, lease, settings, collected
+
+    async def purge(self) -> None:
+        """Take runs and models deleted long ago out of reach, and delete what hangs on those that were."""
+        purge_ms = self._settings.purge_ms
+        while purge_ms is not None:
+            runs, models = await self._lease.write(lambda tx: tx.upkeep.purge.purge_next(tx.now_ms - purge_ms))
+            if runs + models == 0:
+                break
+            self._collected.purged_runs += runs
+            self._collected.purged_models += models
+        while await self._lease.write(lambda tx: tx.upkeep.purge.sweep(SWEEP_STEP)):
+            pass
+
+    async def prune(self) -> None:
+        """Delete versions of paths that no snapshot to be kept shows."""
+        last: int | None = 0
+        while last is not None:
+            trees, last = await self._lease.read(
+                lambda tx, after=last: tx.upkeep.history.list_unpruned(  # type: ignore[misc]
+                    after, STEP, before_ms=tx.now_ms - self._settings.grace_ms
+                )
+            )
+            for tree in trees:
+                await self._prune_tree(tree)
+
+    async def _prune_tree(self, tree: UnprunedTree) -> None:
+        await self._lease.write(lambda tx: tx.upkeep.history.close_before(tree))
+        path: str | None = ""
+        while path is not None:
+            obsolete, path = await self._lease.read(
+                lambda tx, after=path: tx.upkeep.history.find_obsolete(tree, after, STEP)  # type: ignore[misc]
+            )
+            for start in range(0, len(obsolete), STEP):
+                part = obsolete[start : start + STEP]
+                self._collected.pruned_entries += await self._lease.write(
+                    lambda tx, part=part: tx.upkeep.history.delete_entries(tree, part)  # type: ignore[misc]
+                )
+        await self._lease.write(lambda tx: tx.upkeep.history.finish(tree))
+
+    async def delete_files(self) -> None:
+        """Delete contents that no entry has."""
+
+        async def delete(ids: list[int]) -> None:
+            while ids:
+                deleted, ids = await self._lease.write(
+                    lambda tx, ids=ids: tx.upkeep.garbage.delete_files(ids, SWEEP_STEP)  # type: ignore[misc]
+                )
+                self._collected.files += deleted
+
+        await self._each_page(lambda tx, after: tx.upkeep.garbage.find_loose_files(after, PAGE), delete)
+
+    async def delete_blocks(self) -> None:
+        """Delete blocks that nothing refers to and nobody touched in the time of grace."""
+        grace = self._settings.grace_ms
+
+        async def delete(ids: list[int]) -> None:
+            count, size = await self._lease.write(
+                lambda tx: tx.upkeep.garbage.delete_blocks(ids, before_ms=tx.now_ms - grace)
+            )
+            self._collected.blocks += count
+            self._collected.block_bytes += size
+
+        await self._each_page(
+            lambda tx, after: tx.upkeep.garbage.find_loose_blocks(after, PAGE, before_ms=tx.now_ms - grace), delete
+        )
+        await self._each_page(
+            lambda tx, after: tx.upkeep.garbage.find_empty_objects(after, PAGE),
+            lambda ids: self._lease.write(lambda tx: tx.upkeep.garbage.condemn_empty(ids, from_ms=tx.now_ms)),
+        )
+
+    async def compact(self) -> None:
+        """Rewrite packs of which less than half is in use, some together."""
+        last: int | None = 0
+        blocks: list[BlockRow] = []
+        packs = size = 0
+        while last is not None:
+            sparse, last = await self._lease.read(
+                lambda tx, after=last: tx.upkeep.garbage.find_sparse_packs(after, PACK_PAGE)  # type: ignore[misc]
+            )
+            for pack in sparse:
+                found = await self._lease.read(
+                    lambda tx, number=pack.object_id: tx.upkeep.garbage.list_blocks_in(number)  # type: ignore[misc]
+                )
+                packs, size = packs + 1, size + sum(block.extent.length for block in found)
+                blocks += found
+                if size >= COMPACTION_BYTES:
+                    await self._move(blocks, packs)
+                    blocks, packs, size = [], 0, 0
+        if blocks:
+            await self._move(blocks, packs)
+
+    async def _move(self, blocks: Sequence[BlockRow], packs: int) -> None:
+        store = self._access.blocks
+        kept_ms = min(REPLACED_KEPT_MS, self._settings.grace_ms)
+        try:
+            data = await self._access.in_thread(lambda: store.read([(b.digest, b.extent) for b in blocks]))
+        except DataLoss as error:
+            # What is damaged stays where it is, for the check of the store to report.
+            logger.warning("%d packs were not compacted: %s", packs, error.message)
+            self._collected.failures += packs
+            return
+        new = [NewBlock(b.digest, (bytes_,), len(bytes_)) for b, bytes_ in zip(blocks, data, strict=True)]
+        extents = await self._access.in_thread(lambda: store.write(new))
+        moves = list(zip(blocks, extents, strict=True))
+        unneeded = await self._lease.write(
+            lambda tx: tx.upkeep.garbage.move_blocks(moves, kept_until_ms=tx.now_ms + kept_ms)
+        )
+        if unneeded:
+            await self._access.in_thread(lambda: store.discard(unneeded))
+        self._collected.compacted_packs += packs
+        self._collected.moved_bytes += sum(block.extent.length for block in blocks)
+
+    async def delete_objects(self) -> None:
+        """Remove objects that hold no block any more from the store, then their rows."""
+        after = 0
+        while True:
+            objects = await self._lease.read(
+                lambda tx, after=after: tx.upkeep.garbage.list_condemned(after, STEP)  # type: ignore[misc]
+            )
+            if not objects:
+                return
+            after = objects[-1].object_id
+            failed = await self._remove([item.key for item in objects])
+            removed = [item for item in objects if item.key not in failed]
+            await self._lease.write(
+                lambda tx, rows=removed: tx.upkeep.garbage.forget_objects([r.object_id for r in rows])  # type: ignore[misc]
+            )
+            self._collected.objects += len(removed)
+            self._collected.object_bytes += sum(item.size for item in removed)
+
+    async def delete_orphans(self) -> None:
+        """Remove objects without a row, and half-written ones, that no upload in progress can own."""
+        age = max(self._settings.grace_ms, ORPHAN_AGE_MS)
+        before = await self._lease.read(lambda tx: tx.now_ms - age)
+        for prefix in PREFIXES:
+            async for batch in listed(self._access, prefix):
+                old = {item.key: item for item in batch if item.modified_ms < before}
+                unknown = await self._lease.write(lambda tx, keys=list(old): tx.upkeep.garbage.find_unknown(keys))  # type: ignore[misc]
+                failed = await self._remove(unknown)
+                removed: list[StoredObject] = [old[key] for key in unknown if key not in failed]
+                self._collected.orphans += len(removed)
+                self._collected.objects += len(removed)
+                self._collected.object_bytes += sum(item.size for item in removed)
+        self._collected.orphans += await self._access.in_thread(lambda: self._access.objects.remove_unfinished(before))
+
+    async def _remove(self, keys: Sequence[str]) -> set[str]:
+        """Remove objects, several at once; returns the keys of those that could not be."""
+        failed = await self._access.remove(keys)
+        self._collected.failures += len(failed)
+        return failed
+
+    async def _each_page(
+        self, find: Callable[[Transaction, int], IdPage], delete: Callable[[list[int]], Awaitable[None]]
+    ) -> None:
+        """Delete what pages of ids name, a step at a time."""
+        last: int | None = 0
+        while last is not None:
+            page = await self._lease.read(lambda tx, after=last: find(tx, after))  # type: ignore[misc]
+            last = page.last
+            for start in range(0, len(page.ids), STEP):
+                await delete(page.ids[start : start + STEP])
