@@ -9,7 +9,7 @@ from tests.storage.upkeep_store import DAY, UpkeepStore, finalize, random_bytes,
 
 from holdfast_server.domain.artifacts import Extent, Owner
 from holdfast_server.domain.upkeep import HOUR_MS, Collected, Phase
-from holdfast_server.errors import Conflict, FailedPrecondition, NotFound, Reason, Unavailable
+from holdfast_server.errors import Conflict, FailedPrecondition, NotFound, Reason
 from holdfast_server.services.garbage import CollectionSettings, GarbageCollector
 from holdfast_server.services.models import delete_model
 from holdfast_server.services.registry import delete_version
@@ -323,8 +323,9 @@ async def test_another_store_is_not_judged(store: UpkeepStore):
     await store.put(await store.new_run(), {"f": b"x"})
     store.objects.delete("holdfast-store")
     for work in (store.check(repair=True), GarbageCollector(store.access).collect(CollectionSettings(), Collected())):
-        with pytest.raises(Unavailable, match="not the one of this database"):
+        with pytest.raises(FailedPrecondition, match="not the one of this database") as caught:
             await work
+        assert caught.value.reason is Reason.STORE_MISMATCH
     assert rows(store, "SELECT state FROM blocks") == [(0,)]
     assert rows(store, f"SELECT COUNT(*) FROM leases WHERE name = '{LEASE}'") == [(0,)]
 

@@ -62,7 +62,8 @@ class StorageChecker:
 
         Raises:
             FailedPrecondition: UPKEEP_RUNNING, another process works on this store.
-            Unavailable: The store cannot be reached, or is not the one of this database; nothing was judged.
+            FailedPrecondition: STORE_MISMATCH, the store is not the one of this database; nothing was judged.
+            Unavailable: The store cannot be reached; nothing more was judged.
         """
         await self._access.confirm_identity()
         async with upkeep_lease(

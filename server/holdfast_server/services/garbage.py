@@ -72,7 +72,8 @@ class GarbageCollector:
 
         Raises:
             FailedPrecondition: UPKEEP_RUNNING, another process works on this store.
-            Unavailable: The store cannot be reached, or is not the one of this database.
+            FailedPrecondition: STORE_MISMATCH, the store is not the one of this database.
+            Unavailable: The store cannot be reached.
         """
         await self._access.confirm_identity()
         async with upkeep_lease(

@@ -34,7 +34,7 @@ class StoreAccess:
         executor: Threads.
         ids: Make names for those who hold the lease.
         host: Who this process is, for people.
-        check_identity: Raises ``Unavailable`` when the store is not that of the database; blocks.
+        check_identity: Raises ``FailedPrecondition`` when the store is not that of the database; blocks.
     """
 
     database: Database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from holdfast_server.errors import FailedPrecondition, Unavailable
+from holdfast_server.errors import FailedPrecondition, Reason
 from holdfast_server.services.ports.artifacts import ObjectStore
 
 MARKER = "holdfast-store"
@@ -45,12 +45,13 @@ def confirm_identity(objects: ObjectStore, expected: str) -> None:
     """Make sure that ``objects`` still is the store of a database, before anything is judged by what it lacks.
 
     Raises:
-        Unavailable: It is not: it was replaced or emptied, or is not mounted.
+        FailedPrecondition: STORE_MISMATCH, it is not: it was replaced or emptied, or is not mounted.
     """
     if _read(objects) != expected:
-        raise Unavailable(
+        raise FailedPrecondition(
             "The block store is not the one of this database: it was emptied or replaced, or is not mounted. "
-            "Nothing was checked or removed. Bring the store back."
+            "Nothing was checked or removed. Bring the store back.",
+            reason=Reason.STORE_MISMATCH,
         )
 
 
