@@ -52,7 +52,7 @@ class UpkeepStore:
         check_identity(objects, store_id, "the test's", known_as="")
         self.executor = ThreadPoolExecutor(2)
         self.blocks = VerifyingBlockStore(PackedBlockStore(objects))
-        self.artifacts = ArtifactService(self.database, self.blocks, self.executor)
+        self.artifacts = ArtifactService(self.database, self.blocks, self.executor, now_ms=self.clock.now_ms)
         self.access = StoreAccess(
             database=self.database,
             blocks=self.blocks,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from holdfast_server.domain.artifacts import MAX_INLINE, Entry, Extent, FileBlock, NewBlock, NewEntry, Owner, Tree
 from holdfast_server.domain.names import shown
+from holdfast_server.domain.upkeep import ORPHAN_AGE_MS
 from holdfast_server.errors import (
     Conflict,
     DataLoss,
@@ -31,6 +33,8 @@ STAGE_SIZE = 2_000
 # Inline data of one transaction.
 STAGE_BYTES = 4 << 20
 MAX_EXPECTATIONS = 10_000
+# Objects that are not recorded by then may be taken for orphans: gc removes those of an hour, and clocks may differ.
+MAX_UNRECORDED_MS = ORPHAN_AGE_MS // 2
 
 
 class BlocksMissing(Exception):  # noqa: N818 - not an error: the caller writes them and commits again
@@ -59,11 +63,18 @@ class InlineEntry:
         return cls(make((hashlib.sha256(data).digest(),) if data else ()), data)
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class ArtifactService:
     """What can be done with artifacts. Blocking work goes to ``executor``, never on the event loop."""
 
-    def __init__(self, database: Database, store: BlockStore, executor: Executor) -> None:
+    def __init__(
+        self, database: Database, store: BlockStore, executor: Executor, *, now_ms: Callable[[], int] = _now_ms
+    ) -> None:
         self._database, self._store, self._executor = database, store, executor
+        self.now_ms = now_ms
 
     async def find_missing_blocks(self, digests: Sequence[bytes]) -> list[bytes]:
         """Those that must be written; the others live on for another day."""
@@ -79,9 +90,10 @@ class ArtifactService:
             InvalidArgument: CONTENT_MISMATCH, one does not have its digest; none is kept.
             Unavailable: The store failed.
         """
+        began_ms = self.now_ms()
         extents = await self._in_thread(lambda: self._store.write(blocks))
         rows = [(block.digest, block.size, extent) for block, extent in zip(blocks, extents, strict=True)]
-        lost = await self._database.write(lambda tx: tx.blocks.add(rows))
+        lost = await self._database.write(lambda tx: record(tx, rows, began_ms))
         if lost:
             await self._in_thread(lambda: self._store.discard(lost))
 
@@ -249,13 +261,14 @@ class Commit:
             await self._database.write(lambda tx: tx.trees.abandon(commit_id))
 
     async def _finish_small(self) -> int:
+        began_ms = self._service.now_ms()
         rows, plain = await self._store_inline(self._pending)
         lost: list[Extent] = [extent for _, _, extent in rows]  # unless the transaction says otherwise
 
         def job(tx: Transaction) -> bytes:
             nonlocal lost
             check_writable(tx, self._owner)
-            recorded = tx.blocks.add(rows) if rows else []
+            recorded = record(tx, rows, began_ms)
             commit_id = tx.trees.begin_commit(self._owner)
             missing = tx.trees.stage(commit_id, plain, all_ancestors=False)
             if missing:
@@ -271,10 +284,11 @@ class Commit:
         return sequence
 
     async def _stage(self, part: Sequence[NewEntry | InlineEntry]) -> None:
+        began_ms = self._service.now_ms()
         rows, plain = await self._store_inline(part)
 
         def job(tx: Transaction) -> tuple[int, list[bytes], list[Extent]]:
-            lost = tx.blocks.add(rows) if rows else []
+            lost = record(tx, rows, began_ms)
             if self._commit_id is None:
                 check_writable(tx, self._owner)
             commit_id = self._commit_id if self._commit_id is not None else tx.trees.begin_commit(self._owner)
@@ -341,6 +355,19 @@ def delete_files(tx: Transaction, owner: Owner, paths: Sequence[str]) -> Tree:
     commit_id = tx.trees.begin_commit(owner)
     tx.trees.stage_removals(commit_id, paths)
     return tx.trees.seal(commit_id)
+
+
+def record(tx: Transaction, rows: Sequence[tuple[bytes, int, Extent]], began_ms: int) -> list[Extent]:
+    """Make rows for what was stored since ``began_ms``; returns the places of objects that no block needs.
+
+    Raises:
+        Unavailable: It took so long, in a suspended machine for example, that the objects may have been collected.
+    """
+    if not rows:
+        return []
+    if tx.now_ms - began_ms > MAX_UNRECORDED_MS:
+        raise Unavailable("Storing the blocks took so long that they may have been collected. Send them again.")
+    return tx.blocks.add(rows)
 
 
 def check_writable(tx: Transaction, owner: Owner) -> None:

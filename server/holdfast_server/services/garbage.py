@@ -24,13 +24,14 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 # Rows that one transaction deletes; keeps the write lock's time to some milliseconds.
-STEP = 500
-SWEEP_STEP = 2_000
+STEP = 250
+SWEEP_STEP = 1_000
 # Rows that one read looks at.
 PAGE = 20_000
 PACK_PAGE = 500
-# Bytes of small blocks that are rewritten together; in memory while they are.
-COMPACTION_BYTES = 8 << 20
+# Small blocks that are rewritten together: their bytes, which are in memory meanwhile, and their rows.
+MOVED_BYTES = 8 << 20
+MOVED_BLOCKS = 500
 # Where objects are that this server writes; others in the same store are none of its business.
 PREFIXES = ("blocks/", "packs/", "check/")
 
@@ -175,35 +176,38 @@ class _Collection:
     async def compact(self) -> None:
         """Rewrite packs of which less than half is in use, some together."""
         last: int | None = 0
-        blocks: list[BlockRow] = []
-        packs = size = 0
+        gathered: list[BlockRow] = []
+        size = 0
         while last is not None:
             sparse, last = await self._lease.read(
                 lambda tx, after=last: tx.upkeep.garbage.find_sparse_packs(after, PACK_PAGE)  # type: ignore[misc]
             )
             for pack in sparse:
-                found = await self._lease.read(
+                blocks = await self._lease.read(
                     lambda tx, number=pack.object_id: tx.upkeep.garbage.list_blocks_in(number)  # type: ignore[misc]
                 )
-                packs, size = packs + 1, size + sum(block.extent.length for block in found)
-                blocks += found
-                if size >= COMPACTION_BYTES:
-                    await self._move(blocks, packs)
-                    blocks, packs, size = [], 0, 0
-        if blocks:
-            await self._move(blocks, packs)
+                self._collected.compacted_packs += 1
+                for block in blocks:
+                    gathered.append(block)
+                    size += block.extent.length
+                    if size >= MOVED_BYTES or len(gathered) == MOVED_BLOCKS:
+                        await self._move(gathered)
+                        gathered, size = [], 0
+        if gathered:
+            await self._move(gathered)
 
-    async def _move(self, blocks: Sequence[BlockRow], packs: int) -> None:
+    async def _move(self, blocks: Sequence[BlockRow]) -> None:
+        """Write blocks to new packs, point their rows there, and have packs that are empty then deleted later."""
         store = self._access.blocks
         kept_ms = min(REPLACED_KEPT_MS, self._settings.grace_ms)
         try:
             data = await self._access.in_thread(lambda: store.read([(b.digest, b.extent) for b in blocks]))
         except DataLoss as error:
             # What is damaged stays where it is, for the check of the store to report.
-            logger.warning("%d packs were not compacted: %s", packs, error.message)
-            self._collected.failures += packs
+            logger.warning("%d blocks were not moved: %s", len(blocks), error.message)
+            self._collected.failures += len({block.object_id for block in blocks})
             return
-        new = [NewBlock(b.digest, (bytes_,), len(bytes_)) for b, bytes_ in zip(blocks, data, strict=True)]
+        new = [NewBlock(block.digest, (piece,), len(piece)) for block, piece in zip(blocks, data, strict=True)]
         extents = await self._access.in_thread(lambda: store.write(new))
         moves = list(zip(blocks, extents, strict=True))
         unneeded = await self._lease.write(
@@ -211,7 +215,6 @@ class _Collection:
         )
         if unneeded:
             await self._access.in_thread(lambda: store.discard(unneeded))
-        self._collected.compacted_packs += packs
         self._collected.moved_bytes += sum(block.extent.length for block in blocks)
 
     async def delete_objects(self) -> None:

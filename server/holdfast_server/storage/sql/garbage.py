@@ -41,25 +41,45 @@ class SqlGarbage:
 
     def delete_files(self, file_ids: Sequence[int], limit: int) -> tuple[int, list[int]]:
         """Delete those that no entry has, up to ``limit`` rows: how many, and what is left for the next call."""
-        deleted = rows = 0
-        for index, file_id in enumerate(file_ids):
-            if rows >= limit:
-                return deleted, list(file_ids[index:])
-            if self._connection.execute("SELECT 1 FROM entries WHERE file_id = ? LIMIT 1", (file_id,)).fetchone():
-                continue
-            room = limit - rows
-            cursor = self._connection.execute(
-                "DELETE FROM file_blocks WHERE file_id = ? AND position IN"
-                " (SELECT position FROM file_blocks WHERE file_id = ? LIMIT ?)",
-                (file_id, file_id, room),
-            )
-            rows += cursor.rowcount + 1
-            if cursor.rowcount == room:
-                self._connection.execute(f"UPDATE files SET digest = {_BEING_DELETED} WHERE file_id = ?", (file_id,))  # noqa: S608
-                return deleted, list(file_ids[index:])
-            self._connection.execute("DELETE FROM files WHERE file_id = ?", (file_id,))
-            deleted += 1
+        deleted = 0
+        for part in chunks(file_ids):
+            lengths = self._lengths_of_unused(part)
+            whole: list[int] = []
+            for file_id, length in lengths.items():
+                if length > limit:
+                    break
+                limit -= length + 1
+                whole.append(file_id)
+            self._delete_whole(whole)
+            deleted += len(whole)
+            if len(whole) < len(lengths):
+                left = list(lengths)[len(whole) :] + [i for i in file_ids if i > part[-1]]
+                self._delete_beginning(left[0], limit)
+                return deleted, left
         return deleted, []
+
+    def _lengths_of_unused(self, file_ids: Sequence[int]) -> dict[int, int]:
+        """How many blocks those have that no entry has."""
+        rows = self._connection.execute(
+            "SELECT file_id, (SELECT COUNT(*) FROM file_blocks b WHERE b.file_id = f.file_id) FROM files f"  # noqa: S608
+            f" WHERE file_id IN ({marks(len(file_ids))})"
+            " AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.file_id = f.file_id) ORDER BY file_id",
+            file_ids,
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def _delete_whole(self, file_ids: Sequence[int]) -> None:
+        for table in ("file_blocks", "files"):
+            self._connection.execute(f"DELETE FROM {table} WHERE file_id IN ({marks(len(file_ids))})", file_ids)  # noqa: S608
+
+    def _delete_beginning(self, file_id: int, limit: int) -> None:
+        """Delete some blocks of a file that is too long for one step, which from then on no commit can find."""
+        self._connection.execute(f"UPDATE files SET digest = {_BEING_DELETED} WHERE file_id = ?", (file_id,))  # noqa: S608
+        self._connection.execute(
+            "DELETE FROM file_blocks WHERE file_id = ? AND position IN"
+            " (SELECT position FROM file_blocks WHERE file_id = ? LIMIT ?)",
+            (file_id, file_id, max(0, limit)),
+        )
 
     def find_loose_blocks(self, after: int, limit: int, *, before_ms: int) -> IdPage:
         """Blocks that nothing refers to and nobody touched after ``before_ms``, among the next ``limit``."""
