@@ -41,23 +41,32 @@ WHERE b.touch_time < :before AND {_OTHERS} AND NOT EXISTS (
 def forecast(
     connection: Connection, history: SqlHistory, *, before_ms: int, purge_before_ms: int | None
 ) -> tuple[int, int, int, int]:
-    """Entries, files, blocks and bytes of blocks that would go. Sets grow in temporary tables, which leave no trace."""
+    """Pruned entries, files, blocks and bytes of blocks that would go. Sets grow in temporary tables, not in memory."""
     with _scratch(connection):
         connection.execute(_GONE_TREES, {"before": purge_before_ms if purge_before_ms is not None else 0})
-        entries = 0
-        for file_id in _gone_entries(connection, history, before_ms):
-            entries += 1
-            if file_id is not None:
-                connection.execute(_COUNT, (file_id,))
+        _count(connection, _purged_entries(connection, history))
+        entries = _count(connection, _pruned_entries(connection, history, before_ms))
         files = connection.execute(_GONE_FILES).rowcount
         row = connection.execute(_GONE_BLOCKS, {"before": before_ms}).fetchone()
         return entries, int(files), row["count"], row["size"]
 
 
-def _gone_entries(connection: Connection, history: SqlHistory, before_ms: int) -> Iterator[int | None]:
-    """File ids of entries that would go, None for directories and empty files."""
+def _count(connection: Connection, file_ids: Iterator[int | None]) -> int:
+    """Count entries by file, None for those without one; returns how many there are."""
+    count = 0
+    for file_id in file_ids:
+        count += 1
+        if file_id is not None:
+            connection.execute(_COUNT, (file_id,))
+    return count
+
+
+def _purged_entries(connection: Connection, history: SqlHistory) -> Iterator[int | None]:
     for tree_id, sequence in connection.execute("SELECT tree_id, sequence FROM gone_trees JOIN trees USING (tree_id)"):
         yield from _obsolete(history, UnprunedTree(tree_id, 0, sequence + 1, emptied=True))
+
+
+def _pruned_entries(connection: Connection, history: SqlHistory, before_ms: int) -> Iterator[int | None]:
     last: int | None = 0
     while last is not None:
         trees, last = history.list_unpruned(last, 500, before_ms=before_ms)
@@ -67,6 +76,7 @@ def _gone_entries(connection: Connection, history: SqlHistory, before_ms: int) -
 
 
 def _obsolete(history: SqlHistory, tree: UnprunedTree) -> Iterator[int | None]:
+    """File ids of entries that would go, None for directories and empty files."""
     path: str | None = ""
     while path is not None:
         obsolete, path = history.find_obsolete(tree, path, 500)
