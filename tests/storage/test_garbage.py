@@ -109,6 +109,34 @@ async def test_a_deleted_run_stays_restorable_until_it_is_purged(store: UpkeepSt
     await store.assert_clean()
 
 
+async def test_many_runs_are_pruned_and_purged_together(store: UpkeepStore):
+    runs = [await store.new_run() for _ in range(60)]
+    for run in runs:
+        await store.put(run, {"f": b"old " + run.id.encode(), "g": b"kept"})
+        await store.put(run, {"f": b"new " + run.id.encode()})
+    collected = await store.collect()
+    assert (collected.pruned_entries, collected.files, collected.blocks) == (60, 60, 60)
+    for run in runs[:45]:
+        await store.delete_run(run)
+    collected = await store.collect(purge=0)
+    assert (collected.purged_runs, collected.blocks) == (45, 45)
+    for run in runs[45:]:
+        assert await store.read(run, "f") == b"new " + run.id.encode()
+        assert await store.read(run, "g") == b"kept"
+    await store.assert_clean()
+
+
+async def test_entries_of_a_commit_that_was_given_up_go(store: UpkeepStore):
+    run = await store.new_run()
+    await store.put(run, {"d": b"a file"})
+    with pytest.raises(FailedPrecondition, match="cannot be a directory too"):
+        await store.put(run, {f"d/{n}": random_bytes(10) for n in range(2_500)})
+    collected = await store.collect()
+    assert collected.blocks == 2_500
+    assert rows(store, "SELECT COUNT(*) FROM entries") == [(1,)]
+    await store.assert_clean()
+
+
 async def test_a_version_outlives_the_run_that_it_was_made_of(store: UpkeepStore):
     run, model, other = await store.new_run(), random_bytes(90_000), random_bytes(80_000)
     pinned = await store.put(run, {"model/weights": model})

@@ -104,7 +104,11 @@ class UpkeepStore:
                     if sha(block) in missing:
                         await self.write(block)
                 await commit.add([make(tuple(sha(block) for block in blocks))])
-        return await commit.finish()
+        try:
+            return await commit.finish()
+        except BaseException:
+            await commit.abandon()
+            raise
 
     async def remove(self, owner: Owner, *paths: str) -> None:
         await self.database.write(lambda tx: delete_files(tx, owner, paths))

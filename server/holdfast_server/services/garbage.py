@@ -16,7 +16,7 @@ from holdfast_server.domain.upkeep import DEFAULT_GRACE_MS, ORPHAN_AGE_MS, REPLA
 from holdfast_server.errors import DataLoss
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.services.ports.database import Transaction
-from holdfast_server.services.ports.upkeep import BlockRow, IdPage, UnprunedTree
+from holdfast_server.services.ports.upkeep import BlockRow, IdPage, ObsoleteEntry, UnprunedTree
 from holdfast_server.services.store_access import StoreAccess, listed
 from holdfast_server.services.upkeep_lease import UpkeepLease, upkeep_lease
 
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 # Rows that one transaction deletes; keeps the write lock's time to some milliseconds.
 STEP = 250
 SWEEP_STEP = 1_000
+PURGED_TOGETHER = 20
 # Rows that one read looks at.
 PAGE = 20_000
 PACK_PAGE = 500
@@ -108,11 +109,13 @@ class _Collection:
         """Take runs and models deleted long ago out of reach, and delete what hangs on those that were."""
         purge_ms = self._settings.purge_ms
         while purge_ms is not None:
-            runs, models = await self._lease.write(lambda tx: tx.upkeep.purge.purge_next(tx.now_ms - purge_ms))
-            if runs + models == 0:
+            taken = await self._lease.write(
+                lambda tx: [tx.upkeep.purge.purge_next(tx.now_ms - purge_ms) for _ in range(PURGED_TOGETHER)]
+            )
+            self._collected.purged_runs += sum(runs for runs, _ in taken)
+            self._collected.purged_models += sum(models for _, models in taken)
+            if taken[-1] == (0, 0):
                 break
-            self._collected.purged_runs += runs
-            self._collected.purged_models += models
         while await self._lease.write(lambda tx: tx.upkeep.purge.sweep(SWEEP_STEP)):
             pass
 
@@ -125,22 +128,37 @@ class _Collection:
                     after, STEP, before_ms=tx.now_ms - self._settings.grace_ms
                 )
             )
+            if not trees:
+                continue
+            await self._each(trees, lambda tx, tree: tx.upkeep.history.close_before(tree))
+            obsolete: list[tuple[UnprunedTree, list[ObsoleteEntry]]] = []
             for tree in trees:
-                await self._prune_tree(tree)
+                path: str | None = ""
+                while path is not None:
+                    found, path = await self._lease.read(
+                        lambda tx, tree=tree, after=path: tx.upkeep.history.find_obsolete(tree, after, STEP)  # type: ignore[misc]
+                    )
+                    for start in range(0, len(found), STEP):
+                        obsolete.append((tree, found[start : start + STEP]))
+                        if sum(len(part) for _, part in obsolete) >= STEP:
+                            await self._delete_entries(obsolete)
+                            obsolete = []
+            await self._delete_entries(obsolete)
+            await self._each(trees, lambda tx, tree: tx.upkeep.history.finish(tree))
 
-    async def _prune_tree(self, tree: UnprunedTree) -> None:
-        await self._lease.write(lambda tx: tx.upkeep.history.close_before(tree))
-        path: str | None = ""
-        while path is not None:
-            obsolete, path = await self._lease.read(
-                lambda tx, after=path: tx.upkeep.history.find_obsolete(tree, after, STEP)  # type: ignore[misc]
+    async def _each(self, trees: Sequence[UnprunedTree], change: Callable[[Transaction, UnprunedTree], None]) -> None:
+        def change_all(tx: Transaction) -> None:
+            for tree in trees:
+                change(tx, tree)
+
+        await self._lease.write(change_all)
+
+    async def _delete_entries(self, obsolete: Sequence[tuple[UnprunedTree, Sequence[ObsoleteEntry]]]) -> None:
+        """Delete what was found in some trees, in one transaction."""
+        if obsolete:
+            self._collected.pruned_entries += await self._lease.write(
+                lambda tx: sum(tx.upkeep.history.delete_entries(tree, part) for tree, part in obsolete)
             )
-            for start in range(0, len(obsolete), STEP):
-                part = obsolete[start : start + STEP]
-                self._collected.pruned_entries += await self._lease.write(
-                    lambda tx, part=part: tx.upkeep.history.delete_entries(tree, part)  # type: ignore[misc]
-                )
-        await self._lease.write(lambda tx: tx.upkeep.history.finish(tree))
 
     async def delete_files(self) -> None:
         """Delete contents that no entry has."""

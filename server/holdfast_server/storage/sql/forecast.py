@@ -23,6 +23,11 @@ WHERE t.purged = 1 OR t.owner IN (
   UNION ALL SELECT model_id FROM logged_models WHERE delete_time < :before AND lifecycle = 'deleted')
 """
 _COUNT = "INSERT INTO gone_entries (file_id, count) VALUES (?, 1) ON CONFLICT (file_id) DO UPDATE SET count = count + 1"
+# What is left of stages that were given up.
+_GIVEN_UP = """
+SELECT e.file_id FROM commits c CROSS JOIN entries e ON e.commit_id = c.commit_id
+WHERE c.sequence IS NULL AND c.begin_time = 0
+"""
 _GONE_FILES = """
 INSERT INTO gone_files
 SELECT g.file_id FROM gone_entries g
@@ -44,6 +49,7 @@ def forecast(
     """Pruned entries, files, blocks and bytes of blocks that would go. Sets grow in temporary tables, not in memory."""
     with _scratch(connection):
         connection.execute(_GONE_TREES, {"before": purge_before_ms if purge_before_ms is not None else 0})
+        _count(connection, (row["file_id"] for row in connection.execute(_GIVEN_UP)))
         _count(connection, _purged_entries(connection, history))
         entries = _count(connection, _pruned_entries(connection, history, before_ms))
         files = connection.execute(_GONE_FILES).rowcount

@@ -13,6 +13,8 @@ from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.trees import SqlTrees
 
 PURGED = "purged"
+# Stages that began before this are those that were given up, which is noted as a beginning at 0.
+_GIVEN_UP = 1
 
 
 class _Resource(NamedTuple):
@@ -72,7 +74,8 @@ class SqlPurge:
 
     def sweep(self, limit: int) -> int:
         """Delete up to ``limit`` rows of what was taken out of reach; 0 when none is left."""
-        deleted = self._sweep_trees(limit)
+        deleted = self._trees.delete_expired_stages(_GIVEN_UP, limit)
+        deleted += self._sweep_trees(limit - deleted)
         for kind in (RUNS, MODELS):
             if deleted < limit:
                 deleted += self._sweep_resources(kind, limit - deleted)
@@ -101,6 +104,8 @@ class SqlPurge:
         )
 
     def _sweep_trees(self, limit: int) -> int:
+        if limit <= 0:
+            return 0
         deleted = 0
         rows = self._connection.execute(
             "SELECT tree_id FROM trees t WHERE purged = 1"
@@ -120,8 +125,7 @@ class SqlPurge:
         rows = self._connection.execute(
             # The highest number stays: SQLite would give it to the next one, and metrics of models still name it.
             f"SELECT {kind.number} AS number, {kind.number} = (SELECT MAX({kind.number}) FROM {kind.table}) AS is_last"  # noqa: S608
-            f" FROM {kind.table} WHERE delete_time IS NOT NULL AND lifecycle = ? LIMIT 100",
-            (PURGED,),
+            f" FROM {kind.table} WHERE lifecycle = '{PURGED}' LIMIT 100"
         ).fetchall()
         for row in rows:
             for table in kind.attached:

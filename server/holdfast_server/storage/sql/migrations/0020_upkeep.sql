@@ -33,5 +33,8 @@ CREATE TRIGGER model_versions_unpin AFTER DELETE ON model_versions BEGIN
   UPDATE trees SET pruned_to = MIN(pruned_to, OLD.sequence - 1) WHERE owner = OLD.owner;
 END;
 
-CREATE INDEX runs_delete_time ON runs (delete_time) WHERE delete_time IS NOT NULL;
-CREATE INDEX logged_models_delete_time ON logged_models (delete_time) WHERE delete_time IS NOT NULL;
+-- lifecycle: 'purged' is out of reach, and goes when nothing hangs on it any more.
+CREATE INDEX runs_deleted ON runs (delete_time) WHERE lifecycle = 'deleted';
+CREATE INDEX runs_purged ON runs (run_no) WHERE lifecycle = 'purged';
+CREATE INDEX logged_models_deleted ON logged_models (delete_time) WHERE lifecycle = 'deleted';
+CREATE INDEX logged_models_purged ON logged_models (model_no) WHERE lifecycle = 'purged';
