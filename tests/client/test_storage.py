@@ -16,7 +16,7 @@ from tests.server_process import clean_environment
 
 from holdfast._channel import RetryPolicy
 from holdfast._client import Client
-from holdfast.entities import CollectedGarbage, StorageCheck
+from holdfast.entities import CollectedGarbage, StorageCheck, ViewType
 from holdfast.errors import (
     FailedPreconditionError,
     HoldfastError,
@@ -68,7 +68,7 @@ def log(client: Client, run_id: str, tmp_path: Path, name: str = "f", size: int 
 
 
 def test_deleting_a_run_and_collecting_frees_its_blocks(own_client, tmp_path):
-    run_id, kept = [own_client.create_run("0").info.run_id for _ in range(2)]
+    kept, run_id = [own_client.create_run("0").info.run_id for _ in range(2)]
     log(own_client, run_id, tmp_path)
     data = log(own_client, kept, tmp_path, "kept")
     own_client.delete_run(run_id)
@@ -85,6 +85,10 @@ def test_deleting_a_run_and_collecting_frees_its_blocks(own_client, tmp_path):
     assert len(objects(tmp_path)) == 1
     with pytest.raises(NotFoundError):
         own_client.get_run(run_id)
+    with pytest.raises(NotFoundError):
+        own_client.restore_run(run_id)
+    found = own_client.search_runs(["0"], run_view_type=ViewType.ALL)
+    assert [run.info.run_id for run in found] == [kept]
     assert Path(own_client.download_artifacts(kept, "kept", tmp_path / "out")).read_bytes() == data
     assert own_client.check_storage(deep=True).problems == 0
 
@@ -190,7 +194,7 @@ def test_lengths_of_time_are_explained(holdfast: Command, text: str):
 def test_fsck_on_the_command_line_says_by_its_exit_code_what_it_found(holdfast: Command, own_client, tmp_path):
     run_id = own_client.create_run("0").info.run_id
     data = log(own_client, run_id, tmp_path)
-    assert holdfast("fsck", "--deep").stdout == "1 objects, 1 blocks of 97.7 KiB, 97.7 KiB read: 0 problems\n"
+    assert holdfast("fsck", "--deep").stdout == "1 object, 1 block of 97.7 KiB, 97.7 KiB read: 0 problems\n"
     (path,) = objects(tmp_path)
     path.write_bytes(data[:-1])
     done = holdfast("fsck", expect=1)

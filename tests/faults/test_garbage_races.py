@@ -90,12 +90,14 @@ class Uploader:
 
 
 def collect(uri: str, over: float) -> int:
-    """Collect garbage again and again; returns how often it was this server's turn."""
+    """Collect garbage and check the store again and again; returns how often it was this server's turn."""
     done = 0
     with Client(uri, retry=PATIENT) as client:
         while time.monotonic() < over:
             try:
                 client.collect_garbage(grace=GRACE, purge_deleted=0)
+                check = client.check_storage(deep=True)
+                assert [finding for finding in check.findings if finding.is_problem] == []
                 done += 1
             except FailedPreconditionError as error:
                 if error.reason != "UPKEEP_RUNNING":

@@ -98,7 +98,7 @@ def fsck(ctx: click.Context, *, deep: bool, repair: bool, as_json: bool) -> None
         read = f", {_size(check.read_bytes)} read" if deep else ""
         repaired = f", {check.repaired} findings repaired" if check.repaired else ""
         click.echo(
-            f"{check.objects} objects, {check.blocks} blocks of {_size(check.block_bytes)}{read}: "
+            f"{_count(check.objects, 'object')}, {_count(check.blocks, 'block')} of {_size(check.block_bytes)}{read}: "
             f"{_count(check.problems, 'problem')}{repaired}"
         )
     ctx.exit(1 if check.problems else 0)

@@ -46,7 +46,10 @@ WHERE b.touch_time < :before AND {_OTHERS} AND NOT EXISTS (
 def forecast(
     connection: Connection, history: SqlHistory, *, before_ms: int, purge_before_ms: int | None
 ) -> tuple[int, int, int, int]:
-    """Pruned entries, files, blocks and bytes of blocks that would go. Sets grow in temporary tables, not in memory."""
+    """Pruned entries, files, blocks and bytes of blocks that would go.
+
+    Sets grow in temporary tables, which take less than Python's.
+    """
     with _scratch(connection):
         connection.execute(_GONE_TREES, {"before": purge_before_ms if purge_before_ms is not None else 0})
         _count(connection, (row["file_id"] for row in connection.execute(_GIVEN_UP)))
