@@ -293,6 +293,30 @@ async def test_what_was_stored_too_long_ago_is_not_recorded(store: UpkeepStore, 
     assert await store.read(run, "f") == data
 
 
+async def test_an_object_that_cannot_be_removed_is_tried_again(store: UpkeepStore, monkeypatch: pytest.MonkeyPatch):
+    contents = [random_bytes(1_000) for _ in range(3)]
+    for data in contents:
+        await store.write(data)
+    stuck = f"blocks/{sha(contents[1]).hex()[:2]}/"
+    delete = store.objects.delete
+
+    def refuse(key: str) -> None:
+        if key.startswith(stuck):
+            raise Unavailable("The block store cannot be written.")
+        delete(key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.objects, "delete", refuse)
+        collected = await store.collect()
+        assert (collected.blocks, collected.objects, collected.failures) == (3, 2, 1)
+    assert [key[: len(stuck)] for key in store.listed()] == [stuck]
+    await store.assert_clean()
+    await store.write(contents[1])  # what is needed again meanwhile gets an object of its own
+    collected = await store.collect(grace=DAY)
+    assert (collected.blocks, collected.objects, collected.failures) == (0, 1, 0)
+    assert await store.artifacts.find_missing_blocks([sha(contents[1])]) == []
+
+
 async def test_half_written_files_go(store: UpkeepStore, tmp_path):
     incoming = tmp_path / "store" / ".incoming"
     if not incoming.is_dir():
