@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import fcntl
 import logging
+import os
 import secrets
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,6 +21,7 @@ from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
 from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
 from holdfast.v1 import model_service_pb2_grpc as model_grpc
 from holdfast.v1 import run_service_pb2_grpc as run_grpc
+from holdfast.v1 import storage_service_pb2_grpc as storage_grpc
 from holdfast_server.config import MIB, ServerConfig
 from holdfast_server.errors import DomainError
 from holdfast_server.rpc.artifact_service import ArtifactServicer
@@ -27,10 +30,12 @@ from holdfast_server.rpc.interceptor import ErrorInterceptor
 from holdfast_server.rpc.model_registry_service import ModelRegistryServicer
 from holdfast_server.rpc.model_service import ModelServicer
 from holdfast_server.rpc.run_service import RunServicer
+from holdfast_server.rpc.storage_service import StorageServicer
 from holdfast_server.services.artifact_uris import resolve_model_source
 from holdfast_server.services.artifacts import ArtifactService
 from holdfast_server.services.ports.artifacts import ObjectStore
-from holdfast_server.storage.blocks.identity import check_identity
+from holdfast_server.services.store_access import StoreAccess
+from holdfast_server.storage.blocks.identity import check_identity, confirm_identity
 from holdfast_server.storage.blocks.local import LocalObjectStore
 from holdfast_server.storage.blocks.packs import PackedBlockStore
 from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
@@ -43,7 +48,7 @@ MAX_MESSAGE = 4 * MIB
 MAINTENANCE_SECONDS = 3600
 S3_THREADS = 8
 SERVICES = (
-    *(f"holdfast.v1.{name}Service" for name in ("Artifact", "Experiment", "Model", "ModelRegistry", "Run")),
+    *(f"holdfast.v1.{name}Service" for name in ("Artifact", "Experiment", "Model", "ModelRegistry", "Run", "Storage")),
     health.SERVICE_NAME,
 )
 
@@ -82,6 +87,15 @@ class App:
             self._opened = opened.pop_all()  # nothing failed: ``stop`` closes it, the last first
         store = VerifyingBlockStore(PackedBlockStore(objects))
         self.artifacts = ArtifactService(self.database, store, executor)
+        self.store_access = StoreAccess(
+            database=self.database,
+            blocks=store,
+            objects=objects,
+            executor=executor,
+            ids=RandomIds(),
+            host=f"Process {os.getpid()} on {socket.gethostname()}",
+            check_identity=lambda: confirm_identity(objects, self.database.block_store()[0]),
+        )
         self.ports: list[int] = []
         self._server: grpc.aio.Server | None = None
         self._maintenance: asyncio.Task[None] | None = None
@@ -155,6 +169,7 @@ class App:
         if self.config.reflection:
             reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database), server)
+        storage_grpc.add_StorageServiceServicer_to_server(StorageServicer(self.store_access), server)
         run_grpc.add_RunServiceServicer_to_server(RunServicer(self.database, SystemClock()), server)
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.database), server)
         registry_grpc.add_ModelRegistryServiceServicer_to_server(

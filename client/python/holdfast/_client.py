@@ -12,6 +12,7 @@ from holdfast._experiments import ExperimentCalls
 from holdfast._logged_models import LoggedModelCalls
 from holdfast._registry_calls import RegistryCalls
 from holdfast._run_calls import RunCalls
+from holdfast._storage import StorageCalls
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Client(ExperimentCalls, RunCalls, LoggedModelCalls, RegistryCalls, ArtifactCalls):
+class Client(ExperimentCalls, RunCalls, LoggedModelCalls, RegistryCalls, ArtifactCalls, StorageCalls):
     """A client of one server, for any number of threads; a forked process opens a connection of its own.
 
     Method names and arguments are those of MLflow's ``MlflowClient``.

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from typing import TypeVar
 
 from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, NewBlock, Owner, Tree
 from holdfast_server.domain.names import shown
-from holdfast_server.errors import NotFound
-from holdfast_server.services.commits import STAGE_SIZE, BlockRow, Commit, InlineEntry
-from holdfast_server.services.owners import not_found, snapshot
+from holdfast_server.errors import DataLoss, NotFound
+from holdfast_server.services.commits import STAGE_SIZE, Commit, InlineEntry
+from holdfast_server.services.owners import expired, not_found, snapshot
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
+from holdfast_server.services.recording import BlockRow, record
 
 T = TypeVar("T")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class ArtifactService:
     """What can be done with artifacts. Blocking work goes to ``executor``, never on the event loop."""
 
-    def __init__(self, database: Database, store: BlockStore, executor: Executor) -> None:
+    def __init__(
+        self, database: Database, store: BlockStore, executor: Executor, *, now_ms: Callable[[], int] = _now_ms
+    ) -> None:
         self._database, self._store, self._executor = database, store, executor
+        self.now_ms = now_ms
 
     async def find_missing_blocks(self, digests: Sequence[bytes]) -> list[bytes]:
         """Those that must be written; the others live on for another day."""
@@ -40,15 +49,25 @@ class ArtifactService:
             InvalidArgument: CONTENT_MISMATCH, one does not have its digest; none is kept.
             Unavailable: The store failed.
         """
+        began_ms = self.now_ms()
         extents = await self._in_thread(lambda: self._store.write(blocks))
         rows = [(block.digest, block.size, extent) for block, extent in zip(blocks, extents, strict=True)]
-        lost = await self._database.write(lambda tx: tx.blocks.add(rows))
+        lost = await self._database.write(lambda tx: record(tx, rows, began_ms))
         if lost:
             await self._in_thread(lambda: self._store.discard(lost))
 
     async def read_blocks(self, blocks: Sequence[FileBlock]) -> list[bytes]:
         """Read blocks, verified, in order."""
-        return await self._in_thread(lambda: self._store.read([(b.digest, b.extent) for b in blocks]))
+        places = [(block.digest, block.extent) for block in blocks]
+        try:
+            return await self._in_thread(lambda: self._store.read(places))
+        except DataLoss:
+            # Compaction may have moved them since they were looked up, or an upload stored a lost one anew.
+            found = await self._database.read(lambda tx: tx.blocks.find_places([digest for digest, _ in places]))
+            moved = [(digest, found.get(digest, extent)) for digest, extent in places]
+            if moved == places:
+                raise
+        return await self._in_thread(lambda: self._store.read(moved))
 
     async def get_tree(self, owner: Owner, sequence: int | None) -> Tree:
         """A snapshot with its digest, count and size."""
@@ -83,6 +102,8 @@ class ArtifactService:
         while first < last:
             start, limit = first, min(256, last - first)
             page = await self._database.read(lambda tx, s=start, n=limit: tx.trees.list_blocks(entry.file_id, s, n))  # type: ignore[misc]
+            if len(page) < limit:
+                raise expired("The file")
             for block in page:
                 yield block
             first += limit
@@ -110,8 +131,11 @@ class ArtifactService:
 
     async def list_blocks_of(self, entries: Sequence[Entry]) -> dict[int, list[FileBlock]]:
         """All blocks of some small files, by file id."""
-        ids = sorted({entry.file_id for entry in entries if entry.file_id})
-        return await self._database.read(lambda tx: tx.trees.list_blocks_of(ids))
+        ids = sorted({entry.file_id for entry in entries if entry.size})
+        found = await self._database.read(lambda tx: tx.trees.list_blocks_of(ids))
+        if len(found) < len(ids):
+            raise expired("A file")
+        return found
 
     def begin_commit(self, owner: Owner) -> Commit:
         """Start a commit; nothing happens before entries are added."""

@@ -15,6 +15,7 @@ from holdfast_server.domain.names import shown
 from holdfast_server.errors import Conflict, DomainError, InvalidArgument, Reason, Unavailable
 from holdfast_server.services.owners import check_writable
 from holdfast_server.services.ports.database import Database, RequestKey, Transaction
+from holdfast_server.services.recording import BlockRow, record
 
 T = TypeVar("T")
 
@@ -26,8 +27,6 @@ STAGE_BYTES = 4 << 20
 STAGING = 2
 MAX_EXPECTATIONS = 10_000
 MAX_MISSING = 16_384
-
-BlockRow = tuple[bytes, int, Extent]
 
 
 class BlocksMissing(Exception):  # noqa: N818 - not an error: the caller writes them and commits again
@@ -62,6 +61,10 @@ def inline_digests(data: bytes) -> tuple[bytes, ...]:
 
 class InlineStore(Protocol):
     """Where the contents of inline entries go."""
+
+    def now_ms(self) -> int:
+        """The time, in milliseconds since 1970."""
+        ...
 
     async def store_inline(self, entries: Sequence[InlineEntry]) -> list[BlockRow]:
         """Store contents that are not there yet; returns the rows to add."""
@@ -152,9 +155,10 @@ class Commit:
         if commit_id is not None:
             await self._database.write(lambda tx: tx.trees.abandon(commit_id))
         with contextlib.suppress(DomainError):
+            began_ms = self._store.now_ms()
             rows, _ = await self._store_inline(self._pending)
             if rows:
-                await self._store.discard(await self._database.write(lambda tx: tx.blocks.add(rows)))
+                await self._store.discard(await self._database.write(lambda tx: record(tx, rows, began_ms)))
 
     async def _stage_pending(self) -> None:
         part, size = self._pending, self._pending_bytes
@@ -172,12 +176,13 @@ class Commit:
 
     async def _stage(self, part: Sequence[NewEntry | InlineEntry], before: asyncio.Task[None] | None) -> None:
         """Store the contents of a part at once, and its rows after those of the part before it."""
+        began_ms = self._store.now_ms()
         rows, plain = await self._store_inline(part)
         if before is not None:
             await before
 
         def job(tx: Transaction) -> tuple[int, list[bytes], list[Extent]]:
-            lost = tx.blocks.add(rows) if rows else []
+            lost = record(tx, rows, began_ms)
             if self._commit_id is None:
                 check_writable(tx, self._owner)
             commit_id = self._commit_id if self._commit_id is not None else tx.trees.begin_commit(self._owner)
@@ -189,13 +194,14 @@ class Commit:
 
     async def _finish_small(self) -> int:
         pending, self._pending, self._pending_bytes = self._pending, [], 0
+        began_ms = self._store.now_ms()
         rows, plain = await self._store_inline(pending)
         lost: list[Extent] = [extent for _, _, extent in rows]  # unless the transaction says otherwise
 
         def job(tx: Transaction) -> bytes:
             nonlocal lost
             check_writable(tx, self._owner)
-            recorded = tx.blocks.add(rows) if rows else []
+            recorded = record(tx, rows, began_ms)
             commit_id = tx.trees.begin_commit(self._owner)
             missing = tx.trees.stage(commit_id, plain, all_ancestors=False)
             if missing:

@@ -31,18 +31,31 @@ def check_writable(tx: Transaction, owner: Owner) -> None:
 
 
 def snapshot(tx: Transaction, owner: Owner, sequence: int | None) -> int:
-    """The number of the snapshot to read: that asked for, or the newest.
+    """The number of the snapshot to read: that asked for, or the newest. One that a version pins outlives its owner.
 
     Raises:
         NotFound: The owner is not there, or has no such snapshot yet.
+        FailedPrecondition: SNAPSHOT_EXPIRED, it is too old.
     """
+    if sequence is not None and tx.trees.is_pinned(owner, sequence):
+        return sequence
     _lifecycle(tx, owner)
     latest = tx.trees.latest_sequence(owner)
     if sequence is None:
         return latest
     if not 0 <= sequence <= latest:
         raise NotFound(f"The {owner} has no snapshot {sequence}; its newest is {latest}.")
+    if not tx.trees.is_kept(owner, sequence):
+        raise expired(f"Snapshot {sequence} of {owner}")
     return sequence
+
+
+def expired(what: str) -> FailedPrecondition:
+    """The error for what was replaced or removed so long ago that it was collected."""
+    return FailedPrecondition(
+        f"{what} was replaced too long ago and is not kept any more. List or resolve again to read the newest.",
+        reason=Reason.SNAPSHOT_EXPIRED,
+    )
 
 
 def not_found(owner: Owner, path: str) -> NotFound:

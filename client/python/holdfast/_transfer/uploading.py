@@ -11,6 +11,7 @@ from holdfast._channel import Channel
 from holdfast._transfer.asking import MissingBlocks, find_missing
 from holdfast._transfer.committing import ANYTHING, MAX_INLINE, Commit, Expectation, MissingError, file_entry
 from holdfast._transfer.hashing import HashedBlock, SourceHashing, hash_stream
+from holdfast._transfer.keeping import BlockKeeper
 from holdfast._transfer.progress import Progress
 from holdfast._transfer.sending import BlockSender
 from holdfast._transfer.sources import Source
@@ -95,6 +96,7 @@ def _send_blocks(
 ) -> list[list[bytes]]:
     """Send what the server lacks; returns the digests of each source's blocks."""
     digests: list[list[bytes]] = [[] for _ in range(count)]
+    keeper = BlockKeeper(channel)
     windows = MissingBlocks(channel, batches, recover=lambda asked: find_missing(channel, asked))
     with contextlib.closing(windows), contextlib.closing(BlockSender(channel, progress)) as sender:
         for window, missing in windows:
@@ -102,6 +104,7 @@ def _send_blocks(
                 digests[block.source].append(block.digest)
             unique = {block.digest: block for block in window}
             sender.send([block for digest, block in unique.items() if digest in missing])
+            keeper.keep(digests)
             progress.save(sum(len(b.data) for b in window) - sum(len(unique[d].data) for d in missing))
         sender.finish()
     return digests

@@ -13,6 +13,9 @@ from holdfast.errors import HoldfastError
 
 _COMMANDS = {
     "artifacts": ("holdfast.cli.artifacts", "List and fetch artifacts."),
+    "du": ("holdfast.cli.storage:du", "Tell what takes how much space."),
+    "fsck": ("holdfast.cli.storage:fsck", "Find what is lost or damaged in the store."),
+    "gc": ("holdfast.cli.storage:gc", "Free the space of what nothing needs."),
     "runs": ("holdfast.cli.runs", "List runs."),
     "server": ("holdfast.cli.server", "Start a server."),
 }
@@ -29,7 +32,8 @@ class LazyGroup(click.Group):
         """Import a command; None when there is none of this name."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(_COMMANDS[cmd_name][0]).command
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute or "command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -23,8 +23,10 @@ from holdfast.entities._run import (
     RunStatus,
     RunTag,
 )
+from holdfast.entities._storage import CollectedGarbage, OwnerUsage, StorageCheck, StorageFinding, StorageUsage
 
 __all__ = [
+    "CollectedGarbage",
     "Dataset",
     "DatasetInput",
     "Experiment",
@@ -40,6 +42,7 @@ __all__ = [
     "Metric",
     "ModelVersion",
     "ModelVersionTag",
+    "OwnerUsage",
     "PagedList",
     "Param",
     "RegisteredModel",
@@ -51,5 +54,8 @@ __all__ = [
     "RunOutputs",
     "RunStatus",
     "RunTag",
+    "StorageCheck",
+    "StorageFinding",
+    "StorageUsage",
     "ViewType",
 ]

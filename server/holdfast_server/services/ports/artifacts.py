@@ -51,6 +51,10 @@ class ObjectStore(Protocol):
         """All objects whose keys begin with ``prefix``."""
         ...
 
+    def remove_unfinished(self, before_ms: int) -> int:
+        """Remove what writers that were killed before a time left half-written; returns how many."""
+        ...
+
     def check(self) -> None:
         """Make sure that the store can be used, creating its bucket or directory when absent.
 
@@ -89,7 +93,11 @@ class BlockIndex(Protocol):
         ...
 
     def find_stale(self, digests: Sequence[bytes]) -> list[bytes]:
-        """Those that are present and were not touched for an hour."""
+        """Those that are present and were not touched for a minute."""
+        ...
+
+    def find_places(self, digests: Sequence[bytes]) -> dict[bytes, Extent]:
+        """Where those of ``digests`` are that have a row, present or lost."""
         ...
 
     def touch(self, digests: Sequence[bytes]) -> None:
@@ -106,6 +114,14 @@ class TreeRepository(Protocol):
 
     def latest_sequence(self, owner: Owner) -> int:
         """Number of the newest visible commit; 0 when there is none."""
+        ...
+
+    def is_kept(self, owner: Owner, sequence: int) -> bool:
+        """Whether a snapshot can still be read: it is not older than what is kept, or a model version pins it."""
+        ...
+
+    def is_pinned(self, owner: Owner, sequence: int) -> bool:
+        """Whether a model version shows a snapshot."""
         ...
 
     def begin_commit(self, owner: Owner) -> int:

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from holdfast_server.services.ports.artifacts import BlockIndex, TreeRepository
 from holdfast_server.services.ports.registry import RegisteredModelRepository
 from holdfast_server.services.ports.tracking import ExperimentRepository, LoggedModelRepository, RunRepository
+from holdfast_server.services.ports.upkeep import UpkeepRepository
 
 T = TypeVar("T")
 
@@ -70,6 +71,11 @@ class Transaction(Protocol):
     @property
     def blocks(self) -> BlockIndex:
         """Where blocks are."""
+        ...
+
+    @property
+    def upkeep(self) -> UpkeepRepository:
+        """What is unused, what is broken, and who looks after it."""
         ...
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from holdfast_server.errors import FailedPrecondition
+from holdfast_server.errors import FailedPrecondition, Reason
 from holdfast_server.services.ports.artifacts import ObjectStore
 
 MARKER = "holdfast-store"
@@ -39,6 +39,20 @@ def check_identity(objects: ObjectStore, expected: str, description: str, *, kno
         )
     data = expected.encode()
     objects.put(MARKER, [data], hashlib.sha256(data).digest())
+
+
+def confirm_identity(objects: ObjectStore, expected: str) -> None:
+    """Make sure that ``objects`` still is the store of a database, before anything is judged by what it lacks.
+
+    Raises:
+        FailedPrecondition: STORE_MISMATCH, it is not: it was replaced or emptied, or is not mounted.
+    """
+    if _read(objects) != expected:
+        raise FailedPrecondition(
+            "The block store is not the one of this database: it was emptied or replaced, or is not mounted. "
+            "Nothing was checked or removed. Bring the store back.",
+            reason=Reason.STORE_MISMATCH,
+        )
 
 
 def _read(objects: ObjectStore) -> str | None:

@@ -91,16 +91,18 @@ class LocalObjectStore:
             raise Unavailable(f"The block store's directory cannot be used: {error.strerror}.") from error
         if not os.access(self._incoming, os.W_OK):
             raise Unavailable("The block store's directory is not writable for the server's user.")
-        self._remove_stale()
+        self.remove_unfinished(int((time.time() - _TEMPORARY_KEPT_S) * 1000))
 
-    def _remove_stale(self) -> None:
-        """Remove temporary files too old to be another process's; errors are passed over."""
-        oldest = time.time() - _TEMPORARY_KEPT_S
+    def remove_unfinished(self, before_ms: int) -> int:
+        """Remove temporary files last written before a time; returns how many. Errors are passed over."""
+        removed = 0
         with contextlib.suppress(OSError):
             for path in self._incoming.iterdir():
                 with contextlib.suppress(OSError):
-                    if path.stat().st_mtime < oldest:
+                    if path.stat().st_mtime * 1000 < before_ms:
                         path.unlink()
+                        removed += 1
+        return removed
 
     def _make_directory(self, path: Path) -> None:
         """Make a directory and those above it durable, down from the store's own."""

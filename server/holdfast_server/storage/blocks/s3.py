@@ -204,6 +204,10 @@ class S3ObjectStore:
                 int(modified.timestamp() * 1000) if modified is not None else 0,
             )
 
+    def remove_unfinished(self, before_ms: int) -> int:  # noqa: ARG002 - the port's
+        """A PUT is whole or nothing; returns 0."""
+        return 0
+
     def check(self) -> None:
         """Make the bucket when absent, and write, read and remove a small object.
 

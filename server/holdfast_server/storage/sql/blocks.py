@@ -12,12 +12,12 @@ from holdfast_server.storage.sql.connection import Connection
 T = TypeVar("T")
 # Well below SQLite's limit of 32,766 variables, and a statement that the cache can hold.
 CHUNK = 500
-# Far less than a block is kept without a touch, and far more than it takes to send and commit most uploads.
-TOUCH_EVERY_MS = 3600 * 1000
+# Far less than a block is kept without a touch.
+TOUCH_EVERY_MS = 60 * 1000
 
 
-# States of a block's row; one that is being deleted counts as missing.
-PRESENT, DELETING = 0, 1
+# States of a block's row; one that was found to be lost counts as missing.
+PRESENT, LOST = 0, 1
 
 
 def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
@@ -66,7 +66,7 @@ class SqlBlockIndex:
                 yield row["digest"], row["block_id"], row["size"], row["state"]
 
     def find_stale(self, digests: Sequence[bytes]) -> list[bytes]:
-        """Those that are present and were not touched for an hour."""
+        """Those that are present and were not touched for a minute."""
         found: list[bytes] = []
         for part in chunks(digests):
             rows = self._connection.execute(
@@ -74,6 +74,32 @@ class SqlBlockIndex:
                 (self._now_ms - TOUCH_EVERY_MS, *part),
             )
             found.extend(bytes(row["digest"]) for row in rows)
+        return found
+
+    def find_lost_of(self, file_digests: Sequence[bytes]) -> list[bytes]:
+        """Blocks of known files that were found to be lost, each once; as a rule the whole database has none."""
+        if self._connection.execute("SELECT 1 FROM blocks INDEXED BY blocks_lost WHERE state != 0").fetchone() is None:
+            return []
+        found: dict[bytes, None] = {}
+        for part in chunks(file_digests):
+            rows = self._connection.execute(
+                "SELECT b.digest FROM files f JOIN file_blocks fb USING (file_id) JOIN blocks b USING (block_id)"  # noqa: S608
+                f" WHERE b.state != 0 AND f.digest IN ({marks(len(part))})",
+                part,
+            )
+            found.update((bytes(row["digest"]), None) for row in rows)
+        return list(found)
+
+    def find_places(self, digests: Sequence[bytes]) -> dict[bytes, Extent]:
+        """Where those of ``digests`` are that have a row, present or lost."""
+        found: dict[bytes, Extent] = {}
+        for part in chunks(digests):
+            rows = self._connection.execute(
+                'SELECT b.digest, o.object_key, b."offset", b.size FROM blocks b JOIN objects o USING (object_id)'  # noqa: S608
+                f" WHERE b.digest IN ({marks(len(part))})",
+                part,
+            )
+            found.update((bytes(digest), Extent(key, offset, size)) for digest, key, offset, size in rows)
         return found
 
     def touch(self, digests: Sequence[bytes]) -> None:
@@ -109,7 +135,7 @@ class SqlBlockIndex:
             'INSERT INTO blocks (object_id, "offset", touch_time, size, digest) VALUES (?, ?, ?, ?, ?)',
             [place for place in places if place[-1] not in states],
         )
-        # A row that is being deleted comes back to life at its new place.
+        # A block whose bytes were lost is whole again at its new place, and with it every file that needs it.
         self._connection.executemany(
             'UPDATE blocks SET object_id = ?, "offset" = ?, touch_time = ?, size = ?, state = 0 WHERE digest = ?',
             [place for place in places if place[-1] in states],

@@ -17,7 +17,8 @@ from holdfast_server.storage.sql.search import LOGGED_MODELS, find
 
 _METRIC_COLUMNS = (
     "model_no, key, value, special, timestamp, step, dataset_name, dataset_digest,"
-    " (SELECT run_id FROM runs WHERE runs.run_no = model_metrics.run_no) AS run_id"
+    " COALESCE((SELECT run_id FROM runs WHERE runs.run_no = model_metrics.run_no AND lifecycle != 'purged'), '')"
+    " AS run_id"
 )
 _REGISTRATIONS = (
     "SELECT v.model_id, r.name, v.version FROM model_versions v JOIN registered_models r USING (registered_no)"

@@ -58,6 +58,16 @@ class SqlSnapshots:
         row = self._connection.execute("SELECT sequence FROM trees WHERE owner = ?", (owner.id,)).fetchone()
         return int(row["sequence"]) if row else 0
 
+    def is_kept(self, owner: Owner, sequence: int) -> bool:
+        """Whether a snapshot can still be read: it is not older than what is kept, or a model version pins it."""
+        row = self._connection.execute("SELECT kept_from FROM trees WHERE owner = ?", (owner.id,)).fetchone()
+        return row is None or sequence >= row["kept_from"] or self.is_pinned(owner, sequence)
+
+    def is_pinned(self, owner: Owner, sequence: int) -> bool:
+        """Whether a model version shows a snapshot."""
+        statement = "SELECT 1 FROM model_versions WHERE owner = ? AND sequence = ? LIMIT 1"
+        return self._connection.execute(statement, (owner.id, sequence)).fetchone() is not None
+
     def get_entry(self, owner: Owner, sequence: int, path: str) -> Entry | None:
         """What stands at a path of a snapshot."""
         found = self.get_entries(owner, sequence, [path])

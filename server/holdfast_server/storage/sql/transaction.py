@@ -13,6 +13,7 @@ from holdfast_server.storage.sql.registry import SqlRegistry
 from holdfast_server.storage.sql.requests import SqlRequests
 from holdfast_server.storage.sql.runs import SqlRuns
 from holdfast_server.storage.sql.trees import SqlTrees
+from holdfast_server.storage.sql.upkeep import SqlUpkeep
 
 
 class SqlTransaction:
@@ -52,6 +53,11 @@ class SqlTransaction:
     def blocks(self) -> SqlBlockIndex:
         """Where blocks are."""
         return SqlBlockIndex(self._connection, self.now_ms)
+
+    @cached_property
+    def upkeep(self) -> SqlUpkeep:
+        """What is unused, what is broken, and who looks after it."""
+        return SqlUpkeep(self._connection, self.now_ms)
 
     @cached_property
     def page_token_key(self) -> bytes:

@@ -64,7 +64,11 @@ class SqlTrees(SqlSnapshots):
 
     def begin_commit(self, owner: Owner) -> int:
         """Start a commit that nobody sees; its id is returned."""
-        self._connection.execute("INSERT INTO trees (owner) VALUES (?) ON CONFLICT (owner) DO NOTHING", (owner.id,))
+        self._connection.execute(
+            # An owner that was purged and whose id comes again begins with an empty snapshot.
+            "INSERT INTO trees (owner) VALUES (?) ON CONFLICT (owner) DO UPDATE SET purged = 0 WHERE purged = 1",
+            (owner.id,),
+        )
         cursor = self._connection.execute(
             "INSERT INTO commits (tree_id, begin_time) SELECT tree_id, ? FROM trees WHERE owner = ?",
             (self._now_ms, owner.id),
@@ -212,7 +216,7 @@ class SqlTrees(SqlSnapshots):
         new = {digest: entry for digest, entry in contents.items() if digest not in known}
         wanted = list(dict.fromkeys(d for entry in new.values() for d in entry.block_digests))
         present = self._blocks.find_present(wanted)
-        missing = [digest for digest in wanted if digest not in present]
+        missing = [digest for digest in wanted if digest not in present] + self._blocks.find_lost_of(list(known))
         if missing:
             return known, missing
         for entry in new.values():

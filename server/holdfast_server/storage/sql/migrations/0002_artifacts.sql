@@ -6,7 +6,7 @@ CREATE TABLE objects (
   create_time INTEGER NOT NULL
 );
 
--- state: 0 present, 1 being deleted (counts as missing).
+-- state: 0 present; anything else counts as missing.
 CREATE TABLE blocks (
   block_id   INTEGER PRIMARY KEY,
   digest     BLOB NOT NULL UNIQUE,

@@ -1,0 +1,206 @@
+"""``holdfast gc``, ``holdfast fsck`` and ``holdfast du``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from datetime import timedelta
+
+import click
+
+from holdfast.cli import client_of
+from holdfast.entities import CollectedGarbage, StorageCheck, StorageFinding, StorageUsage
+from holdfast.errors import HoldfastError
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+COULD_NOT_CHECK = 2
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+    """Parse a length of time; zero needs no unit."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)([smhd])", value.strip())
+    if found:
+        return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+    if value.strip() == "0":
+        return timedelta(0)
+    raise click.BadParameter(f"{value!r} is not a length of time; write 90s, 15m, 24h, 30d or 0.", ctx, param)
+
+
+@click.command("gc")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; print what would be deleted now.")
+@click.option(
+    "--grace",
+    callback=_duration,
+    metavar="TIME",
+    default="24h",
+    show_default=True,
+    help="Keep what was needed in this time.",
+)
+@click.option(
+    "--purge-deleted",
+    callback=_duration,
+    metavar="TIME",
+    help="Delete runs and models for good that were deleted longer ago, such as 30d; without it all stay restorable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def gc(ctx: click.Context, *, dry_run: bool, grace: timedelta, purge_deleted: timedelta | None, as_json: bool) -> None:
+    """Free the space of what nothing needs, while the server is in use."""
+    with client_of(ctx) as client:
+        collected = client.collect_garbage(
+            dry_run=dry_run, grace=grace, purge_deleted=purge_deleted, on_progress=_show_phase
+        )
+    _clear_line()
+    if as_json:
+        click.echo(json.dumps({"dry_run": dry_run, **dataclasses.asdict(collected)}))
+    else:
+        click.echo("\n".join(_collected_lines(collected, dry_run=dry_run)))
+    if collected.failures:
+        ctx.exit(1)
+
+
+@click.command("fsck")
+@click.option("--deep", is_flag=True, help="Read every block and compare its bytes with its digest.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Remove orphaned objects, and have lost blocks stored anew when the same content is logged again.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each finding, and one for the summary.")
+@click.pass_context
+def fsck(ctx: click.Context, *, deep: bool, repair: bool, as_json: bool) -> None:
+    """Compare what the database knows with what the store has.
+
+    Exits with 0 when nothing is wrong, 1 when there are problems, and 2 when the check could not be done.
+    """
+
+    def show(finding: StorageFinding) -> None:
+        _clear_line()
+        click.echo(json.dumps(dataclasses.asdict(finding)) if as_json else "\n".join(_finding_lines(finding)))
+
+    try:
+        with client_of(ctx) as client:
+            check = client.check_storage(deep=deep, repair=repair, on_finding=show, on_progress=_show_check)
+    except (HoldfastError, click.ClickException) as error:
+        _clear_line()
+        click.echo(f"Error: {error.message}", err=True)
+        ctx.exit(COULD_NOT_CHECK)
+    _clear_line()
+    if as_json:
+        summary = dataclasses.asdict(check)
+        del summary["findings"]
+        click.echo(json.dumps({"summary": summary}))
+    else:
+        read = f", {_size(check.read_bytes)} read" if deep else ""
+        repaired = f", {check.repaired} findings repaired" if check.repaired else ""
+        click.echo(
+            f"{_count(check.objects, 'object')}, {_count(check.blocks, 'block')} of {_size(check.block_bytes)}{read}: "
+            f"{_count(check.problems, 'problem')}{repaired}"
+        )
+    ctx.exit(1 if check.problems else 0)
+
+
+@click.command("du")
+@click.option(
+    "--by",
+    "group",
+    type=click.Choice(["experiments", "runs", "models"]),
+    default="experiments",
+    show_default=True,
+    help="Of what to list the largest.",
+)
+@click.option(
+    "--top", "limit", type=click.IntRange(1, 1_000), default=10, show_default=True, help="How many of them to list."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def du(ctx: click.Context, *, group: str, limit: int, as_json: bool) -> None:
+    """Tell what takes how much space."""
+    with client_of(ctx) as client:
+        usage = client.get_storage_usage(group=group, limit=limit)
+    if as_json:
+        click.echo(json.dumps({**dataclasses.asdict(usage), "saved_bytes": usage.saved_bytes}))
+    else:
+        click.echo("\n".join(_usage_lines(usage, group)))
+
+
+def _collected_lines(collected: CollectedGarbage, *, dry_run: bool) -> list[str]:
+    verb = "Would delete" if dry_run else "Deleted"
+    lines = [f"{verb} {_count(collected.blocks, 'block')} of {_size(collected.block_bytes)}."]
+    if collected.purged_runs or collected.purged_models:
+        lines.append(
+            f"{verb} {_count(collected.purged_runs, 'run')} and {_count(collected.purged_models, 'model')} for good."
+        )
+    if collected.pruned_entries or collected.files:
+        lines.append(
+            f"{verb} {_count(collected.pruned_entries, 'old version')} of files, "
+            f"and {_count(collected.files, 'content')} that no file has."
+        )
+    if collected.compacted_packs:
+        lines.append(
+            f"Rewrote {_count(collected.compacted_packs, 'pack')}, {_size(collected.moved_bytes)} of them in use."
+        )
+    if collected.objects or collected.orphans:
+        lines.append(
+            f"Removed {_count(collected.objects, 'object')} of {_size(collected.object_bytes)} from the store"
+            + (f", {collected.orphans} of them left by servers that died." if collected.orphans else ".")
+        )
+    if collected.failures:
+        lines.append(f"{_count(collected.failures, 'object')} failed; the server's log says why. Run gc again.")
+    return lines
+
+
+def _finding_lines(finding: StorageFinding) -> list[str]:
+    level = "error" if finding.is_problem else "info"
+    repaired = " (repaired)" if finding.repaired else ""
+    return [f"{level}: {finding.message}{repaired}", *(f"  affects {uri}" for uri in finding.affected)]
+
+
+def _usage_lines(usage: StorageUsage, group: str) -> list[str]:
+    lines = [
+        f"{_size(usage.logical_bytes):>12}  in {_count(usage.file_count, 'file')} of all runs and models",
+        f"{_size(usage.stored_bytes):>12}  stored in {_count(usage.object_count, 'object')}",
+        f"{_size(usage.saved_bytes):>12}  saved by storing equal blocks once",
+        f"{_size(usage.reclaimable_bytes):>12}  that gc would free now",
+        f"{_size(usage.in_grace_bytes):>12}  that gc will free after its grace",
+    ]
+    if usage.largest:
+        lines += ["", f"Largest {group}:"]
+        lines += [
+            f"{_size(one.total_size):>12}  {one.id}  {one.name}  ({_count(one.file_count, 'file')})"
+            for one in usage.largest
+        ]
+    return lines
+
+
+def _show_phase(collected: CollectedGarbage) -> None:
+    _show(f"{collected.phase.lower()}: {collected.blocks} blocks, {_size(collected.block_bytes)}")
+
+
+def _show_check(check: StorageCheck) -> None:
+    _show(f"{check.objects} objects, {_size(check.read_bytes)} read, {_count(check.problems, 'problem')}")
+
+
+def _show(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+
+
+def _clear_line() -> None:
+    _show("")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

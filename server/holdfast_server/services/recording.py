@@ -1,0 +1,28 @@
+"""Rows for what was stored, made soon enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from holdfast_server.domain.artifacts import Extent
+from holdfast_server.domain.upkeep import ORPHAN_AGE_MS
+from holdfast_server.errors import Unavailable
+from holdfast_server.services.ports.database import Transaction
+
+# Objects that are not recorded by then may be taken for orphans: gc removes those of an hour, and clocks may differ.
+MAX_UNRECORDED_MS = ORPHAN_AGE_MS // 2
+
+BlockRow = tuple[bytes, int, Extent]
+
+
+def record(tx: Transaction, rows: Sequence[BlockRow], began_ms: int) -> list[Extent]:
+    """Make rows for what was stored since ``began_ms``; returns the places of objects that no block needs.
+
+    Raises:
+        Unavailable: It took so long, in a suspended machine for example, that the objects may have been collected.
+    """
+    if not rows:
+        return []
+    if tx.now_ms - began_ms > MAX_UNRECORDED_MS:
+        raise Unavailable("Storing the blocks took so long that they may have been collected. Send them again.")
+    return tx.blocks.add(rows)
