@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import threading
 from typing import Any
 
 import grpc
@@ -360,3 +361,29 @@ async def test_damaged_bytes_are_an_error_and_never_data(app, live, begin, refus
     await writer.append(b"more")
     await refused(tail(live, live_id=writer.id), "DATA_LOSS", "DATA_LOSS")
     await refused(writer.close(), "DATA_LOSS", "DATA_LOSS")
+
+
+async def test_hundreds_of_followers_cost_no_thread_and_little_time(live, begin):
+    writer = await begin()
+    await writer.append(b"begin ")
+    threads = threading.active_count()
+    followers = [asyncio.create_task(tail(live, live_id=writer.id, follow=True)) for _ in range(300)]
+    for number in range(20):
+        await writer.append(f"{number} ".encode())
+    assert threading.active_count() <= threads + 5
+    await writer.close()
+    expected = b"begin " + b"".join(f"{number} ".encode() for number in range(20))
+    assert {data for data, _ in await asyncio.wait_for(asyncio.gather(*followers), 60)} == {expected}
+
+
+async def test_what_is_being_written_holds_its_blocks_and_goes_with_its_tree(app, begin):
+    writer = await begin()
+    await writer.append(bytes(MIB))
+
+    def execute(statement: str) -> Any:
+        return app.database.write(lambda tx: tx._connection.execute(statement).rowcount)
+
+    with pytest.raises(Exception, match="FOREIGN KEY"):
+        await execute("DELETE FROM blocks")
+    assert await execute("DELETE FROM trees") == 1
+    assert await execute("DELETE FROM blocks") == 1

@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 
 from holdfast._channel import Channel, Patience
-from holdfast._rpc_errors import is_interruption, status_of
-from holdfast.errors import ConflictError, DataLossError, UnavailableError
+from holdfast._rpc_errors import DETAILS_KEY, is_interruption, status_of
+from holdfast.errors import ConflictError, DataLossError, HoldfastError, UnavailableError
 from holdfast.v1 import live_artifact_pb2 as live_pb
 from holdfast.v1 import live_artifact_service_pb2 as pb
 from holdfast.v1.live_artifact_service_pb2_grpc import LiveArtifactServiceStub
@@ -33,8 +33,8 @@ class Tail:
         self._channel, self._uri = channel, uri
         self._request = pb.TailArtifactRequest(uri=uri, offset=offset, follow=follow)
         self._patience = self._fresh_patience()
+        self._ended = False
         self.position: int | None = None
-        self.size = 0
 
     def chunks(self) -> Iterator[bytes]:
         """Pieces as they come, each verified.
@@ -46,41 +46,39 @@ class Tail:
             UnavailableError: The server stays away.
         """
         method = self._channel.stub(LiveArtifactServiceStub).TailArtifact
-        while True:
-            call, header = self._channel.run(lambda: _begin(method(self._request)))
+        while not self._ended:
+            call = self._channel.run(lambda: _TailCall(method(self._request)))
+            failure: HoldfastError = UnavailableError("The server ended the stream early.")
             try:
-                self._note(header)
+                self._note(call.header)
                 for message in call:
                     self._patience = self._fresh_patience()
                     part = message.WhichOneof("part")
                     if part == "data":
                         yield self._take(message.data)
                     elif part == "end":
+                        # The call is read on to its own end, so that nothing of it is under way when the program ends.
                         self._check_end(message.end)
-                        return
-                failure: Exception = UnavailableError("The server ended the stream early.")
             except grpc.RpcError as error:
                 failure = self._interruption(error)
             finally:
                 call.cancel()
             # Outside of the handler, so that gRPC's error is no context of what may be raised here.
-            if not self._patience.pause():
+            if not self._ended and not self._patience.pause():
                 raise failure
 
     def _fresh_patience(self) -> Patience:
         return Patience(self._channel.retry, self._channel.retry.window)
 
-    def _interruption(self, error: grpc.RpcError) -> Exception:
+    def _interruption(self, error: grpc.RpcError) -> HoldfastError:
         """Our error for one after which the stream can go on; raises any other."""
         failure = self._channel.translate(error)
-        broken = status_of(error) in _BROKEN and not failure.reason
-        if not broken and not is_interruption(status_of(error), failure):
+        if not is_interruption(status_of(error), failure):
             raise failure from None
         return failure
 
     def _note(self, header: pb.TailHeader) -> None:
         """Ask for this very file, from where it was left, when the stream breaks."""
-        self.size = header.size
         self.position = self._request.offset = header.start_offset
         if header.live_id:
             self._request.live_id = header.live_id
@@ -106,6 +104,7 @@ class Tail:
             )
         if end.size != self.position:
             raise DataLossError(f"{self.position} bytes came of {self._uri}, which has {end.size}.", reason="DATA_LOSS")
+        self._ended = True
 
 
 def start_of_lines(channel: Channel, uri: str, lines: int) -> int:
@@ -135,22 +134,56 @@ def _line_starts(chunk: bytes) -> Iterator[int]:
         at = chunk.find(b"\n", at + 1)
 
 
-def _begin(call: Any) -> tuple[Any, pb.TailHeader]:
-    """Wait for the header, so that a server that is not there is noticed where it is retried."""
-    try:
-        return call, next(call).header
-    except StopIteration:
-        raise _EndedEarlyError from None
+class _TailCall(Iterator[pb.TailArtifactResponse]):
+    """A call whose header is here already, so that a server that is not there is noticed where it is retried.
+
+    Attributes:
+        header: Its first message.
+    """
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        first = next(self, None)
+        if first is None:
+            raise _BrokenCallError(None)
+        self.header = first.header
+
+    def __next__(self) -> pb.TailArtifactResponse:
+        try:
+            message: pb.TailArtifactResponse = next(self._call)
+            return message
+        except grpc.RpcError as error:
+            broken = _BrokenCallError(error)
+            # gRPC raises the call itself. Its traceback refers to it and would keep it until the interpreter ends,
+            # where collecting it can wait for ever for a thread that is no more.
+            error.__traceback__ = None
+        raise broken
+
+    def cancel(self) -> None:
+        """End it."""
+        self._call.cancel()
 
 
-class _EndedEarlyError(grpc.RpcError):
-    """The server ended the stream before it said anything."""
+class _BrokenCallError(grpc.RpcError):
+    """What is to be known of a call that failed; without one, of a stream that ended too early."""
+
+    def __init__(self, error: grpc.RpcError | None) -> None:
+        super().__init__()
+        known: Any = error
+        self._metadata = tuple(known.trailing_metadata() or ()) if error else ()
+        self._details = known.details() if error else "the server ended the stream early"
+        self._code = status_of(error) if error else grpc.StatusCode.UNAVAILABLE
+        if self._code in _BROKEN and not any(key == DETAILS_KEY for key, _ in self._metadata):
+            self._code = grpc.StatusCode.UNAVAILABLE
 
     def code(self) -> grpc.StatusCode:
-        return grpc.StatusCode.UNAVAILABLE
+        """The status."""
+        return self._code
 
     def details(self) -> str:
-        return "the server ended the stream early"
+        """Its text."""
+        return str(self._details)
 
-    def trailing_metadata(self) -> tuple[()]:
-        return ()
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        """What the server added."""
+        return self._metadata
