@@ -52,6 +52,8 @@ def test_what_is_written_becomes_a_file_when_closed(client, run_id):
         file.flush()
         assert read_now(client, run_id, "logs/train.log") == "erste Zeile: ü\nloss 0.5\n".encode()
         assert paths(client, run_id) == []
+        with pytest.raises(NotFoundError, match="still being written"):
+            stored(client, run_id, "logs/train.log")
         (live,) = client.list_live_artifacts(run_id)
         assert (live.path, live.file_size) == ("logs/train.log", 25)
     assert stored(client, run_id, "logs/train.log") == "erste Zeile: ü\nloss 0.5\n".encode()

@@ -135,6 +135,12 @@ def _resolve_run(tx: Transaction, rest: str) -> list[Location]:
     name, _, inner = path.partition("/")
     if name in models:
         return [_at(tx, models[name], tx.trees.latest_sequence(models[name]), inner)]
+    if tx.live.get_open(owner, path) is not None:
+        raise NotFound(
+            f"{shown(path)} of {owner} is still being written, and becomes a file when it is closed. Until then it can "
+            "be tailed.",
+            metadata={"path": ascii(path[:200])},
+        )
     raise not_found(owner, path)
 
 
