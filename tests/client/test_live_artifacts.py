@@ -99,9 +99,25 @@ def test_modes_do_what_python_s_do(client, run_id):
         assert stored(client, run_id) == expected
     with pytest.raises(AlreadyExistsError, match="is there already"):
         client.open_artifact(run_id, "log", "x")
-    for mode in ("r", "rb", "w+", "", "wbt", None):
-        with pytest.raises(InvalidArgumentError, match="opened for writing"):
-            client.open_artifact(run_id, "log", mode)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *[
+            pytest.param({"mode": mode}, "opened for writing", id=repr(mode))
+            for mode in ("r", "w+", "", "wbt", "bb", 1)
+        ],
+        pytest.param({"encoding": "klingon"}, "no encoding", id="encoding"),
+        pytest.param({"flush_interval": -1}, "seconds from 0", id="interval"),
+        pytest.param({"flush_interval": "soon"}, "seconds from 0", id="no number"),
+        pytest.param({"artifact_file": "../log"}, "refused", id="path"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused_before_anything_is_begun(client, run_id, options, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        client.open_artifact(run_id, **{"artifact_file": "log", **options})
+    assert client.list_live_artifacts(run_id) == []
 
 
 def test_it_is_an_ordinary_file_object(client, run_id):
@@ -221,6 +237,12 @@ def test_the_end_of_the_run_closes_its_files(fluent):
         file.write("the last line")
     assert file.closed
     assert stored(fluent, run.info.run_id, "logs/train.log") == b"the last line"
+
+
+def test_a_run_opens_its_artifacts(client, run_id):
+    with client.get_run(run_id).open_artifact("log", "wb") as file:
+        file.write(b"of the run")
+    assert stored(client, run_id) == b"of the run"
 
 
 def test_flush_waits_for_open_artifacts(fluent):

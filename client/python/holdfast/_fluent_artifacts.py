@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, TextIO, overload
 from holdfast import _content
 from holdfast._active_run import active_run
 from holdfast._connection import current_client
-from holdfast._open_modes import FLUSH_INTERVAL, BinaryMode, TextMode, parse_mode
+from holdfast._open_modes import FLUSH_INTERVAL, BinaryMode, OpenMode, TextMode
 from holdfast._start_run import require_run
 from holdfast.errors import InvalidArgumentError
 
@@ -149,7 +149,7 @@ def open_artifact(
 ) -> IO[Any]:
     """Open an artifact for writing that others can follow meanwhile; see ``Client.open_artifact``."""
     path = _content.file_path(artifact_file)
-    parse_mode(mode)
+    OpenMode.parse(mode, encoding, flush_interval)
     client, run_id = _target(run_id)
     # The overloads tell the kinds of mode apart; here it is either.
     open_any: Any = client.open_artifact

@@ -8,7 +8,7 @@ from typing import IO, Any, BinaryIO, TextIO, cast, overload
 from holdfast import _content
 from holdfast._calls import Calls, build
 from holdfast._checks import check_unicode
-from holdfast._open_modes import FLUSH_INTERVAL, BinaryMode, TextMode, parse_mode
+from holdfast._open_modes import FLUSH_INTERVAL, BinaryMode, OpenMode, TextMode
 from holdfast.entities import FileInfo
 from holdfast.errors import InvalidArgumentError
 from holdfast.v1 import artifact_pb2
@@ -63,13 +63,13 @@ class LiveArtifactCalls(Calls):
             InvalidArgumentError: The mode or path breaks a rule.
             NotFoundError: There is no such run.
         """
-        kind, binary = parse_mode(mode)
+        how = OpenMode.parse(mode, encoding, flush_interval)
         path = _content.file_path(artifact_file)
         owner = build(artifact_pb2.TreeOwner, run_id=run_id)
         from holdfast._transfer.live import LiveText, open_live
 
-        writer = open_live(self._channel, owner, path, kind, flush_interval=flush_interval)
-        return cast("BinaryIO", writer) if binary else LiveText(writer, encoding)
+        writer = open_live(self._channel, owner, path, how)
+        return cast("BinaryIO", writer) if how.encoding is None else LiveText(writer, how.encoding)
 
     def tail_artifact(self, artifact_uri: str, offset: int = 0, *, follow: bool = True) -> Iterator[bytes]:
         """Read a file, and what is appended to it while it is being written.

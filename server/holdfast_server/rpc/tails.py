@@ -8,7 +8,7 @@ from holdfast.v1 import live_artifact_service_pb2 as pb
 from holdfast_server.domain.live import MAX_TAIL, LiveState
 from holdfast_server.rpc.byte_budget import ByteBudget
 from holdfast_server.rpc.convert.live import STATE_TO_PROTO
-from holdfast_server.services.live_pieces import Source, batches
+from holdfast_server.services.live_pieces import Source
 from holdfast_server.services.live_tails import TailService
 
 # Below the 20 s that the protocol promises.
@@ -28,18 +28,17 @@ class TailSender:
         yield pb.TailArtifactResponse(header=header)
         while True:
             source, pieces = await self._service.look(source, offset)
-            for batch in batches(pieces):
-                # Held until the peer took the last of it and asks for more. Those who are at the end of a log, which
-                # are many, need little and do not wait for those who fetch much.
-                size = sum(piece.length for piece in batch)
-                held = size if size > MAX_TAIL else 0
-                await self._budget.acquire(held)
-                try:
-                    for digest, data in await self._service.read(batch, offset):
-                        yield pb.TailArtifactResponse(data=pb.TailData(offset=offset, data=data, digest=digest))
-                        offset += len(data)
-                finally:
-                    self._budget.release(held)
+            # Held until the peer took the last of it and asks for more. Those who are at the end of a log, which are
+            # many, need little and do not wait for those who fetch much.
+            size = sum(piece.length for piece in pieces)
+            held = size if size > MAX_TAIL else 0
+            await self._budget.acquire(held)
+            try:
+                for digest, data in await self._service.read(pieces, offset) if pieces else ():
+                    yield pb.TailArtifactResponse(data=pb.TailData(offset=offset, data=data, digest=digest))
+                    offset += len(data)
+            finally:
+                self._budget.release(held)
             if source.state is LiveState.REPLACED or (offset >= source.size and not _may_grow(source, follow)):
                 break
             if offset >= source.size and not await self._service.wait(source, HEARTBEAT):

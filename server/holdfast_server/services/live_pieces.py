@@ -86,17 +86,16 @@ def list_pieces(tx: Transaction, source: Source, start: int) -> list[Piece]:
     return [Piece(b.position * BLOCK_SIZE, b.extent.length, b.digest, b.extent) for b in blocks]
 
 
-def batches(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Runs of pieces with about ``BATCH`` bytes together; larger ones alone."""
-    found: list[list[Piece]] = []
+def first_batch(pieces: Sequence[Piece]) -> list[Piece]:
+    """As many of the first pieces as have about ``BATCH`` bytes together; a larger one alone."""
+    batch: list[Piece] = []
     size = 0
     for piece in pieces:
-        if not found or size + piece.length > BATCH:
-            found.append([])
-            size = 0
-        found[-1].append(piece)
         size += piece.length
-    return found
+        if batch and size > BATCH:
+            break
+        batch.append(piece)
+    return batch
 
 
 def read_pieces(store: BlockStore, pieces: Sequence[Piece]) -> list[bytes]:

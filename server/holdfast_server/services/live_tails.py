@@ -13,7 +13,7 @@ from holdfast_server.domain.names import shown
 from holdfast_server.errors import NotFound
 from holdfast_server.services.artifact_uris import place_of, resolve
 from holdfast_server.services.artifacts import check_writable, snapshot
-from holdfast_server.services.live_pieces import Source, get_source, list_pieces, read_pieces
+from holdfast_server.services.live_pieces import Source, first_batch, get_source, list_pieces, read_pieces
 from holdfast_server.services.live_watch import LiveWatch
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
@@ -45,11 +45,14 @@ class TailService:
         return await self._database.read(lambda tx: get_source(tx, live_id))
 
     async def look(self, source: Source, offset: int) -> tuple[Source, list[Piece]]:
-        """The file as it is now, and some of its pieces from the one at ``offset`` on."""
+        """The file as it is now, and a few of its pieces from the one at ``offset`` on.
+
+        Read them before the next look: pieces are joined while a file grows, and those seen long ago may be gone.
+        """
 
         def read(tx: Transaction) -> tuple[Source, list[Piece]]:
             now = get_source(tx, source.live.id) if source.live is not None else source
-            return now, list_pieces(tx, now, offset)
+            return now, first_batch(list_pieces(tx, now, offset))
 
         return await self._database.read(read)
 

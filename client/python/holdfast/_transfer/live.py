@@ -13,7 +13,15 @@ from typing import Any
 
 from holdfast import _open_files
 from holdfast._channel import Channel
-from holdfast.errors import DeadlineExceededError, FailedPreconditionError, HoldfastError, UnavailableError
+from holdfast._open_modes import OpenMode
+from holdfast.errors import (
+    DeadlineExceededError,
+    FailedPreconditionError,
+    HoldfastError,
+    InternalError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import live_artifact_pb2 as live_pb
 from holdfast.v1 import live_artifact_service_pb2 as pb
@@ -31,13 +39,15 @@ AWAY_SECONDS = 1.0
 MODES = {"w": pb.OPEN_MODE_CREATE, "a": pb.OPEN_MODE_APPEND, "x": pb.OPEN_MODE_EXCLUSIVE}
 
 
-def open_live(
-    channel: Channel, owner: artifact_pb.TreeOwner, path: str, mode: str, *, flush_interval: float
-) -> LiveWriter:
-    """Make this process the writer of ``path``; ``mode`` is ``w``, ``a`` or ``x``."""
-    request = pb.OpenLiveArtifactRequest(owner=owner, path=path, mode=MODES[mode], request_id=secrets.token_hex(16))
+# Errors after which the same append may succeed later. All others are final.
+PASSING = (UnavailableError, DeadlineExceededError, InternalError, ResourceExhaustedError)
+
+
+def open_live(channel: Channel, owner: artifact_pb.TreeOwner, path: str, how: OpenMode) -> LiveWriter:
+    """Make this process the writer of ``path``."""
+    request = pb.OpenLiveArtifactRequest(owner=owner, path=path, mode=MODES[how.kind], request_id=secrets.token_hex(16))
     opened = channel.call(channel.stub(LiveArtifactServiceStub).OpenLiveArtifact, request)
-    return LiveWriter(channel, opened, mode + "b", flush_interval=flush_interval)
+    return LiveWriter(channel, opened, how)
 
 
 class LiveWriter(io.BufferedIOBase):
@@ -56,19 +66,17 @@ class LiveWriter(io.BufferedIOBase):
         sending: Held while a message is on its way.
     """
 
-    def __init__(
-        self, channel: Channel, opened: pb.OpenLiveArtifactResponse, mode: str, *, flush_interval: float
-    ) -> None:
+    def __init__(self, channel: Channel, opened: pb.OpenLiveArtifactResponse, how: OpenMode) -> None:
         live = opened.live_artifact
-        self.name, self.mode, self.run_id, self.channel = live.path, mode, live.owner.run_id, channel
+        self.name, self.mode, self.run_id, self.channel = live.path, how.kind + "b", live.owner.run_id, channel
         self.sending = threading.Lock()
-        self._live_id, self._token, self._interval = live.live_id, opened.writer, flush_interval
+        self._live_id, self._token, self._interval = live.live_id, opened.writer, how.flush_interval
         # The file is what was acknowledged, then what is pending.
         self._acknowledged, self._pending = live.size, bytearray()
         self._oldest: float | None = None  # since when something is pending
         self._wanted = 0  # up to where somebody waits
         self._changed = threading.Condition()
-        self._failure: HoldfastError | None = None
+        self._failure: Exception | None = None
         self._outage: HoldfastError | None = None  # the last attempt that found no server
         self._ending = self._foreign = False
         self._thread = threading.Thread(target=self._send, name=f"holdfast-live-{live.path}", daemon=True)
@@ -180,12 +188,12 @@ class LiveWriter(io.BufferedIOBase):
             try:
                 with self.sending:
                     self._append(self._acknowledged, part)
-            except (UnavailableError, DeadlineExceededError) as error:
+            except PASSING as error:
                 with self._changed:
                     self._outage = error
                     self._changed.notify_all()
                     self._changed.wait_for(lambda: self._ending, AWAY_SECONDS)
-            except HoldfastError as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits for this thread must learn of its end
                 with self._changed:
                     self._failure = error
                     self._changed.notify_all()
