@@ -59,6 +59,21 @@ def test_a_follower_goes_on_with_a_file_that_is_begun_anew(server, client, run_i
             assert process.wait(30) == 0
 
 
+def test_a_follower_can_come_before_the_writer(server, client, run_id):
+    command = [HOLDFAST, "--uri", server.uri, "artifacts", "tail", "-f", "--wait", f"runs:/{run_id}/log"]
+    with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        with client.open_artifact(run_id, "log", "wb") as file:
+            file.write(LINES)
+            file.flush()
+            assert process.stdout.readline() == b"line 91\n"
+        assert process.wait(30) == 0
+        assert process.stdout.read().splitlines()[-1] == b"line 100"
+    unknown = tail(server, "--wait", f"runs:/{'0' * 32}/log", expect=1).decode()
+    assert "There is no run" in unknown
+
+
 def test_a_closed_pipe_ends_it_quietly(server, client, run_id):
     client.log_bytes(run_id, LINES * 10_000, "log")
     command = f"'{HOLDFAST}' --uri {server.uri} artifacts tail --all runs:/{run_id}/log | head -n 1"

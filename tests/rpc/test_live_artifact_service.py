@@ -376,6 +376,27 @@ async def test_hundreds_of_followers_cost_no_thread_and_little_time(live, begin)
     assert {data for data, _ in await asyncio.wait_for(asyncio.gather(*followers), 60)} == {expected}
 
 
+async def test_readers_that_take_nothing_do_not_hold_up_those_at_the_end(app, live, begin):
+    writer = await begin()
+    await writer.append_all(random.Random(4).randbytes(9 * MIB))
+    options = [("grpc.use_local_subchannel_pool", 1)]  # streams of one connection would hold up each other
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{app.ports[0]}", options=options) as other:
+        stalled = [
+            live_grpc.LiveArtifactServiceStub(other).TailArtifact(
+                pb.TailArtifactRequest(live_id=writer.id, follow=True)
+            )
+            for _ in range(12)
+        ]
+        for call in stalled:
+            assert (await call.read()).HasField("header")
+        following = asyncio.create_task(tail(live, live_id=writer.id, offset=writer.size, follow=True))
+        await writer.append(b"the end")
+        await writer.close()
+        assert (await asyncio.wait_for(following, 30))[0] == b"the end"
+        for call in stalled:
+            call.cancel()
+
+
 async def test_what_is_being_written_holds_its_blocks_and_goes_with_its_tree(app, begin):
     writer = await begin()
     await writer.append(bytes(MIB))

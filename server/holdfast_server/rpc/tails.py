@@ -32,7 +32,8 @@ class TailSender:
             # many, need little and do not wait for those who fetch much.
             size = sum(piece.length for piece in pieces)
             held = size if size > MAX_TAIL else 0
-            await self._budget.acquire(held)
+            if held:  # even nothing would wait its turn
+                await self._budget.acquire(held)
             try:
                 for digest, data in await self._service.read(pieces, offset) if pieces else ():
                     yield pb.TailArtifactResponse(data=pb.TailData(offset=offset, data=data, digest=digest))

@@ -76,7 +76,7 @@ class LiveArtifactService:
     async def consolidate(self, live: LiveFile) -> LiveFile:
         """Make one block of the pieces of each full block's length; one whose pieces are all there, at a time."""
         while live.state is LiveState.OPEN and live.in_blocks - live.full >= BLOCK_SIZE:
-            await self._merge(live, live.full + BLOCK_SIZE)
+            await self._merge(live)
             live = await self._database.read(lambda tx: get_live(tx, live.id))  # noqa: B023 - awaited here
         return live
 
@@ -156,14 +156,14 @@ class LiveArtifactService:
 
         return await self._store_blocks(blocks, add)
 
-    async def _merge(self, live: LiveFile, end: int) -> None:
-        block = await self._join(live, end)
+    async def _merge(self, live: LiveFile) -> None:
+        block = await self._join(live, live.full + BLOCK_SIZE)
 
         def merge(tx: Transaction) -> bool:
             now = get_live(tx, live.id)
             if now.state is not LiveState.OPEN or now.full != live.full:
                 return False
-            tx.live.merge(now, block.digest, end)
+            tx.live.merge(now, block.digest)
             return True
 
         await self._store_blocks([block], merge)
@@ -176,12 +176,10 @@ class LiveArtifactService:
             now = get_live(tx, live.id)
             if replace(now, update_time=live.update_time) != live:
                 return None
-            if last is not None:
-                tx.live.merge(now, last.digest, now.size)
-            entry = _entry(now, tuple(tx.live.block_digests(now)))
+            entry = _entry(now, (*tx.live.full_digests(now), *([last.digest] if last is not None else [])))
             check_writable(tx, now.owner)
             commit_id = tx.trees.begin_commit(now.owner)
-            # Nothing can be missing: until this transaction the pieces hold their blocks.
+            # Nothing can be missing: the pieces hold the full blocks, and the last one was recorded just now.
             assert not tx.trees.stage(commit_id, [entry], all_ancestors=False)
             tx.trees.check_conflicts(commit_id)
             tx.live.close(now, entry.file_digest, tx.trees.seal(commit_id).sequence)

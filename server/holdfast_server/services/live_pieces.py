@@ -10,7 +10,6 @@ from holdfast.format.digests import BLOCK_SIZE, block_count
 from holdfast_server.domain.artifacts import Entry, Extent
 from holdfast_server.domain.live import LiveFile, LiveState, Piece
 from holdfast_server.errors import DataLoss, NotFound, Reason
-from holdfast_server.services.artifacts import snapshot
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Transaction
 
@@ -21,14 +20,14 @@ BATCH = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file as it is now: a live one, an entry of a snapshot, or both when it was closed lately."""
+    """A file as it is now: a live one, or an entry of a snapshot."""
 
     live: LiveFile | None
     entry: Entry | None
 
     @property
     def state(self) -> LiveState:
-        """What became of it; an entry that was never live counts as closed."""
+        """What became of it; an entry counts as closed."""
         return self.live.state if self.live else LiveState.CLOSED
 
     @property
@@ -57,30 +56,13 @@ def get_live(tx: Transaction, live_id: str) -> LiveFile:
     return live
 
 
-def get_source(tx: Transaction, live_id: str) -> Source:
-    """A live artifact with the entry that it became.
-
-    Raises:
-        NotFound: LIVE_ARTIFACT_NOT_FOUND; or its run was deleted for good.
-    """
-    live = get_live(tx, live_id)
-    if live.state is not LiveState.CLOSED:
-        return Source(live, None)
-    return Source(live, tx.trees.get_entry(live.owner, snapshot(tx, live.owner, live.sequence), live.path))
-
-
 def list_pieces(tx: Transaction, source: Source, start: int) -> list[Piece]:
-    """Some pieces, in order, from the one that holds byte ``start`` on; none at the end, or when they are gone.
-
-    Raises:
-        NotFound: FILE_NOT_FOUND, the snapshot that it was closed into is not kept any more.
-    """
+    """Some pieces, in order, from the one that holds byte ``start`` on; none at the end, or when they are gone."""
     if start >= source.size or source.state is LiveState.REPLACED:
         return []
-    if source.live is not None and source.live.state is LiveState.OPEN:
+    if source.live is not None:
         return tx.live.list_pieces(source.live, start, PIECES)
-    if source.entry is None:
-        raise NotFound("The file was removed meanwhile.")
+    assert source.entry is not None
     first = start // BLOCK_SIZE
     blocks = tx.trees.list_blocks(source.entry.file_id, first, min(PIECES, block_count(source.size) - first))
     return [Piece(b.position * BLOCK_SIZE, b.extent.length, b.digest, b.extent) for b in blocks]

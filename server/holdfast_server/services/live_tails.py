@@ -13,7 +13,7 @@ from holdfast_server.domain.names import shown
 from holdfast_server.errors import NotFound
 from holdfast_server.services.artifact_uris import place_of, resolve
 from holdfast_server.services.artifacts import check_writable, snapshot
-from holdfast_server.services.live_pieces import Source, first_batch, get_source, list_pieces, read_pieces
+from holdfast_server.services.live_pieces import Source, first_batch, get_live, list_pieces, read_pieces
 from holdfast_server.services.live_watch import LiveWatch
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
@@ -42,7 +42,7 @@ class TailService:
         Raises:
             NotFound: LIVE_ARTIFACT_NOT_FOUND.
         """
-        return await self._database.read(lambda tx: get_source(tx, live_id))
+        return await self._database.read(lambda tx: Source(get_live(tx, live_id), None))
 
     async def look(self, source: Source, offset: int) -> tuple[Source, list[Piece]]:
         """The file as it is now, and a few of its pieces from the one at ``offset`` on.
@@ -51,7 +51,7 @@ class TailService:
         """
 
         def read(tx: Transaction) -> tuple[Source, list[Piece]]:
-            now = get_source(tx, source.live.id) if source.live is not None else source
+            now = Source(get_live(tx, source.live.id), None) if source.live is not None else source
             return now, first_batch(list_pieces(tx, now, offset))
 
         return await self._database.read(read)

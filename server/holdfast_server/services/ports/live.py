@@ -56,20 +56,20 @@ class LiveRepository(Protocol):
         """Put present blocks (digest, length) in the place of the tail's bytes, and go on behind those."""
         ...
 
-    def merge(self, live: LiveFile, digest: bytes, end: int) -> None:
-        """Put one present block in the place of all pieces from ``live.full`` to before ``end``."""
+    def merge(self, live: LiveFile, digest: bytes) -> None:
+        """Put one present block of full size in the place of all pieces from ``live.full`` on to its end."""
         ...
 
     def list_pieces(self, live: LiveFile, start: int, limit: int) -> list[Piece]:
-        """Up to ``limit`` pieces of an open one, in order, from the one that holds byte ``start`` on."""
+        """Up to ``limit`` pieces of an open or closed one, in order, from the one that holds byte ``start`` on."""
         ...
 
-    def block_digests(self, live: LiveFile) -> list[bytes]:
-        """Digests of all pieces that are blocks, in order."""
+    def full_digests(self, live: LiveFile) -> list[bytes]:
+        """Digests of its blocks of full size, in order."""
         ...
 
     def close(self, live: LiveFile, digest: bytes, sequence: int) -> None:
-        """Note that it became a file of its tree, whose blocks are held by that from now on."""
+        """Note that it became a file of its tree; its pieces stay for those who are about to read the last of them."""
         ...
 
     def delete(self, live: LiveFile) -> None:

@@ -117,19 +117,17 @@ class SqlLiveFiles:
             offset += length
         self._set_size(live, offset, offset)
 
-    def merge(self, live: LiveFile, digest: bytes, end: int) -> None:
-        """Put one present block in the place of all pieces from ``live.full`` to before ``end``."""
+    def merge(self, live: LiveFile, digest: bytes) -> None:
+        """Put one present block of full size in the place of all pieces from ``live.full`` on to its end."""
         self._connection.execute(
             'DELETE FROM live_segments WHERE live_no = ? AND "offset" >= ? AND "offset" < ?',
-            (live.number, live.full, end),
+            (live.number, live.full, live.full + BLOCK_SIZE),
         )
-        if end == live.size:
-            self._connection.execute("DELETE FROM live_tails WHERE live_no = ?", (live.number,))
-        self._add_segment(live, live.full, end - live.full, digest)
-        self._set_size(live, live.size, max(end, live.in_blocks))
+        self._add_segment(live, live.full, BLOCK_SIZE, digest)
+        self._set_size(live, live.size, live.in_blocks)
 
     def list_pieces(self, live: LiveFile, start: int, limit: int) -> list[Piece]:
-        """Up to ``limit`` pieces of an open one, in order, from the one that holds byte ``start`` on."""
+        """Up to ``limit`` pieces of an open or closed one, in order, from the one that holds byte ``start`` on."""
         # A piece that holds a byte begins at most a block before it.
         rows = self._connection.execute(
             'SELECT s."offset" AS start, s.length, b.digest, o.object_key, b."offset" FROM live_segments s'
@@ -150,17 +148,17 @@ class SqlLiveFiles:
             pieces.extend(Piece(r["offset"], len(r["data"]), bytes(r["digest"]), bytes(r["data"])) for r in rows)
         return pieces
 
-    def block_digests(self, live: LiveFile) -> list[bytes]:
-        """Digests of all pieces that are blocks, in order."""
+    def full_digests(self, live: LiveFile) -> list[bytes]:
+        """Digests of its blocks of full size, in order."""
         rows = self._connection.execute(
-            'SELECT b.digest FROM live_segments s JOIN blocks b USING (block_id) WHERE live_no = ? ORDER BY s."offset"',
-            (live.number,),
+            "SELECT b.digest FROM live_segments s JOIN blocks b USING (block_id)"
+            ' WHERE live_no = ? AND s."offset" < ? ORDER BY s."offset"',
+            (live.number, live.full),
         )
         return [bytes(row["digest"]) for row in rows]
 
     def close(self, live: LiveFile, digest: bytes, sequence: int) -> None:
-        """Note that it became a file of its tree, whose blocks are held by that from now on."""
-        self._delete_pieces(live)
+        """Note that it became a file of its tree; its pieces stay for those who are about to read the last of them."""
         self._connection.execute(
             "UPDATE live_files SET state = ?, digest = ?, sequence = ?, update_time = ? WHERE live_no = ?",
             (LiveState.CLOSED.value, digest, sequence, self._now_ms, live.number),

@@ -22,7 +22,8 @@ CREATE UNIQUE INDEX live_files_open ON live_files (tree_id, path) WHERE state = 
 CREATE INDEX live_files_tree ON live_files (tree_id);
 CREATE INDEX live_files_update_time ON live_files (state, update_time);
 
--- Pieces of open files that are blocks of the store, without gap. None crosses a multiple of the block size, and the pieces
+-- Pieces of files that are blocks of the store, without gap. Those of a closed one stay until it is forgotten: followers
+-- that are a line behind would otherwise each read its last block, of up to 8 MiB. None crosses a multiple of the block size, and the pieces
 -- between two multiples become one block as soon as all are there, so that closing only has to make the last block.
 CREATE TABLE live_segments (
   live_no  INTEGER NOT NULL REFERENCES live_files (live_no) ON DELETE CASCADE,
@@ -33,7 +34,7 @@ CREATE TABLE live_segments (
 ) WITHOUT ROWID;
 CREATE INDEX live_segments_block ON live_segments (block_id);
 
--- The last bytes of open files, too few to be worth an object of the store. digest: SHA-256 of data.
+-- The last bytes of files, too few to be worth an object of the store. digest: SHA-256 of data.
 CREATE TABLE live_tails (
   live_no  INTEGER NOT NULL REFERENCES live_files (live_no) ON DELETE CASCADE,
   "offset" INTEGER NOT NULL,
