@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from holdfast.v1 import artifact_service_pb2_grpc as artifact_grpc
 from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
+from holdfast.v1 import live_artifact_service_pb2_grpc as live_grpc
 from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
 from holdfast.v1 import model_service_pb2_grpc as model_grpc
 from holdfast.v1 import run_service_pb2_grpc as run_grpc
@@ -27,12 +28,16 @@ from holdfast_server.errors import DomainError
 from holdfast_server.rpc.artifact_service import ArtifactServicer
 from holdfast_server.rpc.experiment_service import ExperimentServicer
 from holdfast_server.rpc.interceptor import ErrorInterceptor
+from holdfast_server.rpc.live_artifact_service import LiveArtifactServicer
 from holdfast_server.rpc.model_registry_service import ModelRegistryServicer
 from holdfast_server.rpc.model_service import ModelServicer
 from holdfast_server.rpc.run_service import RunServicer
 from holdfast_server.rpc.storage_service import StorageServicer
 from holdfast_server.services.artifact_uris import resolve_model_source
 from holdfast_server.services.artifacts import ArtifactService
+from holdfast_server.services.live_artifacts import LiveArtifactService
+from holdfast_server.services.live_tails import TailService
+from holdfast_server.services.live_watch import LiveWatch
 from holdfast_server.services.ports.artifacts import ObjectStore
 from holdfast_server.services.store_access import StoreAccess
 from holdfast_server.storage.blocks.identity import check_identity, confirm_identity
@@ -48,7 +53,10 @@ MAX_MESSAGE = 4 * MIB
 MAINTENANCE_SECONDS = 3600
 S3_THREADS = 8
 SERVICES = (
-    *(f"holdfast.v1.{name}Service" for name in ("Artifact", "Experiment", "Model", "ModelRegistry", "Run", "Storage")),
+    *(
+        f"holdfast.v1.{name}Service"
+        for name in ("Artifact", "Experiment", "LiveArtifact", "Model", "ModelRegistry", "Run", "Storage")
+    ),
     health.SERVICE_NAME,
 )
 
@@ -96,6 +104,9 @@ class App:
             host=f"Process {os.getpid()} on {socket.gethostname()}",
             check_identity=lambda: confirm_identity(objects, self.database.block_store()[0]),
         )
+        self._watch = LiveWatch(self.database)
+        self.live = LiveArtifactService(self.database, store, executor, self._watch)
+        self._tails = TailService(self.database, store, executor, self._watch)
         self.ports: list[int] = []
         self._server: grpc.aio.Server | None = None
         self._maintenance: asyncio.Task[None] | None = None
@@ -140,6 +151,7 @@ class App:
         await self._health.enter_graceful_shutdown()
         if self._maintenance is not None:
             self._maintenance.cancel()
+        self._watch.stop()
         if self._server is not None:
             await self._server.stop(self.config.drain_timeout)
         await asyncio.get_running_loop().run_in_executor(None, self._opened.close)
@@ -153,6 +165,7 @@ class App:
         while True:
             try:
                 await self.database.maintain()
+                await self.live.close_abandoned()
             except DomainError as error:
                 logger.warning("maintenance was put off: %s", error.message)
             await asyncio.sleep(MAINTENANCE_SECONDS)
@@ -168,6 +181,8 @@ class App:
         artifact_grpc.add_ArtifactServiceServicer_to_server(servicer, server)
         if self.config.reflection:
             reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
+        live = LiveArtifactServicer(self.database, self.live, self._tails, byte_budget=self.config.byte_budget // 2)
+        live_grpc.add_LiveArtifactServiceServicer_to_server(live, server)
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database), server)
         storage_grpc.add_StorageServiceServicer_to_server(StorageServicer(self.store_access), server)
         run_grpc.add_RunServiceServicer_to_server(RunServicer(self.database, SystemClock()), server)

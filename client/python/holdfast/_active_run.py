@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from holdfast import _open_files
 from holdfast._context import PARENT_TAG
 from holdfast.entities import Run
 from holdfast.errors import FailedPreconditionError, HoldfastError, NotFoundError
@@ -117,6 +118,14 @@ def _finish_one(run_id: str, status: str) -> None:
         return
     # FINISHED is what a later attempt says that knows no better; a block left by an exception has FAILED for good.
     item.ending = status if item.ending is None or status != "FINISHED" else item.ending
+    try:
+        _open_files.close_of_run(run_id)
+    finally:
+        _record_end(run_id, item)
+
+
+def _record_end(run_id: str, item: _Open) -> None:
+    assert item.ending is not None
     try:
         item.run.end(item.ending)
     except (NotFoundError, FailedPreconditionError):

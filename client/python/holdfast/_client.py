@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from holdfast import _open_files
 from holdfast._artifacts import ArtifactCalls
 from holdfast._channel import Channel, RetryPolicy
 from holdfast._config import Target, parse_target
 from holdfast._experiments import ExperimentCalls
+from holdfast._live_artifacts import LiveArtifactCalls
 from holdfast._logged_models import LoggedModelCalls
 from holdfast._registry_calls import RegistryCalls
 from holdfast._run_calls import RunCalls
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Client(ExperimentCalls, RunCalls, LoggedModelCalls, RegistryCalls, ArtifactCalls, StorageCalls):
+class Client(
+    ExperimentCalls, RunCalls, LoggedModelCalls, RegistryCalls, ArtifactCalls, LiveArtifactCalls, StorageCalls
+):
     """A client of one server, for any number of threads; a forked process opens a connection of its own.
 
     Method names and arguments are those of MLflow's ``MlflowClient``.
@@ -50,8 +54,11 @@ class Client(ExperimentCalls, RunCalls, LoggedModelCalls, RegistryCalls, Artifac
         return self._channel
 
     def close(self) -> None:
-        """End calls in progress and refuse further ones."""
-        self._channel.close()
+        """Close the artifacts that are open for writing, then end calls in progress and refuse further ones."""
+        try:
+            _open_files.close_of_channel(self._channel)
+        finally:
+            self._channel.close()
 
     def __enter__(self) -> Self:
         return self

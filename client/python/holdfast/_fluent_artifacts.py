@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TextIO, overload
 
 from holdfast import _content
 from holdfast._active_run import active_run
 from holdfast._connection import current_client
+from holdfast._open_modes import FLUSH_INTERVAL, BinaryMode, OpenMode, TextMode
 from holdfast._start_run import require_run
 from holdfast.errors import InvalidArgumentError
 
@@ -119,6 +120,41 @@ def log_stream(fileobj: BinaryIO, artifact_file: str, run_id: str | None = None)
         raise InvalidArgumentError(f"log_stream takes a file object, not {type(fileobj).__name__}.")
     client, run_id = _target(run_id)
     client.log_stream(run_id, fileobj, path)
+
+
+@overload
+def open_artifact(
+    artifact_file: str,
+    mode: TextMode = ...,
+    run_id: str | None = ...,
+    *,
+    encoding: str = ...,
+    flush_interval: float = ...,
+) -> TextIO: ...
+
+
+@overload
+def open_artifact(
+    artifact_file: str, mode: BinaryMode, run_id: str | None = ..., *, flush_interval: float = ...
+) -> BinaryIO: ...
+
+
+def open_artifact(
+    artifact_file: str,
+    mode: str = "w",
+    run_id: str | None = None,
+    *,
+    encoding: str = "utf-8",
+    flush_interval: float = FLUSH_INTERVAL,
+) -> IO[Any]:
+    """Open an artifact for writing that others can follow meanwhile; see ``Client.open_artifact``."""
+    path = _content.file_path(artifact_file)
+    OpenMode.parse(mode, encoding, flush_interval)
+    client, run_id = _target(run_id)
+    # The overloads tell the kinds of mode apart; here it is either.
+    open_any: Any = client.open_artifact
+    opened: IO[Any] = open_any(run_id, path, mode, encoding=encoding, flush_interval=flush_interval)
+    return opened
 
 
 def _target(run_id: str | None, check: Callable[[], object] | None = None) -> tuple[Client, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from holdfast import _active_run
+from holdfast import _active_run, _open_files
 from holdfast._active_run import ActiveRun, active_run
 from holdfast._checks import check_text
 from holdfast._connection import connect, current_client, get_tracking_uri, set_tracking_uri
@@ -19,6 +19,7 @@ from holdfast._fluent_artifacts import (
     log_stream,
     log_table,
     log_text,
+    open_artifact,
 )
 from holdfast._fluent_experiments import (
     create_experiment,
@@ -76,6 +77,7 @@ __all__ = [
     "log_stream",
     "log_table",
     "log_text",
+    "open_artifact",
     "register_model",
     "rename_experiment",
     "require_run",
@@ -271,7 +273,8 @@ def log_inputs(
 
 
 def flush() -> None:
-    """Return when all that was logged is durable, which each call here has seen to by itself."""
+    """Return when all that was logged is durable: artifacts that are open for writing; all else is so already."""
+    _open_files.flush_all()
 
 
 def get_logged_model(model_id: str) -> LoggedModel:

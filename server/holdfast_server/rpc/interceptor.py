@@ -69,6 +69,8 @@ def _wrap(handler: Any, method: str, idle_timeout: float) -> Any:
             else:
                 await _write_all(answers, context, idle_timeout)
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
+            if isinstance(error.__context__, asyncio.CancelledError):
+                raise error.__context__ from None  # the peer went away in the middle of a message, which is no defect
             await _abort(error, context, method)
 
     async def unary(request: Any, context: Any) -> Any:

@@ -52,6 +52,23 @@ def resolve(tx: Transaction, uri: str) -> list[Location]:
     return _resolve_run(tx, rest) if scheme == "runs" else _resolve_model(tx, rest, uri)
 
 
+def place_of(uri: str) -> tuple[Owner, str] | None:
+    """The tree and path that a URI names by themselves; None for one that goes through the registry, or for a root.
+
+    Raises:
+        InvalidArgument: The id is none.
+    """
+    scheme, _, rest = uri.partition(":/")
+    head, _, path = rest.strip("/").partition("/")
+    if not path or len(uri) > MAX_URI:
+        return None
+    if scheme == "runs":
+        return Owner.run(head), path
+    if scheme == "models" and _MODEL_ID.fullmatch(head):
+        return Owner.model(head), path
+    return None
+
+
 def resolve_model_source(tx: Transaction, uri: str) -> ResolvedSource:
     """The snapshot that a new model version pins.
 
@@ -119,6 +136,12 @@ def _resolve_run(tx: Transaction, rest: str) -> list[Location]:
     name, _, inner = path.partition("/")
     if name in models:
         return [_at(tx, models[name], tx.trees.latest_sequence(models[name]), inner)]
+    if tx.live.get_open(owner, path) is not None:
+        raise NotFound(
+            f"{shown(path)} of {owner} is still being written, and becomes a file when it is closed. Until then it can "
+            "be tailed.",
+            metadata={"path": ascii(path[:200])},
+        )
     raise not_found(owner, path)
 
 

@@ -8,11 +8,15 @@ import json
 import click
 
 from holdfast.cli import client_of
+from holdfast.cli.tail import tail
 
 
 @click.group("artifacts")
 def command() -> None:
     """List and fetch artifacts."""
+
+
+command.add_command(tail)
 
 
 @command.command("ls")

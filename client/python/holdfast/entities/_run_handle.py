@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from holdfast.errors import FailedPreconditionError
 
@@ -182,6 +182,13 @@ class RunHandle:
     def log_stream(self, fileobj: BinaryIO, artifact_file: str) -> None:
         """Store what a file object yields, of unknown length."""
         self.client.log_stream(self.info.run_id, fileobj, artifact_file)
+
+    def open_artifact(self, artifact_file: str, mode: str = "w", *, encoding: str = "utf-8") -> IO[Any]:
+        """Open an artifact for writing that others can follow meanwhile; see ``Client.open_artifact``."""
+        # The overloads tell the kinds of mode apart; here it is either.
+        open_any: Any = self.client.open_artifact
+        opened: IO[Any] = open_any(self.info.run_id, artifact_file, mode, encoding=encoding)
+        return opened
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
         """List one level of the run's artifacts."""

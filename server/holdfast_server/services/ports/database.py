@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from holdfast_server.services.ports.artifacts import BlockIndex, TreeRepository
+from holdfast_server.services.ports.live import LiveRepository
 from holdfast_server.services.ports.registry import RegisteredModelRepository
 from holdfast_server.services.ports.tracking import ExperimentRepository, LoggedModelRepository, RunRepository
 from holdfast_server.services.ports.upkeep import UpkeepRepository
@@ -76,6 +77,11 @@ class Transaction(Protocol):
     @property
     def upkeep(self) -> UpkeepRepository:
         """What is unused, what is broken, and who looks after it."""
+        ...
+
+    @property
+    def live(self) -> LiveRepository:
+        """Files that are being written."""
         ...
 
     @property

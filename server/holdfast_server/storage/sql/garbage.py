@@ -14,7 +14,7 @@ from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
 
 # Tables that keep blocks alive, each with an index on its ``block_id``. A block that none of them names is garbage.
-REFERRING = ("file_blocks",)
+REFERRING = ("file_blocks", "live_segments")
 
 
 def unreferenced_by(table: str) -> str:

@@ -8,6 +8,7 @@ from holdfast_server.services.ports.database import Ids
 from holdfast_server.storage.sql.blocks import SqlBlockIndex
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.experiments import SqlExperiments
+from holdfast_server.storage.sql.live import SqlLiveFiles
 from holdfast_server.storage.sql.models import SqlLoggedModels
 from holdfast_server.storage.sql.registry import SqlRegistry
 from holdfast_server.storage.sql.requests import SqlRequests
@@ -58,6 +59,11 @@ class SqlTransaction:
     def upkeep(self) -> SqlUpkeep:
         """What is unused, what is broken, and who looks after it."""
         return SqlUpkeep(self._connection, self.now_ms)
+
+    @cached_property
+    def live(self) -> SqlLiveFiles:
+        """Files that are being written."""
+        return SqlLiveFiles(self._connection, self.now_ms, self.ids)
 
     @cached_property
     def page_token_key(self) -> bytes:

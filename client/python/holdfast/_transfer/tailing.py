@@ -1,0 +1,189 @@
+"""Reads a file from an offset on and follows it while it is being written, over any number of broken connections."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+
+from holdfast._channel import Channel, Patience
+from holdfast._rpc_errors import DETAILS_KEY, is_interruption, status_of
+from holdfast.errors import ConflictError, DataLossError, HoldfastError, UnavailableError
+from holdfast.v1 import live_artifact_pb2 as live_pb
+from holdfast.v1 import live_artifact_service_pb2 as pb
+from holdfast.v1.live_artifact_service_pb2_grpc import LiveArtifactServiceStub
+
+# What gRPC makes of a connection that breaks at the wrong moment.
+_BROKEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED}
+# Bytes before the end in which lines are looked for first; then eight times as many.
+LINES_WINDOW = 64 << 10
+
+
+class Tail:
+    """The bytes of a file from an offset on, as an iterator that goes on where it was when a connection breaks.
+
+    Attributes:
+        position: The offset after the last byte that came; None before anything did.
+    """
+
+    def __init__(self, channel: Channel, uri: str, offset: int, *, follow: bool) -> None:
+        self._channel, self._uri = channel, uri
+        self._request = pb.TailArtifactRequest(uri=uri, offset=offset, follow=follow)
+        self._patience = self._fresh_patience()
+        self._ended = False
+        self.position: int | None = None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Pieces as they come, each verified.
+
+        Raises:
+            NotFoundError: It is not there.
+            ConflictError: Another writer began the file anew.
+            DataLossError: Bytes do not have their digest.
+            UnavailableError: The server stays away.
+        """
+        method = self._channel.stub(LiveArtifactServiceStub).TailArtifact
+        while not self._ended:
+            call = self._channel.run(lambda: _TailCall(method(self._request)))
+            failure: HoldfastError = UnavailableError("The server ended the stream early.")
+            try:
+                self._note(call.header)
+                for message in call:
+                    self._patience = self._fresh_patience()
+                    part = message.WhichOneof("part")
+                    if part == "data":
+                        yield self._take(message.data)
+                    elif part == "end":
+                        # The call is read on to its own end, so that nothing of it is under way when the program ends.
+                        self._check_end(message.end)
+            except grpc.RpcError as error:
+                failure = self._interruption(error)
+            finally:
+                call.cancel()
+            # Outside of the handler, so that gRPC's error is no context of what may be raised here.
+            if not self._ended and not self._patience.pause():
+                raise failure
+
+    def _fresh_patience(self) -> Patience:
+        return Patience(self._channel.retry, self._channel.retry.window)
+
+    def _interruption(self, error: grpc.RpcError) -> HoldfastError:
+        """Our error for one after which the stream can go on; raises any other."""
+        failure = self._channel.translate(error)
+        if not is_interruption(status_of(error), failure):
+            raise failure from None
+        return failure
+
+    def _note(self, header: pb.TailHeader) -> None:
+        """Ask for this very file, from where it was left, when the stream breaks."""
+        self.position = self._request.offset = header.start_offset
+        if header.live_id:
+            self._request.live_id = header.live_id
+        else:
+            self._request.expected_digest = header.digest
+
+    def _take(self, data: pb.TailData) -> bytes:
+        if data.offset != self.position or hashlib.sha256(data.data).digest() != data.digest:
+            raise DataLossError(
+                f"What came of {self._uri} at {self.position} does not have its digest. Try again; if it stays so, the "
+                "server's store is damaged.",
+                reason="DATA_LOSS",
+            )
+        self.position = self._request.offset = data.offset + len(data.data)
+        return data.data
+
+    def _check_end(self, end: pb.TailEnd) -> None:
+        if end.state == live_pb.LIVE_STATE_REPLACED:
+            raise ConflictError(
+                f"{self._uri} was begun anew by another writer, and its earlier bytes are gone. Read it again from the "
+                "beginning.",
+                reason="CONFLICT",
+            )
+        if end.size != self.position:
+            raise DataLossError(f"{self.position} bytes came of {self._uri}, which has {end.size}.", reason="DATA_LOSS")
+        self._ended = True
+
+
+def start_of_lines(channel: Channel, uri: str, lines: int) -> int:
+    """The offset at which the last ``lines`` lines of a file begin, as it is now, in memory for their offsets only."""
+    window = LINES_WINDOW
+    while True:
+        tail = Tail(channel, uri, -window, follow=False)
+        # The beginnings of lines; that of what follows the last newline is the file's end as a rule.
+        starts: deque[int] = deque(maxlen=lines + 1)
+        first: int | None = None
+        for chunk in tail.chunks():
+            end = tail.position or 0
+            first = end - len(chunk) if first is None else first
+            starts.extend(end - len(chunk) + at for at in _line_starts(chunk))
+        position = tail.position or 0
+        while starts and starts[-1] == position:
+            starts.pop()
+        if len(starts) >= lines or not first:
+            return 0 if len(starts) < lines else (starts[-lines] if lines else position)
+        window *= 8
+
+
+def _line_starts(chunk: bytes) -> Iterator[int]:
+    at = chunk.find(b"\n")
+    while at >= 0:
+        yield at + 1
+        at = chunk.find(b"\n", at + 1)
+
+
+class _TailCall(Iterator[pb.TailArtifactResponse]):
+    """A call whose header is here already, so that a server that is not there is noticed where it is retried.
+
+    Attributes:
+        header: Its first message.
+    """
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        first = next(self, None)
+        if first is None:
+            raise _BrokenCallError(None)
+        self.header = first.header
+
+    def __next__(self) -> pb.TailArtifactResponse:
+        try:
+            message: pb.TailArtifactResponse = next(self._call)
+            return message
+        except grpc.RpcError as error:
+            broken = _BrokenCallError(error)
+            # gRPC raises the call itself. Its traceback refers to it and would keep it until the interpreter ends,
+            # where collecting it can wait for ever for a thread that is no more.
+            error.__traceback__ = None
+        raise broken
+
+    def cancel(self) -> None:
+        """End it."""
+        self._call.cancel()
+
+
+class _BrokenCallError(grpc.RpcError):
+    """What is to be known of a call that failed; without one, of a stream that ended too early."""
+
+    def __init__(self, error: grpc.RpcError | None) -> None:
+        super().__init__()
+        known: Any = error
+        self._metadata = tuple(known.trailing_metadata() or ()) if error else ()
+        self._details = known.details() if error else "the server ended the stream early"
+        self._code = status_of(error) if error else grpc.StatusCode.UNAVAILABLE
+        if self._code in _BROKEN and not any(key == DETAILS_KEY for key, _ in self._metadata):
+            self._code = grpc.StatusCode.UNAVAILABLE
+
+    def code(self) -> grpc.StatusCode:
+        """The status."""
+        return self._code
+
+    def details(self) -> str:
+        """Its text."""
+        return str(self._details)
+
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        """What the server added."""
+        return self._metadata
