@@ -7,11 +7,16 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from holdfast import _config
 from holdfast.cli import _COMMANDS, cli
+
+ROOT = Path(__file__).parents[2]
 
 
 def holdfast(*args: str, uri: str | None = None, expect: int = 0) -> str:
@@ -23,15 +28,51 @@ def holdfast(*args: str, uri: str | None = None, expect: int = 0) -> str:
     return done.stderr if expect else done.stdout
 
 
-def test_every_command_is_there_and_explains_itself():
+def all_commands(group: click.Group = cli, path: str = "holdfast") -> Iterator[tuple[str, click.Command]]:
+    """Every command with what one types to run it, groups included."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from all_commands(command, f"{path} {name}")
+
+
+COMMANDS = [pytest.param(path, command, id=path) for path, command in all_commands()]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_command_is_there():
     assert cli.list_commands(None) == sorted(_COMMANDS)
-    for name in _COMMANDS:
-        command = cli.get_command(None, name)
-        assert command.name == name
-        assert command.help
     assert cli.get_command(None, "nothing") is None
     text = holdfast("--help")
     assert all(name in text for name in _COMMANDS)
+    assert {path for path, _ in all_commands()} >= {
+        f"holdfast artifacts {verb}" for verb in ("ls", "tree", "put", "get", "cat", "verify", "rm")
+    }
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS)
+def test_every_command_option_and_argument_explains_itself(path, command):
+    assert command.name == path.rpartition(" ")[2]
+    assert command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{path} {parameter.opts[0]}"
+        elif path != "holdfast server":  # whose arguments are another program's
+            shown = parameter.make_metavar(click.Context(command)).strip("[].")
+            assert shown in command.help, f"{path} {shown}"
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS)
+def test_every_command_is_in_the_documentation(path, command):
+    text = "".join(document.read_text() for document in DOCUMENTS)
+    assert re.search(rf"{path}\b", text), f"{path} is in none of {', '.join(d.name for d in DOCUMENTS)}"
+
+
+def test_every_variable_of_the_client_is_in_the_documentation():
+    text = "".join(document.read_text() for document in DOCUMENTS)
+    assert _config.PROGRESS_VARIABLE in text
+    assert _config.URI_VARIABLE in text
 
 
 def test_the_version_is_shown():

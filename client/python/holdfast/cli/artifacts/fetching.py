@@ -69,7 +69,7 @@ def _range(text: str) -> tuple[int, int | None]:
 )
 @click.pass_context
 def cat(ctx: click.Context, uris: tuple[str, ...], *, part: tuple[int, int | None], as_json: bool) -> None:
-    """Print files as they are, one after another; only what is printed is fetched, and each block is verified.
+    """Print the files URI as they are, one after another; only what is printed is fetched, and each block is verified.
 
     A file that cannot be read is told on standard error; the others are printed, and the exit code is 1.
     """

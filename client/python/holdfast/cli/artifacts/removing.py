@@ -21,7 +21,7 @@ from holdfast.entities import FileInfo
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each URI that was removed.")
 @click.pass_context
 def rm(ctx: click.Context, uris: tuple[str, ...], *, recursive: bool, yes: bool, as_json: bool) -> None:
-    """Remove files, and with -r directories, from runs. runs:/<run_id> stands for all artifacts of a run.
+    """Remove URI, a file or with -r a directory of a run. runs:/<run_id> stands for all artifacts of the run.
 
     Registered versions keep what they show. The space becomes free when the server collects its garbage.
     """
