@@ -19,6 +19,8 @@ THREADS = 2
 READ_AHEAD = 4
 # Seconds for a read to end when nobody wants it any more.
 STUCK_AFTER = 0.5
+# Seconds between looks for Ctrl-C.
+LOOK_SECONDS = 0.1
 # Small files of one batch; a task each would cost more than reading them.
 BATCH_FILES = 128
 
@@ -68,16 +70,16 @@ def hash_sources(sources: list[Source]) -> Generator[list[HashedBlock], None, No
 
 
 def _first(ahead: deque[Future[list[HashedBlock]]]) -> list[HashedBlock]:
-    blocks = ahead[0].result()
-    ahead.popleft()
-    return blocks
+    while True:
+        # Not for ever at once: a Ctrl-C that comes just before a wait begins does not end it.
+        if not wait([ahead[0]], LOOK_SECONDS).not_done:
+            return ahead.popleft().result()
 
 
 def _end(pool: ThreadPoolExecutor, ahead: Iterable[Future[list[HashedBlock]]]) -> None:
     """End the threads; one whose disk does not answer ends by itself when it does, so that Ctrl-C need not wait."""
     pool.shutdown(wait=False, cancel_futures=True)
-    if not wait((future for future in ahead if not future.cancelled()), STUCK_AFTER).not_done:
-        pool.shutdown(wait=True)
+    wait([future for future in ahead if not future.cancelled()], STUCK_AFTER)
 
 
 def read_source(source: Source) -> bytes:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
 
-from holdfast._channel import Channel, Patience
+from holdfast._channel import CALL_TIMEOUT, Channel, Patience
 from holdfast._rpc_errors import is_interruption, status_of
+from holdfast._transfer.following import FollowedCall, answer_of
 from holdfast._transfer.hashing import HashedBlock
 from holdfast._transfer.progress import Progress
 from holdfast.errors import DataLossError, UnavailableError
@@ -72,6 +74,7 @@ class BlockSender:
     def _transmit(self, blocks: Sequence[HashedBlock]) -> None:
         if self._stream is None:
             self._stream = _Stream(self._write, self._progress)
+            self._stream.start()
         self._stream.put(blocks)
 
     def _settle(self) -> None:
@@ -132,7 +135,10 @@ class _Stream:
     def __init__(self, write: Any, progress: Progress) -> None:
         self._progress = progress
         self._queue: queue.SimpleQueue[Sequence[HashedBlock] | None] = queue.SimpleQueue()
-        self._call = write(self._messages())
+        self._call = FollowedCall[pb.WriteBlocksResponse](lambda: write(self._messages()), iter)
+
+    def start(self) -> None:
+        self._call.start()
 
     def put(self, blocks: Sequence[HashedBlock]) -> None:
         self._queue.put(blocks)
@@ -146,15 +152,14 @@ class _Stream:
 
     def next_response(self) -> pb.WriteBlocksResponse:
         try:
-            response: pb.WriteBlocksResponse = next(self._call)
+            return self._call.next()
         except StopIteration:
             # The server ends the stream only after us, or when it stops.
             raise _EndedEarlyError from None
-        return response
 
     def close(self) -> None:
         self._queue.put(None)
-        self._call.cancel()
+        self._call.close()
 
 
 class _EndedEarlyError(grpc.RpcError):
@@ -197,7 +202,7 @@ def find_missing(channel: Channel, digests: list[bytes]) -> list[bytes]:
     missing: list[bytes] = []
     for start in range(0, len(digests), 16_384):
         request = pb.FindMissingBlocksRequest(digests=digests[start : start + 16_384])
-        missing.extend(channel.call(method, request).missing_digests)
+        missing.extend(answer_of(channel, partial(method.future, request, timeout=CALL_TIMEOUT)).missing_digests)
     return missing
 
 

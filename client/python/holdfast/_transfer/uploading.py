@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from holdfast._channel import Channel
+from holdfast._transfer.following import answer_of
 from holdfast._transfer.hashing import HashedBlock, hash_sources, hash_stream, read_source
 from holdfast._transfer.progress import Progress
 from holdfast._transfer.sending import BlockSender, find_missing
@@ -150,21 +151,12 @@ def _commit(
     method = channel.stub(ArtifactServiceStub).CommitFiles
     header = pb.CommitHeader(owner=owner, request_id=request_id)
 
-    def attempt() -> pb.CommitFilesResponse:
-        # A stream per attempt: the request id makes repeated commits one.
-        call = method.future(_commit_messages(header, entries))
-        try:
-            response: pb.CommitFilesResponse = call.result()
-        except BaseException:
-            # Ctrl-C while nothing moves: the thread that sends the messages waits for as long as the call lives.
-            call.cancel()
-            raise
-        return response
-
-    response = channel.run(attempt)
+    # A stream per attempt: the request id makes repeated commits one.
+    response = answer_of(channel, lambda: method.future(_commit_messages(header, entries)))
     if response.WhichOneof("outcome") == "missing":
         raise _MissingError
-    return response.committed
+    tree: artifact_pb.Tree = response.committed
+    return tree
 
 
 def _commit_messages(header: pb.CommitHeader, entries: Sequence[pb.NewEntry]) -> Iterator[pb.CommitFilesRequest]:
