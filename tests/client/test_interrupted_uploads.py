@@ -24,7 +24,7 @@ BLOCK = 8 * MIB
 OVERHEAD = 0.001
 
 # Logs a file or directory when it is told to on its standard input. After Ctrl-C it waits for what is left of the call,
-# while it holds the error, as an interactive session does.
+# while it holds the error, as an interactive session does; then it goes on.
 CHILD = """
 import sys, threading, time
 import holdfast
@@ -55,6 +55,8 @@ except KeyboardInterrupt as error:
     while set(threading.enumerate()) - before and time.monotonic() < deadline:
         time.sleep(0.01)
     print("left:", *[thread.name for thread in set(threading.enumerate()) - before], flush=True)
+    sys.stdin.readline()
+    client.log_text(sys.argv[2], "the client goes on", "after.txt")
 """
 
 
@@ -177,15 +179,48 @@ def test_ctrl_c_stops_an_upload_at_once_and_a_repeat_sends_what_is_missing(clien
         child.expect("interrupted")
         took = time.monotonic() - begin
         child.expect("left:")
-        assert child.process.wait(10) == 0
-    assert took < 1
-    proxy.go_on()
-    assert client.list_artifacts(run_id) == []
-    if blocks:
+        assert took < 1
+        assert client.list_artifacts(run_id) == []
+        proxy.go_on()
+        child.go()
+        assert child.process.wait(30) == 0
+    if blocks:  # a commit that was on its way may arrive all the same
+        assert [entry.path for entry in client.list_artifacts(run_id)] == ["after.txt"]
         missing = missing_blocks(client, local)
         sent = bytes_sent(proxy, lambda other: other.log_artifact(run_id, local))
         assert sent <= missing * BLOCK + blocks * BLOCK * OVERHEAD
         assert client.artifacts.read_bytes(f"runs:/{run_id}/model.bin") == local.read_bytes()
+
+
+IN_A_RUN = """
+import sys
+import holdfast as mlflow
+
+mlflow.connect(sys.argv[1])
+with mlflow.start_run(run_id=sys.argv[2]):
+    print("ready", flush=True)
+    mlflow.log_artifact(sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize("stands_still", [False, True], ids=["a server that answers", "a network that stands still"])
+def test_ctrl_c_ends_a_script_soon_and_its_run_as_killed_where_that_can_be_told(
+    client, proxy, run_id, tmp_path, stands_still
+):
+    proxy.hold(sent=2 * BLOCK)
+    script = subprocess.Popen(
+        [sys.executable, "-c", IN_A_RUN, f"holdfast://127.0.0.1:{proxy.port}", run_id, str(make_file(tmp_path, 6))],
+        env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    proxy.wait_until(lambda proxy: proxy.holding)
+    begin = time.monotonic()
+    script.send_signal(signal.SIGINT)
+    if not stands_still:
+        proxy.go_on()
+    _, errors = script.communicate(timeout=30)
+    assert time.monotonic() - begin < 8  # twice two seconds for the server, and what a process takes to end
+    assert "\nKeyboardInterrupt\n" in errors
+    assert client.get_run(run_id).info.status == ("RUNNING" if stands_still else "KILLED")
 
 
 @pytest.mark.parametrize("other_run", [False, True], ids=["the same call again", "by another client elsewhere"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import pty
 import secrets
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import warnings
 
@@ -112,6 +115,28 @@ def test_a_short_transfer_shows_nothing_and_loads_no_tqdm(client, run_id, monkey
     with pytest.raises(OSError, match="Input/output error"):  # the terminal is empty and closed
         os.read(parent, 100)
     os.close(parent)
+
+
+SHOW = """
+from holdfast._transfer import progress as module
+module.APPEARS_AFTER = 0.0
+with module.Progress("logging") as progress:
+    progress.expect(2 << 20)
+    progress.advance(1 << 20)
+"""
+
+
+@pytest.mark.parametrize("columns", [100, 0], ids=["a window", "no width"])
+def test_a_real_terminal_shows_the_bar_whatever_it_says_of_its_width(columns):
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    done = subprocess.run([sys.executable, "-c", SHOW], env=clean_environment(), stderr=child, check=True, timeout=60)
+    os.close(child)
+    shown = os.read(parent, 1 << 16).decode()
+    os.close(parent)
+    assert done.returncode == 0
+    assert "50%" in shown
+    assert all(len(line) <= (columns or 80) for line in shown.split("\r"))
 
 
 def test_nothing_is_drawn_where_nobody_looks(monkeypatch):

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Seconds for the server to be told that a run was interrupted; it is tried once more at exit.
+KILLED_SECONDS = 2.0
+
 
 class ActiveRun(Run):
     """A run that is going on: leaving its ``with`` block ends it.
@@ -207,8 +210,13 @@ def end_all(status: str) -> None:
 
 
 def _end_quietly(run: ActiveRun, status: str) -> None:
+    from holdfast._channel import hurried
+
+    # Whoever pressed Ctrl-C waits for the program to end, and a server that stands still must not keep it.
+    hurry = hurried(KILLED_SECONDS) if status == "KILLED" else contextlib.nullcontext()
     try:
-        finish(run, status)
+        with hurry:
+            finish(run, status)
     except HoldfastError as error:
         logger.warning("Run %s could not be ended: %s", run.info.run_id, error)
 

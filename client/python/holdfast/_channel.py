@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -77,6 +79,23 @@ class Patience:
         return True
 
 
+_give_up_at: ContextVar[float] = ContextVar("_give_up_at", default=float("inf"))
+
+
+@contextlib.contextmanager
+def hurried(seconds: float) -> Iterator[None]:
+    """Within this block calls are given up when ``seconds`` are over: somebody waits for the program to end."""
+    token = _give_up_at.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _give_up_at.reset(token)
+
+
+def _time_left() -> float:
+    return max(_give_up_at.get() - time.monotonic(), 0.0)
+
+
 class Channel:
     """Calls to one server, from any thread and across forks.
 
@@ -123,7 +142,8 @@ class Channel:
             HoldfastError: As the server says.
             UnavailableError: Nobody answered within the window of ``retry``.
         """
-        return self.run(lambda: method(request, timeout=CALL_TIMEOUT if timeout is None else timeout))
+        wanted = CALL_TIMEOUT if timeout is None else timeout
+        return self.run(lambda: method(request, timeout=min(wanted, _time_left())))
 
     def run(self, attempt: Callable[[], Response], *, position: Callable[[], object] | None = None) -> Response:
         """Do something with the server, again while it cannot be reached: a call, or a whole stream.
@@ -147,6 +167,9 @@ class Channel:
                 if not is_interruption(status_of(error), failure):
                     connection.answered = True
                     raise failure from None
+            except KeyboardInterrupt:
+                self._leave(connection)
+                raise
             except ValueError:
                 # gRPC's word for a channel that another thread closed meanwhile; other mistakes stay what they are.
                 self._refuse_if_closed()
@@ -158,7 +181,7 @@ class Channel:
             if position and position() != reached:
                 patience, reached = None, position()
             if patience is None:
-                window = self.retry.window if connection.answered else self.retry.first_window
+                window = min(self.retry.window if connection.answered else self.retry.first_window, _time_left())
                 patience = Patience(self.retry, window)
                 # Otherwise a program would stand still without a word.
                 logger.warning("%s does not answer; trying again for up to %g s", self.target.uri, window)
@@ -222,12 +245,24 @@ class Channel:
             # The failed one is not closed: that would cancel what other threads are about to try again.
             self._open = _Connection(address, self.target, answered=failed.answered)
 
+    def _leave(self, interrupted: _Connection) -> None:
+        """Let later calls use another connection than one that Ctrl-C fell upon.
+
+        Python may raise ``KeyboardInterrupt`` just after a lock of gRPC's was taken, and before it is noted that the
+        lock has to be released; what is called on that connection later would wait for ever. Calls of other threads
+        that are going on there go on, so it is not closed.
+        """
+        with self._lock:
+            if self._open is interrupted and not self._closed:
+                _left_open.append(interrupted)
+                self._open = _Connection(interrupted.address, self.target, answered=interrupted.answered)
+
     def _abandon(self) -> None:
         """Forget the connection of the process that this one was forked from."""
         self._lock = threading.Lock()
         if self._open is not None:
             # Closing or collecting it here would wait for threads that exist in the other process only.
-            _inherited.append(self._open)
+            _left_open.append(self._open)
             self._open = None
 
 
@@ -340,7 +375,7 @@ def _options(target: Target) -> list[tuple[str, Any]]:
 
 
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
-_inherited: list[_Connection] = []
+_left_open: list[_Connection] = []
 
 
 def _abandon_all() -> None:

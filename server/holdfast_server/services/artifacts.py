@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -11,6 +10,7 @@ from typing import TypeVar
 from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, NewBlock, Owner, Tree
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import DataLoss, NotFound
+from holdfast_server.services import recording
 from holdfast_server.services.commits import STAGE_SIZE, Commit, InlineEntry
 from holdfast_server.services.owners import expired, not_found, snapshot
 from holdfast_server.services.ports.artifacts import BlockStore
@@ -20,15 +20,11 @@ from holdfast_server.services.recording import BlockRow, record
 T = TypeVar("T")
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class ArtifactService:
     """What can be done with artifacts. Blocking work goes to ``executor``, never on the event loop."""
 
     def __init__(
-        self, database: Database, store: BlockStore, executor: Executor, *, now_ms: Callable[[], int] = _now_ms
+        self, database: Database, store: BlockStore, executor: Executor, *, now_ms: Callable[[], int] = recording.now_ms
     ) -> None:
         self._database, self._store, self._executor = database, store, executor
         self.now_ms = now_ms

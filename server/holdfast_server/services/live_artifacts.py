@@ -25,11 +25,12 @@ from holdfast_server.errors import (
     Reason,
     Unavailable,
 )
-from holdfast_server.services.artifacts import check_writable
 from holdfast_server.services.live_pieces import get_live, kept_bytes, read_pieces
 from holdfast_server.services.live_watch import LiveWatch
+from holdfast_server.services.owners import check_writable
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
+from holdfast_server.services.recording import now_ms, record
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -223,15 +224,16 @@ class LiveArtifactService:
 
     async def _store_blocks(self, blocks: Sequence[NewBlock], job: Callable[[Transaction], T]) -> T:
         """Store blocks, then record them and run ``job`` in one transaction; what comes of nothing is removed again."""
+        began_ms = now_ms()
         extents = await self._in_thread(lambda: self._store.write(blocks)) if blocks else []
         rows = [(block.digest, block.size, extent) for block, extent in zip(blocks, extents, strict=True)]
 
-        def record(tx: Transaction) -> tuple[T, list[Extent]]:
-            lost = tx.blocks.add(rows) if rows else []
+        def recorded(tx: Transaction) -> tuple[T, list[Extent]]:
+            lost = record(tx, rows, began_ms)
             return job(tx), lost
 
         try:
-            result, lost = await self._database.write(record)
+            result, lost = await self._database.write(recorded)
         except DomainError as error:
             if not isinstance(error, Unavailable):
                 await self._discard(extents)

@@ -12,9 +12,9 @@ from holdfast_server.domain.live import LiveState, Piece
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import NotFound
 from holdfast_server.services.artifact_uris import place_of, resolve
-from holdfast_server.services.artifacts import check_writable, snapshot
 from holdfast_server.services.live_pieces import Source, first_batch, get_live, list_pieces, read_pieces
 from holdfast_server.services.live_watch import LiveWatch
+from holdfast_server.services.owners import check_writable, snapshot
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from holdfast_server.domain.artifacts import Extent
@@ -13,6 +14,11 @@ from holdfast_server.services.ports.database import Transaction
 MAX_UNRECORDED_MS = ORPHAN_AGE_MS // 2
 
 BlockRow = tuple[bytes, int, Extent]
+
+
+def now_ms() -> int:
+    """The time, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 def record(tx: Transaction, rows: Sequence[BlockRow], began_ms: int) -> list[Extent]:

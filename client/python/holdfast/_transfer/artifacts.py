@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import hashlib
 import io
@@ -9,18 +10,20 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from holdfast._channel import Channel
+from holdfast._transfer.checking import Check, StoredFiles, compare
 from holdfast._transfer.committing import Expectation
 from holdfast._transfer.downloading import Downloader
 from holdfast._transfer.progress import Progress
 from holdfast._transfer.reader import ArtifactReader
-from holdfast._transfer.sources import Source, check_artifact_path, find_contents, find_path
+from holdfast._transfer.sources import Source, check_artifact_path, find_contents, find_path, join_path
 from holdfast._transfer.uploading import upload, upload_stream
 from holdfast.entities import FileInfo
-from holdfast.errors import NotFoundError
+from holdfast.errors import InvalidArgumentError, NotFoundError
 from holdfast.format.digests import BLOCK_SIZE, file_digest
 from holdfast.v1 import artifact_pb2 as artifact_pb
 
@@ -55,6 +58,44 @@ class Artifacts:
         """Put a file at ``<artifact_path>/<basename>``, or a directory with its tree below that."""
         sources = find_path(local_path, _checked(artifact_path), symlinks=symlinks)
         return upload(self._channel, owner, sources, progress=progress)
+
+    def log_paths(
+        self,
+        owner: artifact_pb.TreeOwner,
+        local_paths: Sequence[Path],
+        artifact_path: str | None = None,
+        *,
+        name: str | None = None,
+        contents: bool = False,
+        symlinks: str = "inside",
+        progress: Progress | None = None,
+    ) -> artifact_pb.Tree:
+        """Put several files and directories below ``artifact_path``; all of them become visible at once.
+
+        Args:
+            owner: Whose tree.
+            local_paths: Files and directories, each as ``log_path`` does it.
+            artifact_path: Where; None for the root.
+            name: Another name for the one that there is.
+            contents: Put what is in the directories, as ``log_directory`` does.
+            symlinks: ``"inside"`` or ``"follow"``.
+            progress: Counts what is done.
+
+        Raises:
+            InvalidArgumentError: Two of them would stand at the same path.
+        """
+        folder = _checked(artifact_path)
+        sources: dict[str, Source] = {}
+        for local in local_paths:
+            find = find_contents if contents and local.is_dir() else find_path
+            for source in find(local, folder, symlinks=symlinks):
+                placed = source if name is None else _renamed(source, folder, name)
+                other = sources.setdefault(placed.path, placed)
+                if other is not placed and not (other.is_directory and placed.is_directory):
+                    raise InvalidArgumentError(
+                        f"Two of the files would both be {placed.path!r}. Store them in different directories."
+                    )
+        return upload(self._channel, owner, list(sources.values()), progress=progress)
 
     def log_directory(
         self,
@@ -97,10 +138,16 @@ class Artifacts:
         """Put the bytes of a stream of unknown length at ``path``, in bounded memory."""
         return upload_stream(self._channel, owner, stream, check_artifact_path(path), progress=progress)
 
-    def list(self, uri: str, path: str | None = None, *, recursive: bool = False) -> list[FileInfo]:
+    def locate(self, uri: str) -> list[artifact_pb.ArtifactLocation]:
+        """The trees that together are what ``uri`` names."""
+        return self._downloader.resolve(uri)
+
+    def list(
+        self, uri: str, path: str | None = None, *, recursive: bool = False, itself: bool = False
+    ) -> list[FileInfo]:
         """One level of a directory, or all below it; paths are those below the run or model that ``uri`` begins with.
 
-        A file has nothing below it, so it gives an empty list, as MLflow's does.
+        A file has nothing below it, so it gives an empty list, as MLflow's does; with ``itself`` it gives itself.
         """
         root, inner = split_uri(f"{uri.rstrip('/')}/{path}" if path else uri)
         entries = self._downloader.list(root, inner, recursive=recursive)
@@ -112,10 +159,22 @@ class Artifacts:
                 digest=None if is_dir else entry.digest.hex(),
             )
             for entry in entries
-            if (is_dir := entry.kind == artifact_pb.ENTRY_KIND_DIRECTORY) or entry.path != inner
+            if (is_dir := entry.kind == artifact_pb.ENTRY_KIND_DIRECTORY) or itself or entry.path != inner
         ]
 
-    def download(self, uri: str, dst: Path | None, name: str | None = None) -> Path:
+    def verify(self, uri: str, progress: Progress) -> Iterator[Check]:
+        """Read every byte of what ``uri`` names and check it, file by file, going on after damage."""
+        for location in self._downloader.resolve(uri):
+            yield from StoredFiles(self._channel, location, progress).check()
+
+    def compare(self, uri: str, local: Path, progress: Progress) -> Iterator[Check]:
+        """Compare what ``uri`` names with a local copy of it, by digests."""
+        entries = self.list(uri, recursive=True, itself=True)
+        return compare(entries, split_uri(uri)[1], local, progress)
+
+    def download(
+        self, uri: str, dst: Path | None, name: str | None = None, *, progress: Progress | None = None
+    ) -> Path:
         """Write what ``uri`` names below ``dst`` and return where it is.
 
         Args:
@@ -123,11 +182,12 @@ class Artifacts:
             dst: A directory, made when absent; None for a new temporary one.
             name: Path below ``dst``; None for the last component of the URI's path. The contents of a whole run or
                 model go to ``dst`` itself.
+            progress: Counts what is done.
         """
         folder = Path(tempfile.mkdtemp(prefix="holdfast-")) if dst is None else dst
         target = folder / (name if name is not None else split_uri(uri)[1].rpartition("/")[2])
         try:
-            self._downloader.download(uri, target)
+            self._downloader.download(uri, target, progress=progress)
         except BaseException:
             if dst is None:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -162,6 +222,13 @@ def _expectation(replacing: bytes | Anything | None) -> Expectation:
         return Expectation(absent=True)
     blocks = [replacing[i : i + BLOCK_SIZE] for i in range(0, len(replacing), BLOCK_SIZE)]
     return Expectation(digest=file_digest([hashlib.sha256(block).digest() for block in blocks]))
+
+
+def _renamed(source: Source, folder: str | None, name: str) -> Source:
+    """The same below another name: the first component after ``folder`` is replaced."""
+    below = source.path[len(folder) + 1 :] if folder else source.path
+    rest = below.partition("/")[2]
+    return dataclasses.replace(source, path=check_artifact_path(join_path(folder, f"{name}/{rest}" if rest else name)))
 
 
 def _checked(artifact_path: str | os.PathLike[str] | None) -> str | None:

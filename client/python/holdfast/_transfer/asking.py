@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 
 import grpc
 
 from holdfast._channel import CALL_TIMEOUT, Channel
-from holdfast._transfer.calls import Calls
+from holdfast._transfer.following import END_SECONDS, LOOK_SECONDS, answer_of
 from holdfast._transfer.hashing import HashedBlock
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
@@ -31,7 +32,7 @@ def find_missing(channel: Channel, digests: list[bytes]) -> list[bytes]:
     missing: list[bytes] = []
     for start in range(0, len(digests), MAX_DIGESTS):
         request = pb.FindMissingBlocksRequest(digests=digests[start : start + MAX_DIGESTS])
-        missing.extend(channel.call(method, request).missing_digests)
+        missing.extend(answer_of(channel, partial(method.future, request, timeout=CALL_TIMEOUT)).missing_digests)
     return missing
 
 
@@ -56,7 +57,10 @@ class MissingBlocks:
         self._method = channel.stub(ArtifactServiceStub).FindMissingBlocks
         self._batches, self._recover = batches, recover
         self._asked: deque[tuple[Window, list[bytes], Future[Any]]] = deque()
-        self._calls = Calls()
+        # Calls are begun and waited for in threads, where Ctrl-C does not fall upon them (see ``following``).
+        self._pool = ThreadPoolExecutor(ASK_AHEAD + 1, thread_name_prefix="holdfast-ask")
+        self._calls: set[Any] = set()
+        self._closed = False
 
     def __iter__(self) -> Iterator[tuple[Window, set[bytes]]]:
         """The windows in order."""
@@ -69,17 +73,35 @@ class MissingBlocks:
 
     def close(self) -> None:
         """Ask no more; who waits for an answer gets ``grpc.FutureCancelledError``."""
-        self._calls.close()
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for call in list(self._calls):
+            call.cancel()
+        wait([asked for _, _, asked in list(self._asked) if not asked.cancelled()], END_SECONDS)
 
     def _ask(self, window: Window) -> None:
         digests = list({block.digest for block in window if block.data})
         request = pb.FindMissingBlocksRequest(digests=digests)
-        self._asked.append((window, digests, self._calls.start(self._method, request, timeout=CALL_TIMEOUT)))
+        self._asked.append((window, digests, self._pool.submit(self._call, request)))
+
+    def _call(self, request: pb.FindMissingBlocksRequest) -> pb.FindMissingBlocksResponse:
+        call = self._method.future(request, timeout=CALL_TIMEOUT)
+        self._calls.add(call)
+        if self._closed:
+            call.cancel()
+        try:
+            response: pb.FindMissingBlocksResponse = call.result()
+        finally:
+            self._calls.discard(call)
+        return response
 
     def _answer(self) -> tuple[Window, set[bytes]]:
-        window, digests, started = self._asked.popleft()
+        window, digests, asked = self._asked[0]
+        while wait([asked], LOOK_SECONDS).not_done:
+            pass
+        self._asked.popleft()
         try:
-            missing = self._calls.finish(started).missing_digests
+            missing = asked.result().missing_digests
         except grpc.RpcError:
             if self._recover is None:
                 raise

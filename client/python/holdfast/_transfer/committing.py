@@ -11,7 +11,7 @@ import grpc
 
 from holdfast._channel import Channel
 from holdfast._transfer.asking import MissingBlocks
-from holdfast._transfer.calls import Calls
+from holdfast._transfer.following import FollowedCall
 from holdfast._transfer.hashing import HashedBlock, SourceHashing
 from holdfast._transfer.progress import Progress
 from holdfast._transfer.sources import Source
@@ -81,14 +81,17 @@ class Commit:
                 windows = ((batch, None) for batch in hashing)
             all_entries = chain(entries, self._small_entries(windows, small, expected))
             messages = _Messages(_commit_messages(self._header, all_entries))
-            # Closed before what the messages are made of, and the messages before the call.
-            calls = opened.enter_context(contextlib.closing(Calls()))
+            call = FollowedCall[pb.CommitFilesResponse](
+                lambda: self._method.future(messages), lambda future: [future.result()]
+            )
+            # Closed before what the messages are made of: it may be Ctrl-C that ends this, while nothing moves.
+            opened.callback(call.close)
             opened.callback(messages.close)
-            messages.calls = calls
+            call.start()
             try:
-                response: pb.CommitFilesResponse = calls.finish(calls.start(self._method, messages))
+                response = call.next()
             except (grpc.RpcError, grpc.FutureCancelledError):
-                if messages.error is not None:
+                if messages.error is not None:  # which is why the server refused the rest
                     raise messages.error from None
                 raise
             return response
@@ -138,12 +141,11 @@ def file_entry(
 
 
 class _Messages(Iterator[pb.CommitFilesRequest]):
-    """What gRPC sends, in a thread of its own. An error cancels the call; an early end would pass for the whole set."""
+    """What gRPC sends, in a thread of its own. After an error there is no end, so that the server commits nothing."""
 
     def __init__(self, messages: Iterator[pb.CommitFilesRequest]) -> None:
         self._messages = messages
         self._closed = False
-        self.calls: Calls
         self.error: BaseException | None = None
 
     def __next__(self) -> pb.CommitFilesRequest:
@@ -154,7 +156,6 @@ class _Messages(Iterator[pb.CommitFilesRequest]):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets it
             self.error = error
-            self.calls.close()
         raise StopIteration
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ class Downloader:
         method = self._channel.stub(ArtifactServiceStub).ResolveArtifact
         return list(self._channel.call(method, pb.ResolveArtifactRequest(uri=uri)).locations)
 
-    def download(self, uri: str, target: Path) -> None:
+    def download(self, uri: str, target: Path, *, progress: Progress | None = None) -> None:
         """Write what ``uri`` names to ``target``: a file there, or a directory's contents below it.
 
         Files that are there are replaced; others stay. Each file appears under its name only when it is whole and has
@@ -51,9 +51,15 @@ class Downloader:
             LocalFileError: A name cannot be written here, or two names would be the same file.
         """
         locations = self.resolve(uri)
-        if len(locations) == 1 and locations[0].kind == artifact_pb.ENTRY_KIND_FILE:
-            self._download_file(locations[0], target)
-            return
+        with progress or Progress("downloading") as shown:
+            if len(locations) == 1 and locations[0].kind == artifact_pb.ENTRY_KIND_FILE:
+                self._download_file(locations[0], target, shown)
+            else:
+                self._download_trees(locations, target, shown)
+
+    def _download_trees(
+        self, locations: Sequence[artifact_pb.ArtifactLocation], target: Path, progress: Progress
+    ) -> None:
         with local_errors(target):
             target.mkdir(parents=True, exist_ok=True)
         folding = is_folding(target)
@@ -64,7 +70,7 @@ class Downloader:
                 make_directory(base, {target})
             if folding:
                 check_local_names([e.path for e, _ in self._read_files(location, 0)], folding=True)
-            self._download_tree(location, base, folding=folding)
+            self._download_tree(location, base, progress, folding=folding)
 
     def stat(self, location: artifact_pb.ArtifactLocation) -> artifact_pb.Entry:
         """The entry of a file's location."""
@@ -116,7 +122,9 @@ class Downloader:
             raise NotFoundError(f"{uri} is a directory, not a file.", reason="FILE_NOT_FOUND")
         return locations[0]
 
-    def _download_tree(self, location: artifact_pb.ArtifactLocation, base: Path, *, folding: bool) -> None:
+    def _download_tree(
+        self, location: artifact_pb.ArtifactLocation, base: Path, progress: Progress, *, folding: bool
+    ) -> None:
         large: list[tuple[artifact_pb.Entry, Path]] = []
         made: set[Path] = {base}
         for entry, data in self._read_files(location, MAX_BATCHED):
@@ -127,22 +135,24 @@ class Downloader:
                 make_directory(local, made)
                 continue
             make_directory(local.parent, made)
+            progress.expect(entry.size, files=1)
             if entry.size > MAX_BATCHED:
                 large.append((entry, local))
             else:
                 if hashlib.sha256(data).digest() != entry.digest:
                     raise damaged(entry.path)
                 write_small(local, data, executable=entry.executable)
+                progress.advance(entry.size)
         if large:
-            self._download_large(location, large)
+            self._download_large(location, large, progress)
 
     def _download_large(
-        self, location: artifact_pb.ArtifactLocation, files: Sequence[tuple[artifact_pb.Entry, Path]]
+        self,
+        location: artifact_pb.ArtifactLocation,
+        files: Sequence[tuple[artifact_pb.Entry, Path]],
+        progress: Progress,
     ) -> None:
-        with (
-            Progress("downloading", sum(entry.size for entry, _ in files)) as progress,
-            ThreadPoolExecutor(PARALLEL, thread_name_prefix="holdfast-get") as pool,
-        ):
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="holdfast-get") as pool:
             started = [pool.submit(self._write_large, _file_of(location, e), local, progress) for e, local in files]
             try:
                 for future in started:
@@ -151,12 +161,12 @@ class Downloader:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _download_file(self, location: artifact_pb.ArtifactLocation, target: Path) -> None:
+    def _download_file(self, location: artifact_pb.ArtifactLocation, target: Path, progress: Progress) -> None:
         check_local_names([target.name], folding=False)
         with local_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-        with Progress("downloading", None) as progress:
-            self._write_large(location, target, progress)
+        progress.expect(self.stat(location).size, files=1)
+        self._write_large(location, target, progress)
 
     def _write_large(self, location: artifact_pb.ArtifactLocation, target: Path, progress: Progress) -> None:
         with partial_file(target) as (descriptor, finish):

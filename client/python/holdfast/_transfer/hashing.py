@@ -19,6 +19,8 @@ THREADS = 2
 READ_AHEAD = 2
 # Seconds for a read to end when nobody wants it any more.
 STUCK_AFTER = 0.5
+# Seconds between looks for Ctrl-C.
+LOOK_SECONDS = 0.1
 # Small files of one batch; a task each would cost more than reading them.
 BATCH_FILES = 128
 
@@ -74,16 +76,16 @@ class SourceHashing:
             yield self._first()
 
     def _first(self) -> list[HashedBlock]:
-        blocks = self._ahead[0].result()
-        self._ahead.popleft()
-        return blocks
+        while True:
+            # Not for ever at once: a Ctrl-C that comes just before a wait begins does not end it.
+            if not wait([self._ahead[0]], LOOK_SECONDS).not_done:
+                return self._ahead.popleft().result()
 
     def close(self) -> None:
         """End the threads; one whose disk does not answer ends by itself when it does, so that Ctrl-C need not wait."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         ahead = list(self._ahead)  # another thread may still be taking from it
-        if not wait([future for future in ahead if not future.cancelled()], STUCK_AFTER).not_done:
-            self._pool.shutdown(wait=True)
+        wait([future for future in ahead if not future.cancelled()], STUCK_AFTER)
 
 
 def hash_stream(stream: BinaryIO) -> Iterator[list[HashedBlock]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -155,7 +156,8 @@ def _new_bar(label: str, total: int | None, elapsed: float) -> Any:
         unit_scale=True,
         unit_divisor=1024,
         leave=False,
-        dynamic_ncols=True,
+        ncols=80 if (hides_width := _hides_width()) else None,
+        dynamic_ncols=not hides_width,
         # We say when to draw. A delay keeps it from drawing itself empty at once.
         mininterval=0,
         miniters=1,
@@ -164,6 +166,14 @@ def _new_bar(label: str, total: int | None, elapsed: float) -> Any:
     bar.start_t -= elapsed
     bar.last_print_t = bar.start_t
     return bar
+
+
+def _hides_width() -> bool:
+    """Whether the terminal says that it has no columns, as some do that are not windows; tqdm would draw nothing."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns == 0
+    except (AttributeError, OSError, ValueError):  # no terminal
+        return False
 
 
 def _set_total(bar: Any, total: int | None) -> None:

@@ -12,6 +12,7 @@ import grpc
 from holdfast._channel import Channel, Patience
 from holdfast._rpc_errors import is_interruption, status_of
 from holdfast._transfer.asking import find_missing
+from holdfast._transfer.following import LOOK_SECONDS, FollowedCall
 from holdfast._transfer.hashing import HashedBlock
 from holdfast._transfer.progress import Progress
 from holdfast.errors import DataLossError, UnavailableError
@@ -132,7 +133,7 @@ class BlockSender:
 
 
 class _Stream:
-    """One WriteBlocks call: gRPC takes messages in a thread of its own, and another reads the answers.
+    """One WriteBlocks call: gRPC takes messages from a queue in a thread of its own.
 
     What is under way stays within the window that the server allows, which shrinks while many clients send.
     """
@@ -140,37 +141,29 @@ class _Stream:
     def __init__(self, write: Any, progress: Progress) -> None:
         self._progress = progress
         self._queue: queue.SimpleQueue[Sequence[HashedBlock] | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[pb.WriteBlocksResponse | grpc.RpcError] = queue.SimpleQueue()
+        self._call = FollowedCall[pb.WriteBlocksResponse](lambda: write(self._messages()), self._answers)
         self._changed = threading.Condition()
         self._sent = self._taken = 0
         self._window = INITIAL_WINDOW
         self._closed = False
-        self._write = write
-        self._call: Any = None
-        # The call is begun in this thread, where Ctrl-C is never raised, so that it cannot be lost in its beginning.
-        self._reader = threading.Thread(target=self._read, name="holdfast-answers", daemon=True)
 
     def start(self) -> None:
-        self._reader.start()
+        self._call.start()
 
     def put(self, blocks: Sequence[HashedBlock]) -> None:
         self._queue.put(blocks)
 
     def next_response(self) -> pb.WriteBlocksResponse:
-        answer = self._answers.get()
-        if isinstance(answer, grpc.RpcError):
-            raise answer
-        return answer
+        try:
+            return self._call.next()
+        except StopIteration:
+            # The server ends the stream only after us, or when it stops.
+            raise _EndedEarlyError from None
 
     def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-            if self._call is not None:
-                self._call.cancel()
+        self._closed = True  # seen by who waits for room with its next look
         self._queue.put(None)
-        if self._reader.ident is not None:
-            self._reader.join()
+        self._call.close()
 
     def _messages(self) -> Iterator[bytes]:
         """Encoded when gRPC asks for them, so that encoded copies do not pile up."""
@@ -189,27 +182,19 @@ class _Stream:
             return self._closed or not under_way or under_way + size <= self._window
 
         with self._changed:
-            self._changed.wait_for(has_room)
+            # No lock in ``close``, which Ctrl-C may interrupt: so look at times.
+            while not self._changed.wait_for(has_room, LOOK_SECONDS):
+                pass
             self._sent += size
             return not self._closed
 
-    def _read(self) -> None:
-        call = self._write(self._messages())
-        with self._changed:
-            self._call = call
-            if self._closed:
-                call.cancel()
-        try:
-            for response in call:
-                with self._changed:
-                    self._taken, self._window = response.taken_bytes, response.window_bytes
-                    self._changed.notify()
-                if response.results:
-                    self._answers.put(response)
-            # The server ends the stream only after us, or when it stops.
-            self._answers.put(_EndedEarlyError())
-        except grpc.RpcError as error:
-            self._answers.put(error)
+    def _answers(self, call: Iterable[pb.WriteBlocksResponse]) -> Iterator[pb.WriteBlocksResponse]:
+        for response in call:
+            with self._changed:
+                self._taken, self._window = response.taken_bytes, response.window_bytes
+                self._changed.notify()
+            if response.results:
+                yield response
 
 
 class _EndedEarlyError(grpc.RpcError):

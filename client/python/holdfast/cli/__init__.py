@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
+import contextlib
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from holdfast.errors import HoldfastError
+from holdfast.cli.lazy import LazyGroup
+from holdfast.errors import HoldfastError, NotFoundError
 
 _COMMANDS = {
-    "artifacts": ("holdfast.cli.artifacts", "List and fetch artifacts."),
+    "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
     "du": ("holdfast.cli.storage:du", "Tell what takes how much space."),
     "fsck": ("holdfast.cli.storage:fsck", "Find what is lost or damaged in the store."),
     "gc": ("holdfast.cli.storage:gc", "Free the space of what nothing needs."),
@@ -20,29 +23,44 @@ _COMMANDS = {
     "server": ("holdfast.cli.server", "Start a server."),
 }
 
+FAILED = 1
+# What shells say of a program that a signal ended: 128 and the signal's number, of SIGINT and SIGPIPE.
+INTERRUPTED, PIPE_CLOSED = 130, 141
 
-class LazyGroup(click.Group):
-    """A group that knows its commands' names and imports one when it is run."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All names, sorted."""
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Import a command; None when there is none of this name."""
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute or "command")
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
+# What a command that did not find something has to tell besides.
+_WHERE_TO_LOOK = {
+    "RUN_NOT_FOUND": "`holdfast runs ls` lists the runs there.",
+    "FILE_NOT_FOUND": "`holdfast artifacts ls` lists what there is.",
+}
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+class _Holdfast(LazyGroup):
+    """The root: it turns whatever ends a command into one line on standard error and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was given."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            _leave(INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read the output has seen enough. What is still buffered must not be tried again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(PIPE_CLOSED)
+        except HoldfastError as error:
+            raise click.ClickException(_one_line(error, ctx)) from error
+        except OSError as error:
+            raise click.ClickException(str(error)) from error
+        return result
+
+
+@click.group(
+    cls=_Holdfast,
+    lazy=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed, 2 wrongly called, 130 interrupted. docs/artifacts.md has more.",
+)
 @click.option("--uri", metavar="URI", help="The server or data directory; HOLDFAST_URI, or ./.holdfast, without it.")
 @click.version_option(package_name="holdfast")
 @click.pass_context
@@ -53,11 +71,7 @@ def cli(ctx: click.Context, uri: str | None) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command and exit; errors are one line on standard error."""
-    try:
-        cli.main(args=args, prog_name="holdfast", standalone_mode=True)
-    except HoldfastError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+    cli.main(args=args, prog_name="holdfast", standalone_mode=True)
 
 
 def client_of(ctx: click.Context) -> Any:
@@ -73,3 +87,23 @@ def client_of(ctx: click.Context) -> Any:
     if folder is not None and not (folder / "holdfast.db").exists():
         raise click.ClickException(f"There is no Holdfast store in {folder}. Name one by --uri or HOLDFAST_URI.")
     return client
+
+
+def _one_line(error: HoldfastError, ctx: click.Context) -> str:
+    text = " ".join(error.message.split())
+    if isinstance(error, NotFoundError) and error.reason in _WHERE_TO_LOOK:
+        from holdfast._config import parse_target
+
+        # The wrong server is as likely as the wrong name.
+        text += f" Asked at {parse_target(ctx.find_root().obj).uri}; {_WHERE_TO_LOOK[error.reason]}"
+    return text
+
+
+def _leave(code: int) -> None:
+    """End the program; not even a thread that waits for a disk may hold it up."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    if threading.active_count() > 1:
+        os._exit(code)
+    sys.exit(code)
