@@ -24,6 +24,11 @@ class Progress:
 
             self._bar = tqdm(total=total, desc=label, unit="B", unit_scale=True, unit_divisor=1024, leave=False)
 
+    def expect(self, size: int, *, files: int = 0) -> None:  # noqa: ARG002 - shown later
+        """``size`` more bytes and ``files`` more files belong to the transfer."""
+        if self._bar is not None:
+            self._bar.total = (self._bar.total or 0) + size
+
     def advance(self, size: int) -> None:
         """``size`` more bytes were sent or received."""
         if self._bar is not None:
