@@ -14,9 +14,10 @@ from holdfast._transfer.stopping import Stopping
 from holdfast.format.digests import BLOCK_SIZE, block_length
 from holdfast.v1 import artifact_pb2 as artifact_pb
 
-# Blocks fetched before they are asked for, once the reading goes from block to block; and how many are in memory with
-# those, the newest of those that were read.
+# Blocks fetched before they are asked for, once the reading went from block to block so often: a single step is as
+# likely a piece that lies across two blocks. CACHED is how many are in memory with those, the newest of those read.
 READ_AHEAD = 2
+STEPS = 2
 CACHED = 5
 # Small reads are served from this much, which is copied from a block whenever the reading jumps.
 BUFFER_SIZE = 128 << 10
@@ -32,8 +33,8 @@ class ArtifactReader(io.RawIOBase):
     """Reads ranges of one snapshot's file, which nothing changes meanwhile. Each block is verified.
 
     A block is what is fetched, as only whole ones can be verified: reading a byte costs up to 8 MiB. The blocks read
-    last stay in memory, up to 40 MiB in all. When the reading comes to a block from the one before it, the next ones
-    are fetched in the background. One thread at a time is served, and all share one position. After a fork, parent and
+    last stay in memory, up to 40 MiB in all. When the reading goes from block to block, the next ones are fetched in
+    the background. One thread at a time is served, and all share one position. After a fork, parent and
     child go on independently. It cannot be pickled; open the URI again where it is needed.
     """
 
@@ -42,7 +43,8 @@ class ArtifactReader(io.RawIOBase):
     ) -> None:
         self._reader, self._location, self._size, self._digests = reader, location, size, digests
         self._position = 0
-        self._last = -1  # number of the block that was read last
+        self._last = -1  # number of the block that was read last, and steps that led to it from its neighbours
+        self._steps = 0
         self._blocks: OrderedDict[int, Future[bytes]] = OrderedDict()
         self._stopping, self._pid = Stopping(), os.getpid()
 
@@ -107,7 +109,9 @@ class ArtifactReader(io.RawIOBase):
 
     def _block(self, number: int) -> bytes:
         self._forget_parents_threads()
-        sequential = number == self._last + 1 and number > 0
+        if number != self._last:
+            self._steps = self._steps + 1 if number == self._last + 1 and number > 0 else 0
+        sequential = self._steps >= STEPS
         waiting = self._blocks.get(number)
         if waiting is None:
             waiting = self._blocks[number] = Future()
