@@ -533,3 +533,40 @@ async def test_a_large_source_is_described_before_the_transaction_that_registers
         made = (await registry.CreateModelVersion(request(owner, create_registered_model=True))).model_version
         tree = (await api.stub.GetTree(pb.GetTreeRequest(owner=owner))).tree
         assert (made.tree.digest, made.tree.file_count) == (tree.digest, tree.file_count)
+
+
+async def test_the_blocks_of_a_file_come_in_pages_of_one_snapshot(api: Api) -> None:
+    owner = await api.new_run()
+    blocks = [bytes([number]) * (BLOCK_SIZE if number < 2 else 5) for number in range(3)]
+    digests = [sha(block) for block in blocks]
+    for block in blocks:
+        await api.write([encode_chunk(Chunk(sha(block), len(block), block[i : i + (1 << 20)])) if i == 0
+                         else encode_chunk(Chunk(b"", 0, block[i : i + (1 << 20)]))
+                         for i in range(0, len(block), 1 << 20)])  # fmt: skip
+    size = sum(map(len, blocks))
+    entry = pb.NewEntry(path="f", kind=FILE, size=size, block_digests=digests)
+    await api.commit(owner, entry, inline("empty", b""))
+    request = pb.ListFileBlocksRequest(owner=owner, path="f", page_size=2)
+    first = await api.stub.ListFileBlocks(request)
+    await api.commit(owner, inline("f", b"replaced"))
+    request.page_token = first.next_page_token
+    second = await api.stub.ListFileBlocks(request)
+    assert [*first.block_digests, *second.block_digests] == digests
+    assert (second.next_page_token, second.sequence, second.entry.size) == ("", 1, size)
+    assert second.entry.digest == file_digest(digests)
+    assert not (await api.stub.ListFileBlocks(pb.ListFileBlocksRequest(owner=owner, path="empty"))).block_digests
+
+
+async def test_blocks_of_what_is_no_file_and_bad_pages_are_refused(api: Api, refused: Any) -> None:
+    owner = await api.new_run()
+    await api.commit(owner, inline("d/f"))
+    listed = api.stub.ListFileBlocks
+    await refused(listed(pb.ListFileBlocksRequest(owner=owner, path="d")), "NOT_FOUND", "FILE_NOT_FOUND")
+    await refused(listed(pb.ListFileBlocksRequest(owner=owner, path="x")), "NOT_FOUND", "FILE_NOT_FOUND")
+    for bad in (
+        pb.ListFileBlocksRequest(owner=owner, path="d/f", page_size=-1),
+        pb.ListFileBlocksRequest(owner=owner, path="d/f", page_size=65_537),
+    ):
+        assert (await refused(listed(bad), "INVALID_ARGUMENT", "INVALID_VALUE")).field == "page_size"
+    bad = pb.ListFileBlocksRequest(owner=owner, path="d/f", page_token="x")
+    await refused(listed(bad), "INVALID_ARGUMENT", "INVALID_PAGE_TOKEN")

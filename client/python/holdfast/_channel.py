@@ -66,8 +66,8 @@ class Patience:
         self._failures = 0
         self._give_up: float | None = None
 
-    def pause(self) -> bool:
-        """Sleep before the next attempt; False when there is to be none."""
+    def pause(self, stopped: threading.Event | None = None) -> bool:
+        """Sleep before the next attempt; False when there is to be none, as after ``stopped`` is set."""
         now = time.monotonic()
         if self._give_up is None:
             self._give_up = now + self._window
@@ -75,6 +75,8 @@ class Patience:
         if now + delay > self._give_up:
             return False
         self._failures += 1
+        if stopped is not None:
+            return not stopped.wait(delay)
         time.sleep(delay)
         return True
 
@@ -145,12 +147,19 @@ class Channel:
         wanted = CALL_TIMEOUT if timeout is None else timeout
         return self.run(lambda: method(request, timeout=min(wanted, _time_left())))
 
-    def run(self, attempt: Callable[[], Response], *, position: Callable[[], object] | None = None) -> Response:
+    def run(
+        self,
+        attempt: Callable[[], Response],
+        *,
+        position: Callable[[], object] | None = None,
+        stopped: threading.Event | None = None,
+    ) -> Response:
         """Do something with the server, again while it cannot be reached: a call, or a whole stream.
 
         Args:
             attempt: Is called again after a failure; a stream goes on where it was.
             position: How far a stream is. When it moved since the last failure, the window begins anew.
+            stopped: Ends the pauses, and with them the attempts, when it is set.
 
         Raises:
             HoldfastError: As the server says.
@@ -185,7 +194,7 @@ class Channel:
                 patience = Patience(self.retry, window)
                 # Otherwise a program would stand still without a word.
                 logger.warning("%s does not answer; trying again for up to %g s", self.target.uri, window)
-            if not patience.pause():
+            if not patience.pause(stopped):
                 raise failure
             self._revive(connection)
 

@@ -21,7 +21,7 @@ from holdfast_server.rpc.convert import artifacts as convert
 from holdfast_server.rpc.downloads import FileSender
 from holdfast_server.rpc.interceptor import raw_requests, raw_responses
 from holdfast_server.rpc.mutations import mutate, request_key
-from holdfast_server.rpc.page_tokens import decode_path_token, encode_path_token
+from holdfast_server.rpc.page_tokens import decode_path_token, decode_position_token, encode_path_token
 from holdfast_server.rpc.uploads import BlockReceiver
 from holdfast_server.services.artifact_uris import resolve
 from holdfast_server.services.artifacts import ArtifactService
@@ -29,6 +29,7 @@ from holdfast_server.services.commits import BlocksMissing, InlineEntry, delete_
 from holdfast_server.services.ports.database import Database
 
 MAX_DIGESTS = 16_384
+MAX_FILE_BLOCKS = 65_536  # in a page: 2.2 MB
 READ_PAGE = 1_000
 PAGE_BYTES = 2 << 20
 
@@ -190,6 +191,22 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
             if len(entries) < READ_PAGE:
                 return
             after = entries[-1].path
+
+    async def ListFileBlocks(self, request: pb.ListFileBlocksRequest, context: Any) -> pb.ListFileBlocksResponse:
+        """Page through the blocks of a file."""
+        owner, path = convert.owner_from_proto(request.owner), _path(request.path)
+        if not 0 <= request.page_size <= MAX_FILE_BLOCKS:
+            raise InvalidArgument(f"A page has 1 to {MAX_FILE_BLOCKS} blocks; 0 means 16,384.", field="page_size")
+        query, sequence, first = f"{owner.id}\0{path}\0blocks", _sequence(request), 0
+        if request.page_token:
+            sequence, first = decode_position_token(request.page_token, query)
+        at, entry = await self._service.get_snapshot_file(owner, sequence, path)
+        last = min(block_count(entry.size), first + (request.page_size or 16_384))
+        digests = [block.digest async for block in self._service.list_blocks(entry, first, last)]
+        more = encode_path_token(at, str(last), query) if last < block_count(entry.size) else ""
+        return pb.ListFileBlocksResponse(
+            entry=convert.entry_to_proto(entry), block_digests=digests, next_page_token=more, sequence=at
+        )
 
     async def DeleteFiles(self, request: pb.DeleteFilesRequest, context: Any) -> pb.DeleteFilesResponse:
         """Remove files by a commit."""

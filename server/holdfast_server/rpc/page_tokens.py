@@ -1,4 +1,4 @@
-"""Page tokens of listings whose pages go on after a path of an immutable snapshot."""
+"""Page tokens of listings whose pages go on after a path, or at a position, of an immutable snapshot."""
 
 from __future__ import annotations
 
@@ -27,7 +27,19 @@ def decode_path_token(token: str, query: str) -> tuple[int, str]:
             return int(sequence), after
     except (ValueError, binascii.Error):
         pass
-    raise InvalidArgument(
+    raise _refused()
+
+
+def decode_position_token(token: str, query: str) -> tuple[int, int]:
+    """The snapshot and the position of a token made with a position in the place of a path; raises likewise."""
+    sequence, position = decode_path_token(token, query)
+    if not position.isascii() or not position.isdigit():
+        raise _refused()
+    return sequence, int(position)
+
+
+def _refused() -> InvalidArgument:
+    return InvalidArgument(
         "The page token does not belong to this query. Pass the next_page_token of the page before, and change nothing "
         "else.",
         reason=Reason.INVALID_PAGE_TOKEN,

@@ -82,14 +82,19 @@ class ArtifactService:
         Raises:
             NotFound: FILE_NOT_FOUND, also when a directory stands there.
         """
+        return (await self.get_snapshot_file(owner, sequence, path))[1]
 
-        def read(tx: Transaction) -> Entry:
-            entry = tx.trees.get_entry(owner, snapshot(tx, owner, sequence), path)
+    async def get_snapshot_file(self, owner: Owner, sequence: int | None, path: str) -> tuple[int, Entry]:
+        """The snapshot's number and a file of it; raises as ``get_file`` does."""
+
+        def read(tx: Transaction) -> tuple[int, Entry]:
+            at = snapshot(tx, owner, sequence)
+            entry = tx.trees.get_entry(owner, at, path)
             if entry is None:
                 raise not_found(owner, path)
             if entry.is_directory:
                 raise NotFound(f"{shown(path)} of {owner} is a directory, not a file; list it instead.")
-            return entry
+            return at, entry
 
         return await self._database.read(read)
 

@@ -19,11 +19,11 @@ from holdfast._transfer.checking import Check, StoredFiles, compare
 from holdfast._transfer.committing import Expectation
 from holdfast._transfer.downloading import Downloader
 from holdfast._transfer.progress import Progress
-from holdfast._transfer.reader import ArtifactReader
+from holdfast._transfer.reader import open_reader
 from holdfast._transfer.sources import Source, check_artifact_path, find_contents, find_path, join_path
 from holdfast._transfer.uploading import upload, upload_stream
 from holdfast.entities import FileInfo
-from holdfast.errors import InvalidArgumentError, NotFoundError
+from holdfast.errors import InvalidArgumentError
 from holdfast.format.digests import BLOCK_SIZE, file_digest
 from holdfast.v1 import artifact_pb2 as artifact_pb
 
@@ -199,12 +199,8 @@ class Artifacts:
         return self._downloader.read_bytes(uri)
 
     def open(self, uri: str) -> io.BufferedReader:
-        """A seekable reader that fetches only what is read."""
-        location = self._downloader.resolve(uri)[0]
-        if location.kind != artifact_pb.ENTRY_KIND_FILE:
-            raise NotFoundError(f"{uri} is a directory, not a file.", reason="FILE_NOT_FOUND")
-        size = self._downloader.stat(location).size
-        return io.BufferedReader(ArtifactReader(self._downloader, location, size), 1 << 20)
+        """A seekable reader that fetches only the blocks that are read; see ``ArtifactReader``."""
+        return open_reader(self._downloader.reader, self._downloader.find_file(uri))
 
 
 def split_uri(uri: str) -> tuple[str, str]:

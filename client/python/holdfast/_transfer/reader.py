@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
 
-from holdfast._transfer.downloading import Downloader
-from holdfast.format.digests import BLOCK_SIZE
+from holdfast._transfer.block_reading import BlockReader
+from holdfast._transfer.receiving import Parts
+from holdfast._transfer.stopping import Stopping
+from holdfast.format.digests import BLOCK_SIZE, block_length
 from holdfast.v1 import artifact_pb2 as artifact_pb
+
+# Blocks fetched before they are asked for, once the reading went from block to block so often: a single step is as
+# likely a piece that lies across two blocks. CACHED is how many are in memory with those, the newest of those read.
+READ_AHEAD = 2
+STEPS = 2
+CACHED = 5
+# Small reads are served from this much, which is copied from a block whenever the reading jumps.
+BUFFER_SIZE = 128 << 10
+
+
+def open_reader(reader: BlockReader, location: artifact_pb.ArtifactLocation) -> io.BufferedReader:
+    """Open a file for reading."""
+    entry, digests = reader.list_blocks(location)
+    return io.BufferedReader(ArtifactReader(reader, location, entry.size, digests), BUFFER_SIZE)
 
 
 class ArtifactReader(io.RawIOBase):
-    """Reads ranges, each block verified. Keeps the block that was read last.
+    """Reads ranges of one snapshot's file, which nothing changes meanwhile. Each block is verified.
 
-    Wrap it in ``io.BufferedReader`` for line-wise or small reads, as ``open`` does.
+    A block is what is fetched, as only whole ones can be verified: reading a byte costs up to 8 MiB. The blocks read
+    last stay in memory, up to 40 MiB in all. When the reading goes from block to block, the next ones are fetched in
+    the background. One thread at a time is served, and all share one position. After a fork, parent and
+    child go on independently. It cannot be pickled; open the URI again where it is needed.
     """
 
-    def __init__(self, downloader: Downloader, location: artifact_pb.ArtifactLocation, size: int) -> None:
-        self._downloader, self._location, self._size = downloader, location, size
+    def __init__(
+        self, reader: BlockReader, location: artifact_pb.ArtifactLocation, size: int, digests: list[bytes]
+    ) -> None:
+        self._reader, self._location, self._size, self._digests = reader, location, size, digests
         self._position = 0
-        self._block_start, self._block = 0, b""
+        self._last = -1  # number of the block that was read last, and steps that led to it from its neighbours
+        self._steps = 0
+        self._blocks: OrderedDict[int, Future[bytes]] = OrderedDict()
+        self._stopping, self._pid = Stopping(), os.getpid()
 
     def readable(self) -> bool:
         """True."""
@@ -30,26 +58,121 @@ class ArtifactReader(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move; positions past the end read as empty."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"cannot seek to {base + offset}, before the beginning")
-        self._position = base + offset
+        self._check_open()
+        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
+        if whence not in bases:
+            raise ValueError(f"whence is 0, 1 or 2, not {whence}")
+        if bases[whence] + offset < 0:
+            raise ValueError(f"cannot seek to {bases[whence] + offset}, before the beginning")
+        self._position = bases[whence] + offset
         return self._position
 
     def tell(self) -> int:
         """Where the next read begins."""
+        self._check_open()
         return self._position
 
     def readinto(self, buffer: object) -> int:
-        """Fill ``buffer`` from the block at this position; 0 at the end."""
+        """Fill ``buffer`` from the block at this position; 0 at the end.
+
+        Raises:
+            DataLossError: What came does not have its digest.
+        """
+        self._check_open()
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]  # any writable buffer
         if self._position >= self._size or not view:
             return 0
-        if not self._block_start <= self._position < self._block_start + len(self._block):
-            start = self._position // BLOCK_SIZE * BLOCK_SIZE
-            self._block_start, self._block = self._downloader.read_range(self._location, start, BLOCK_SIZE)
-        inner = self._position - self._block_start
-        count = min(len(view), len(self._block) - inner)
-        view[:count] = self._block[inner : inner + count]
+        number, inner = divmod(self._position, BLOCK_SIZE)
+        block = self._block(number)
+        count = min(len(view), len(block) - inner)
+        view[:count] = memoryview(block)[inner : inner + count]
         self._position += count
         return count
+
+    def readall(self) -> bytes:
+        """The rest of the file."""
+        parts: list[bytes] = []
+        self._check_open()
+        while self._position < self._size:
+            number, inner = divmod(self._position, BLOCK_SIZE)
+            block = self._block(number)
+            parts.append(block[inner:] if inner else block)
+            self._position += len(block) - inner
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """End what is being fetched, and forget what was."""
+        if not self.closed:
+            self._stopping.stop()
+            self._blocks.clear()
+        super().close()
+
+    def _block(self, number: int) -> bytes:
+        self._forget_parents_threads()
+        if number != self._last:
+            self._steps = self._steps + 1 if number == self._last + 1 and number > 0 else 0
+        sequential = self._steps >= STEPS
+        waiting = self._blocks.get(number)
+        if waiting is None:
+            waiting = self._blocks[number] = Future()
+            if sequential:
+                self._read_ahead(number)
+            self._fetch(number, waiting)
+        elif sequential:
+            self._read_ahead(number)
+        try:
+            block = waiting.result()
+        except BaseException:
+            self._blocks.pop(number, None)  # the next read tries again
+            raise
+        self._last = number
+        self._blocks.move_to_end(number)
+        self._evict(number)
+        return block
+
+    def _read_ahead(self, number: int) -> None:
+        """Fetch what follows a block in threads of its own; they end with the block, or when this is closed."""
+        for following in range(number + 1, min(number + 1 + READ_AHEAD, len(self._digests))):
+            if following not in self._blocks:
+                waiting = self._blocks[following] = Future()
+                threading.Thread(
+                    target=self._fetch, args=(following, waiting), name="holdfast-read-ahead", daemon=True
+                ).start()
+
+    def _fetch(self, number: int, waiting: Future[bytes]) -> None:
+        pieces: list[bytes | memoryview] = []
+
+        def keep(_: int, parts: Parts) -> None:
+            pieces.extend(parts)
+
+        try:
+            self._reader.read(
+                self._location,
+                keep,
+                self._stopping,
+                offset=number * BLOCK_SIZE,
+                limit=block_length(self._size, number),
+                known=self._digests,
+            )
+            waiting.set_result(b"".join(pieces))
+        except BaseException as error:  # noqa: BLE001 - the reading thread raises it
+            waiting.set_exception(error)
+
+    def _evict(self, current: int) -> None:
+        """Forget the blocks that were read longest ago, but none that is to be read next."""
+        for number in list(self._blocks):
+            if len(self._blocks) <= CACHED:
+                return
+            if not current <= number <= current + READ_AHEAD:
+                del self._blocks[number]
+
+    def _forget_parents_threads(self) -> None:
+        """After a fork: threads that were fetching exist in the other process only."""
+        if self._pid != os.getpid():
+            self._pid, self._stopping = os.getpid(), Stopping()
+            for number in [number for number, waiting in self._blocks.items() if not waiting.done()]:
+                del self._blocks[number]
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")

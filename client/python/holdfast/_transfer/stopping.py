@@ -1,0 +1,55 @@
+"""Ends what the threads of a transfer wait for, so that giving up takes no longer than it takes to say so."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+
+class StoppedError(Exception):
+    """The transfer was given up elsewhere, and what this thread was doing is not needed. No user sees it."""
+
+
+class Stopping:
+    """Tells the threads of one transfer that it is over; calls to the server that they wait for are cancelled.
+
+    Attributes:
+        event: Set when it is over; pauses wait for it.
+    """
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self._lock = threading.Lock()
+        self._calls: set[Any] = set()
+
+    def stop(self) -> None:
+        """Say that it is over, for good."""
+        with self._lock:
+            self.event.set()
+            calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+
+    def check(self) -> None:
+        """Go no further when it is over.
+
+        Raises:
+            StoppedError: It is.
+        """
+        if self.event.is_set():
+            raise StoppedError
+
+    @contextlib.contextmanager
+    def watch(self, call: Any) -> Iterator[Any]:
+        """Cancel a call when the transfer is over, and when the block is left."""
+        with self._lock:
+            self._calls.add(call)
+        try:
+            self.check()
+            yield call
+        finally:
+            with self._lock:
+                self._calls.discard(call)
+            call.cancel()

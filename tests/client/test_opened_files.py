@@ -1,0 +1,158 @@
+"""An opened file reads what is asked for and no more, and reads ahead in bounded memory when it is read on and on."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import secrets
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.client.counting_proxy import CountingProxy
+
+from holdfast._client import Client
+from holdfast._transfer.reader import CACHED
+from holdfast.format.digests import BLOCK_SIZE
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def proxy(server) -> Iterator[CountingProxy]:
+    with CountingProxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def counted(proxy) -> Iterator[Client]:
+    """A client whose bytes are counted."""
+    with Client(f"holdfast://127.0.0.1:{proxy.port}") as client:
+        yield client
+
+
+@pytest.fixture
+def archive(client, run_id) -> bytes:
+    """A zip file of 80 MB."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        for number in range(40):
+            made.writestr(f"{number:03}.bin", secrets.token_bytes(2_000_000))
+    client.log_bytes(run_id, file.getvalue(), "all.zip")
+    return file.getvalue()
+
+
+def test_the_directory_of_an_archive_costs_a_block_or_two(counted, proxy, run_id, archive):
+    with counted.artifacts.open(f"runs:/{run_id}/all.zip") as reader:
+        before = proxy.received
+        with zipfile.ZipFile(reader) as opened:
+            assert len(opened.namelist()) == 40
+            assert proxy.received - before < 2 * BLOCK_SIZE + MIB
+            assert opened.read("020.bin") == zipfile.ZipFile(io.BytesIO(archive)).read("020.bin")
+    # The member lies in two blocks at most.
+    assert proxy.received - before < 4 * BLOCK_SIZE + MIB
+
+
+def test_a_column_of_a_parquet_file_is_read_without_the_others(client, counted, proxy, run_id):
+    columns = {f"c{i}": pa.array(memoryview(secrets.token_bytes(6_000_000)).cast("q").tolist()) for i in range(8)}
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, compression="none", use_dictionary=False)
+    client.log_bytes(run_id, file.getvalue(), "t.parquet")
+    with counted.artifacts.open(f"runs:/{run_id}/t.parquet") as reader:
+        before = proxy.received
+        assert pq.ParquetFile(reader).metadata.num_columns == 8
+        assert proxy.received - before < 2 * BLOCK_SIZE
+        assert pq.read_table(reader, columns=["c2"])["c2"].equals(pa.chunked_array([columns["c2"]]))
+    assert proxy.received - before < 4 * BLOCK_SIZE
+
+
+def test_reading_back_and_forth_fetches_each_block_once(counted, proxy, run_id, archive):
+    with counted.artifacts.open(f"runs:/{run_id}/all.zip") as reader:
+        before = proxy.received
+        for _ in range(50):
+            for offset in (100, 5 * BLOCK_SIZE + 7, len(archive) - 9):
+                reader.seek(offset)
+                assert reader.read(5) == archive[offset : offset + 5]
+        assert proxy.received - before < 3 * BLOCK_SIZE + MIB
+
+
+def test_reading_on_and_on_reads_ahead_in_bounded_memory(counted, proxy, run_id, archive):
+    with counted.artifacts.open(f"runs:/{run_id}/all.zip") as reader:
+        raw, found, before = reader.raw, [], proxy.received
+        while part := reader.read(100_000):
+            found.append(part)
+            assert len(raw._blocks) <= CACHED + 1
+            ahead = {number - raw._last for number in raw._blocks}
+            if 1 < raw._last < len(archive) // BLOCK_SIZE - 2:
+                assert {1, 2} <= ahead
+        assert b"".join(found) == archive
+        assert proxy.received - before < len(archive) * 1.05
+        reader.seek(3)
+        assert reader.read() == archive[3:]
+    for thread in threading.enumerate():
+        if thread.name == "holdfast-read-ahead":
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def test_a_closed_reader_leaves_no_thread_and_refuses_reads(counted, proxy, run_id, archive):
+    reader = counted.artifacts.open(f"runs:/{run_id}/all.zip")
+    reader.read(2 * BLOCK_SIZE)
+    before = proxy.received
+
+    def stall() -> None:
+        while proxy.received < before + BLOCK_SIZE + 2 * MIB:  # the third block came, and something of the next
+            time.sleep(0.001)
+        proxy.flowing.clear()
+
+    stalling = threading.Thread(target=stall)
+    stalling.start()
+    reader.read(1)
+    stalling.join(30)
+    reader.close()
+    for thread in threading.enumerate():
+        if thread.name == "holdfast-read-ahead":
+            thread.join(5)
+            assert not thread.is_alive()
+    with pytest.raises(ValueError, match="closed"):
+        reader.read(1)
+
+
+def test_threads_may_share_a_reader_and_each_byte_comes_to_one_of_them(client, run_id, archive):
+    with client.artifacts.open(f"runs:/{run_id}/all.zip") as reader:
+        counts: list[int] = []
+
+        def read() -> None:
+            count = 0
+            while part := reader.read(1 << 16):
+                count += len(part)
+            counts.append(count)
+
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert sum(counts) == len(archive)
+
+
+def test_a_reader_behaves_as_a_file_at_its_edges(client, run_id):
+    client.log_bytes(run_id, b"0123456789", "f")
+    client.log_bytes(run_id, b"", "empty")
+    with client.artifacts.open(f"runs:/{run_id}/f") as reader:
+        assert (reader.seek(100), reader.read(), reader.tell()) == (100, b"", 100)
+        assert (reader.seek(-3, os.SEEK_END), reader.read(2), reader.seek(-1, os.SEEK_CUR)) == (7, b"78", 8)
+        assert reader.peek(1)[:2] == b"89"
+        with pytest.raises(ValueError, match="before the beginning"):
+            reader.seek(-11, os.SEEK_END)
+        with pytest.raises(io.UnsupportedOperation):
+            reader.write(b"x")
+        with pytest.raises(TypeError, match="pickle"):
+            pickle.dumps(reader)
+    with client.artifacts.open(f"runs:/{run_id}/empty") as reader:
+        assert reader.read() == b""
