@@ -6,17 +6,35 @@ import argparse
 import json
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import environment
-from benchmarks.rows import ROWS, STORES
-from benchmarks.session import SERVERS, Session
+from benchmarks.far import measure_far
+from benchmarks.rows import ROWS, STORES, Store
+from benchmarks.session import SERVERS, Sample, Session
 from benchmarks.tables import render
 from benchmarks.transfers import measure_row
+from benchmarks.unary import measure_unary
 
+# Of a sample's figures, while the benchmark runs.
+SHOWN = {"seconds", "client_cpu", "server_cpu", "loaded_get_run_p50", "loaded_get_run_p99", "log_artifact_p50"}
 RESULTS = Path(__file__).parent / "results" / "latest.json"
+
+Measure = Callable[[Session, Store], Iterator[Sample]]
+
+MEASUREMENTS: dict[str, Measure] = {
+    **{row.name: partial(measure_row, row) for row in ROWS},
+    "unary": partial(measure_unary, threads=False),
+    "unary-threads": partial(measure_unary, threads=True),
+    "far-small": partial(measure_far, row="far-small"),
+    "far-up": partial(measure_far, row="far-up"),
+    "far-down": partial(measure_far, row="far-down"),
+}
+# What lies between client and server does not depend on where the server keeps blocks.
+LOCAL_ONLY = {"unary-threads", "far-small", "far-up", "far-down"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,15 +61,12 @@ def _measure(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
     print(f"seed {options.seed}, scale {options.scale:g}, {options.repeat} repetitions", flush=True)
     samples = []
     try:
-        for row in ROWS:
-            for store in STORES:
-                if row.name in options.rows and store in options.stores:
-                    for sample in measure_row(session, row, store):
+        for name in options.rows:
+            for store in options.stores:
+                if store == "local" or name not in LOCAL_ONLY:
+                    for sample in MEASUREMENTS[name](session, store):
                         samples.append(sample)
-                        print(
-                            f"{sample.row:10} {sample.store:6} {sample.peer:9} {sample.figures['seconds']:9.3f} s",
-                            flush=True,
-                        )
+                        print(_line(sample), flush=True)
     finally:
         session.close()
     return {
@@ -61,8 +76,13 @@ def _measure(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
     }
 
 
+def _line(sample: Sample) -> str:
+    figures = " ".join(f"{name}={value:.4g}" for name, value in sample.figures.items() if name in SHOWN)
+    return f"{sample.row:13} {sample.store:6} {sample.peer:9} {figures}"
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    rows = [row.name for row in ROWS]
+    rows = list(MEASUREMENTS)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rows", type=_names(rows), default=rows, help=f"of {','.join(rows)}; all by default")
     parser.add_argument("--stores", type=_names(STORES), default=STORES, help="of local,minio; both by default")

@@ -115,6 +115,12 @@ class Session:
             "server_peak": after.peak,
         }
 
+    def tidy(self, server: Server, store: Store) -> None:
+        """Remove what a server was sent, if it is large."""
+        if store == "minio":
+            self.empty_buckets()
+        self.discard(server.directory)
+
     def discard(self, path: Path) -> None:
         """Remove large files at once, which fill the disk; small ones stay: removing many slows ext4 down later."""
         if path.is_dir():

@@ -15,6 +15,14 @@ LABELS = {
     "minio": "minio-py direct",
     "sha256": "one thread's SHA-256",
 }
+# The calls of benchmarks.clients.*.calls.
+CALLS = ("log_batch", "get_run", "echo")
+MAX_P50, MAX_P99 = 5, 250
+ROUND_TRIP_MS = 50
+# Of what the bare stream reaches over the same line.
+LEAST_FAR = 0.95
+# What each client sends before it is measured.
+WARM_UP = 256 << 10
 STORE_LABELS = {"local": "local blocks", "minio": "MinIO"}
 
 Samples = list[dict[str, Any]]
@@ -23,7 +31,14 @@ Samples = list[dict[str, Any]]
 def render(results: dict[str, Any]) -> str:
     """All tables that there are samples for."""
     samples: Samples = results["samples"]
-    return "\n".join([*_rates(samples), "", *_resources(samples)])
+    sections = [
+        ("Transfers", _rates(samples)),
+        ("CPU and memory", _resources(samples)),
+        ("Sent again", _sent(samples)),
+        ("Small calls while sixteen uploads run", _latencies(samples)),
+        ("Over a round trip of 50 ms", _far(samples)),
+    ]
+    return "\n".join("\n".join([f"### {title}", "", *lines, ""]) for title, lines in sections if len(lines) > 2)
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
@@ -109,6 +124,69 @@ def _used(samples: Samples, store: str) -> list[str]:
         spread([f["client_above"] / MIB for f in figures]),
         spread([f["server_peak"] / MIB for f in figures]),
     ]
+
+
+def _sent(samples: Samples) -> list[str]:
+    lines = []
+    for store in STORES:
+        sent = [s["figures"]["sent"] for s in _of(samples, "again-1g", store, "holdfast")]
+        if sent:
+            lines.append([STORE_LABELS[store], spread([value / 1024 for value in sent]) + " KiB"])
+    return table(["", f"sent for an unchanged file, with connecting and a warm-up of {WARM_UP // 1024} KiB"], lines)
+
+
+def _latencies(samples: Samples) -> list[str]:
+    lines = []
+    for row, how in (("unary", "16 processes"), ("unary-threads", "16 threads of one process")):
+        for store in STORES:
+            for peer, label in LABELS.items():
+                found = [s["figures"] for s in _of(samples, row, store, peer)]
+                for call in CALLS:
+                    if found and f"idle_{call}_p50" in found[0]:
+                        p50, p99 = ([f[f"loaded_{call}_{of}"] for f in found] for of in ("p50", "p99"))
+                        met = statistics.median(p50) < MAX_P50 and statistics.median(p99) < MAX_P99
+                        lines.append([
+                            f"{how}, {STORE_LABELS[store]}", label, call,
+                            *(spread([f[f"idle_{call}_{of}"] for f in found], ".1f") for of in ("p50", "p99")),
+                            spread(p50, ".1f"), spread(p99, ".1f"), _met(met) if peer == "holdfast" else "",
+                            spread([f["bytes"] / MIB / f["seconds"] for f in found]),
+                        ])  # fmt: skip
+    return table(
+        ["uploads", "", "call", "idle p50 ms", "p99", "loaded p50 ms", "p99", f"p50 < {MAX_P50}, p99 < {MAX_P99}",
+         "uploads MiB/s"],
+        lines,
+    )  # fmt: skip
+
+
+def _far(samples: Samples) -> list[str]:
+    lines = []
+    for row, title in (("far-small", "one small `log_artifact`"), ("far-up", "1 GiB up"), ("far-down", "1 GiB down")):
+        for store in STORES:
+            ours = [s["figures"] for s in _of(samples, row, store, "holdfast")]
+            for peer, label in LABELS.items():
+                found = [s["figures"] for s in _of(samples, row, store, peer)]
+                if found and row == "far-small":
+                    p50 = [f["log_artifact_p50"] for f in found]
+                    trips = int(statistics.median(p50) / ROUND_TRIP_MS)
+                    verdict = ["2 round trips", _met(trips <= 2)] if peer == "holdfast" else ["", ""]
+                    what = f"{spread(p50, '.0f')} ms: {trips} round trips"
+                    lines.append([f"{title}, {STORE_LABELS[store]}", label, what, "", *verdict])
+                elif found:
+                    rates = [f["bytes"] / MIB / f["seconds"] for f in found]
+                    ratios = [f["seconds"] / o["seconds"] for f, o in zip(found, ours, strict=False)]
+                    verdict = ["", "", ""]
+                    if peer != "holdfast" and ratios:
+                        verdict = [
+                            spread(ratios, ".2f"),
+                            f"{LEAST_FAR:g}",
+                            _met(statistics.median(ratios) >= LEAST_FAR),
+                        ]
+                    lines.append([f"{title}, {STORE_LABELS[store]}", label, f"{spread(rates)} MiB/s", *verdict])
+    return table(["", "", "median (least–most)", "Holdfast ÷ this", "at least", ""], lines)
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "missed"
 
 
 def _of(samples: Samples, row: str, store: str, peer: str) -> Samples:

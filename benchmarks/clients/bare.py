@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.bare import BareClient
 from benchmarks.clients.job import Job
+from benchmarks.clients.latency import fresh_file
 
 
 class Client:
@@ -25,4 +26,6 @@ class Client:
             self._client.download(remote, target / "file")
 
     def calls(self, job: Job) -> dict[str, Callable[[], object]]:
+        if job.operation == "small":
+            return {"log_artifact": lambda: self._client.upload(fresh_file(job))}
         return {"echo": lambda: self._client.echo(b"x" * 100)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import holdfast
 from benchmarks.clients.job import Job
+from benchmarks.clients.latency import fresh_file
 from holdfast.v1 import run_pb2
 from holdfast.v1 import run_service_pb2 as messages
 from holdfast.v1.run_service_pb2_grpc import RunServiceStub
@@ -31,7 +31,7 @@ class Client:
 
     def calls(self, job: Job) -> dict[str, Callable[[], object]]:
         if job.operation == "small":
-            return {"log_artifact": lambda: self._client.log_artifact(self._run, _fresh_file(Path(job.target)))}
+            return {"log_artifact": lambda: self._client.log_artifact(self._run, fresh_file(job))}
         return {"log_batch": self._log_batch, "get_run": lambda: self._client.get_run(self._run)}
 
     def _log_batch(self) -> None:
@@ -39,9 +39,3 @@ class Client:
         metric = run_pb2.Metric(key="loss", value=0.5)
         request = messages.LogBatchRequest(run_id=self._run, metrics=[metric], request_id=uuid.uuid4().hex)
         self._client.channel.stub(RunServiceStub).LogBatch(request, timeout=60)
-
-
-def _fresh_file(directory: Path) -> Path:
-    path = directory / "small.bin"
-    path.write_bytes(os.urandom(4096))
-    return path

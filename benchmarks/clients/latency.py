@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.clients.job import Job
 
 # Between calls, so that the caller is not itself the load.
 PAUSE = 0.005
+SMALL = 4096
 
 
 def measure_latency(client: Any, job: Job) -> dict[str, float]:
@@ -38,6 +41,13 @@ def measure_latency(client: Any, job: Job) -> dict[str, float]:
             f"{name}_count": len(values),
         }
     return figures
+
+
+def fresh_file(job: Job) -> Path:
+    """A small file that no server has."""
+    path = Path(job.target) / "small.bin"
+    path.write_bytes(os.urandom(SMALL))
+    return path
 
 
 def _told_to_stop() -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import mlflow.artifacts
 from mlflow import MlflowClient
 
 from benchmarks.clients.job import Job
+from benchmarks.clients.latency import fresh_file
 
 
 class Client:
@@ -33,14 +33,8 @@ class Client:
 
     def calls(self, job: Job) -> dict[str, Callable[[], object]]:
         if job.operation == "small":
-            return {"log_artifact": lambda: self._client.log_artifact(self._run, _fresh_file(Path(job.target)))}
+            return {"log_artifact": lambda: self._client.log_artifact(self._run, str(fresh_file(job)))}
         return {
             "log_batch": lambda: self._client.log_metric(self._run, "loss", 0.5),
             "get_run": lambda: self._client.get_run(self._run),
         }
-
-
-def _fresh_file(directory: Path) -> str:
-    path = directory / "small.bin"
-    path.write_bytes(os.urandom(4096))
-    return str(path)
