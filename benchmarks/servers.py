@@ -21,7 +21,7 @@ from tests.minio_server import MinioServer
 from benchmarks import processes
 from benchmarks.clients.minio import connect
 
-START_TIMEOUT = 120.0
+START_TIMEOUT = 300.0
 STOP_TIMEOUT = 15.0
 # CPU seconds within one second, of several processes that do nothing.
 IDLE = 0.15
@@ -101,6 +101,8 @@ def mlflow_server(directory: Path, minio: MinioServer | None = None) -> Iterator
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", address.rpartition(":")[2],
         "--backend-store-uri", f"sqlite:///{directory / 'mlflow.db'}",
         "--serve-artifacts", "--artifacts-destination", destination,
+        # On a busy machine its supervisor would take workers for dead that still import, for ever.
+        "--uvicorn-opts", "--timeout-worker-healthcheck 120",
     ]  # fmt: skip
     with _running(command, directory, settings) as process:
         _wait_for(f"http://{address}/health", process, directory)

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.rows import GIB, MIB, ROWS, STORES, Row
+from benchmarks.rows import GIB, MIB, ROWS, STORES, THREADED, Row
 
 LABELS = {
     "holdfast": "Holdfast",
@@ -18,6 +18,7 @@ LABELS = {
 # The calls of benchmarks.clients.*.calls.
 CALLS = ("log_batch", "get_run", "echo")
 MAX_P50, MAX_P99 = 5, 250
+THREADS = "16 threads of one process"
 ROUND_TRIP_MS = 50
 # Of what the bare stream reaches over the same line.
 LEAST_FAR = 0.95
@@ -137,7 +138,7 @@ def _sent(samples: Samples) -> list[str]:
 
 def _latencies(samples: Samples) -> list[str]:
     lines = []
-    for row, how in (("unary", "16 processes"), ("unary-threads", "16 threads of one process")):
+    for row, how in (("unary", "16 processes"), ("unary-threads", THREADS)):
         for store in STORES:
             for peer, label in LABELS.items():
                 found = [s["figures"] for s in _of(samples, row, store, peer)]
@@ -146,7 +147,7 @@ def _latencies(samples: Samples) -> list[str]:
                         p50, p99 = ([f[f"loaded_{call}_{of}"] for f in found] for of in ("p50", "p99"))
                         met = statistics.median(p50) < MAX_P50 and statistics.median(p99) < MAX_P99
                         lines.append([
-                            f"{how}, {STORE_LABELS[store]}", label, call,
+                            f"{THREADS if peer in THREADED else how}, {STORE_LABELS[store]}", label, call,
                             *(spread([f[f"idle_{call}_{of}"] for f in found], ".1f") for of in ("p50", "p99")),
                             spread(p50, ".1f"), spread(p99, ".1f"), _met(met) if peer == "holdfast" else "",
                             spread([f["bytes"] / MIB / f["seconds"] for f in found]),

@@ -9,11 +9,9 @@ from pathlib import Path
 from benchmarks import launch, servers
 from benchmarks.clients.job import Job
 from benchmarks.data import fingerprint, make_source
-from benchmarks.rows import Row, Store
+from benchmarks.rows import THREADED, Row, Store
 from benchmarks.servers import Server
 from benchmarks.session import Sample, Session
-
-THREADED = {"mlflow"}
 
 
 class WrongContentError(Exception):
@@ -67,7 +65,6 @@ class Contender:
         if self._row.direction == "again":
             self._upload_unmeasured(server)
         paths = tuple(map(str, self._sources))
-        # Each of its processes would need many seconds to start; as threads they upload as fast.
         together = [paths] if self.peer in THREADED else [(path,) for path in paths]
         jobs = [Job(peer=self.peer, operation="up", address=server.address, sources=each) for each in together]
         _, figures = self._session.measure(jobs, server)

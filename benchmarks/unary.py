@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import launch
 from benchmarks.clients.job import Job
 from benchmarks.data import make_source
-from benchmarks.rows import MIB, Store
+from benchmarks.rows import MIB, THREADED, Store
 from benchmarks.servers import Server
 from benchmarks.session import Sample, Session
 
@@ -19,9 +19,6 @@ IDLE_SECONDS = 5.0
 # No upload lasts longer; the caller is told to stop when the last has ended.
 LOADED_SECONDS = 600.0
 PEERS: dict[Store, tuple[str, ...]] = {"local": ("holdfast", "bare", "mlflow"), "minio": ("holdfast",)}
-# Sixteen processes that import MLflow need a minute to start; as threads of one they upload as fast, for its server
-# is what they wait for.
-THREADED = {"mlflow"}
 
 
 def measure_unary(session: Session, store: Store, *, threads: bool) -> Iterator[Sample]:
