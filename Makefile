@@ -91,8 +91,24 @@ else
 endif
 endif
 
+# Beside .venv, because what MLflow demands is not to decide what Holdfast is developed against.
+BENCH_VENV := .venv-bench
+BENCH_STAMP := $(BENCH_VENV)/.installed
+# Such as ARGS='--rows up-1g,down-1g --scale 0.1'; `make bench ARGS=--help` lists all.
+ARGS ?=
+
+.PHONY: bench
+bench: $(BENCH_STAMP) minio ## Measure against MLflow, a bare gRPC stream and minio-py (half an hour; ARGS selects)
+	@$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
+
+$(BENCH_STAMP): $(STAMP) pyproject.toml $(PROTOS)
+	@test -x $(BENCH_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(BENCH_VENV)
+	$(BIN)/uv pip install --quiet --python $(BENCH_VENV)/bin/python --reinstall-package holdfast \
+	  -e '.[server]' 'mlflow>=3.17' boto3
+	@touch $@
+
 .PHONY: clean
-clean: ## Remove .venv, caches, builds and generated stubs; MinIO stays in its cache
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove the virtual environments, caches, builds and generated stubs; MinIO stays in its cache
+	rm -rf $(VENV) $(BENCH_VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	rm -f client/python/holdfast/v1/*_pb2*
-	find client server tests protos -name __pycache__ -type d -prune -exec rm -rf {} +
+	find client server tests protos benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

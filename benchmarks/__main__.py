@@ -1,0 +1,109 @@
+"""``python -m benchmarks``: measure, print tables, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks import environment
+from benchmarks.far import measure_far
+from benchmarks.rows import ROWS, STORES, Store
+from benchmarks.session import SERVERS, Sample, Session
+from benchmarks.tables import render
+from benchmarks.transfers import measure_row
+from benchmarks.unary import measure_unary
+
+# Of a sample's figures, while the benchmark runs.
+SHOWN = {"seconds", "client_cpu", "server_cpu", "loaded_get_run_p50", "loaded_get_run_p99", "log_artifact_p50"}
+RESULTS = Path(__file__).parent / "results" / "latest.json"
+
+Measure = Callable[[Session, Store], Iterator[Sample]]
+
+MEASUREMENTS: dict[str, Measure] = {
+    **{row.name: partial(measure_row, row) for row in ROWS},
+    "unary": partial(measure_unary, threads=False),
+    "unary-threads": partial(measure_unary, threads=True),
+    "far-small": partial(measure_far, row="far-small"),
+    "far-up": partial(measure_far, row="far-up"),
+    "far-down": partial(measure_far, row="far-down"),
+}
+# What lies between client and server does not depend on where the server keeps blocks.
+LOCAL_ONLY = {"unary-threads", "far-small", "far-up", "far-down"}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parse(arguments)
+    with tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=options.directory) as directory:
+        # MinIO keeps its data there as well.
+        tempfile.tempdir = directory
+        results = _measure(options, Path(directory))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\n{render(results)}\nwritten to {options.json}")
+
+
+def _measure(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
+    if environment.is_in_memory(directory):
+        print("WARNING: the directory is in memory, where syncing costs nothing; name another by --directory")
+    session = Session(
+        directory=directory,
+        seed=options.seed,
+        scale=options.scale,
+        repeat=options.repeat,
+        peers=frozenset(options.peers),
+    )
+    print(f"seed {options.seed}, scale {options.scale:g}, {options.repeat} repetitions", flush=True)
+    samples = []
+    try:
+        for name in options.rows:
+            for store in options.stores:
+                if store == "local" or name not in LOCAL_ONLY:
+                    for sample in MEASUREMENTS[name](session, store):
+                        samples.append(sample)
+                        print(_line(sample), flush=True)
+    finally:
+        session.close()
+    return {
+        "environment": environment.describe(directory),
+        "options": {"seed": options.seed, "scale": options.scale, "repeat": options.repeat},
+        "samples": [sample.to_json() for sample in samples],
+    }
+
+
+def _line(sample: Sample) -> str:
+    figures = " ".join(f"{name}={value:.4g}" for name, value in sample.figures.items() if name in SHOWN)
+    return f"{sample.row:13} {sample.store:6} {sample.peer:9} {figures}"
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    rows = list(MEASUREMENTS)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rows", type=_names(rows), default=rows, help=f"of {','.join(rows)}; all by default")
+    parser.add_argument("--stores", type=_names(STORES), default=STORES, help="of local,minio; both by default")
+    parser.add_argument("--peers", type=_names(SERVERS), default=list(SERVERS), help=f"of {','.join(SERVERS)}")
+    parser.add_argument("--scale", type=float, default=1, help="shrinks files, or how many there are of small ones")
+    parser.add_argument("--repeat", type=int, default=3, help="measurements of each peer on each row")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="of the order")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="where the samples go")
+    parser.add_argument("--directory", help="on the disk that is to be measured; the default for temporary files else")
+    return parser.parse_args(arguments)
+
+
+def _names(known: Sequence[str] | Any) -> Any:
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := set(names) - set(known):
+            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))} is not one of {', '.join(known)}")
+        return names
+
+    return parse
+
+
+if __name__ == "__main__":
+    main()

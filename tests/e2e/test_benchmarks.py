@@ -1,0 +1,78 @@
+"""The benchmark runs, at a size that measures nothing, and its page can be written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from benchmarks import processes
+from benchmarks.report import PAGE, rewritten
+from tests.minio_server import MISSING, find_binary
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def measure(tmp_path: Path, *arguments: str) -> dict:
+    """Run the benchmark at a tiny scale, which is the command that `make bench` runs."""
+    command = [
+        sys.executable, "-m", "benchmarks", "--scale", "0.003", "--repeat", "1", "--seed", "7",
+        "--json", str(tmp_path / "results.json"), "--directory", str(tmp_path), *arguments,
+    ]  # fmt: skip
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "seed 7" in output
+    return json.loads((tmp_path / "results.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_each_kind_of_row_is_measured_and_written_down(tmp_path: Path) -> None:
+    rows = {
+        "up-1g": {"holdfast", "bare"},
+        "down-1k": {"holdfast", "bare"},
+        "again-1g": {"holdfast", "sha256"},
+        "unary-threads": {"holdfast", "bare"},
+        "far-small": {"holdfast", "bare"},
+        "far-down": {"holdfast", "bare"},
+    }
+    results = measure(
+        tmp_path, "--stores", "local", "--peers", "holdfast,bare,sha256", "--repeat", "2", "--rows", ",".join(rows)
+    )
+    found = {(sample["row"], sample["peer"], sample["repetition"]) for sample in results["samples"]}
+    assert found == {(row, peer, number) for row, peers in rows.items() for peer in peers for number in (0, 1)}
+    page = rewritten(PAGE.read_text(), results)
+    assert "| 1 GiB up, local blocks " in page
+    assert rewritten(page, results) == page
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.minio
+def test_minio_rows_are_measured_against_minio_itself(tmp_path: Path) -> None:
+    if find_binary() is None:
+        pytest.skip(MISSING)
+    results = measure(
+        tmp_path, "--stores", "minio", "--peers", "holdfast,minio", "--rows", "up-1g,down-1g,up-1k,down-1k"
+    )
+    assert {(sample["row"], sample["peer"]) for sample in results["samples"]} == {
+        (row, peer) for row in ("up-1g", "down-1g", "up-1k", "down-1k") for peer in ("holdfast", "minio")
+    }
+    assert all(sample["figures"]["seconds"] > 0 for sample in results["samples"])
+
+
+def test_memory_and_time_of_processes_are_read() -> None:
+    command = [sys.executable, "-c", "x = bytes(range(256)) * (1 << 18); print(flush=True); input()"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert processes.session(process.pid) == [process.pid]
+        usage = processes.usage([process.pid])
+        process.communicate("\n")
+    assert usage.peak > 64 << 20
+    assert 0 <= usage.cpu < 60
