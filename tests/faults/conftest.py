@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from tests.faults.backends import backend, local_backend, minio_backend, scratch
+from collections.abc import Iterator
+from pathlib import Path
 
-__all__ = ["backend", "local_backend", "minio_backend", "scratch"]
+import pytest
+from tests.faults.backends import backend, local_backend, minio_backend, scratch
+from tests.faults.journal import Journal
+
+__all__ = ["backend", "journal", "local_backend", "minio_backend", "scratch"]
+
+
+@pytest.fixture
+def journal(scratch: Path) -> Iterator[Journal]:
+    journal = Journal(scratch / "journal.jsonl")
+    yield journal
+    journal.close()

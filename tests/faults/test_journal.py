@@ -29,13 +29,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             yield client
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(tmp_path / "journal")
-    yield journal
-    journal.close()
-
-
 @pytest.mark.parametrize(
     ("acknowledged", "happened", "verdict"),
     [

@@ -30,8 +30,8 @@ PATIENCE = 60
 class Crowd:
     """Several clients at work on one server, over all its lives."""
 
-    def __init__(self, backend: Backend, source: random.Random, scratch: Path) -> None:
-        self.backend, self.journal = backend, Journal(scratch / "journal.jsonl")
+    def __init__(self, backend: Backend, journal: Journal, source: random.Random, scratch: Path) -> None:
+        self.backend, self.journal = backend, journal
         self.workers = [
             Worker(f"worker-{number}", self.journal, random.Random(source.random()), scratch)
             for number in range(WORKERS)
@@ -58,12 +58,11 @@ class Crowd:
 
 
 @pytest.fixture
-def crowd(backend: Backend, sizing: Sizing, scratch: Path) -> Iterator[Crowd]:
-    crowd = Crowd(backend, sizing.random("crowd", backend.name), scratch)
+def crowd(backend: Backend, journal: Journal, sizing: Sizing, scratch: Path) -> Crowd:
+    crowd = Crowd(backend, journal, sizing.random("crowd", backend.name), scratch)
     with backend.server(), Client(backend.uri) as client:
         crowd.begin(client)
-    yield crowd
-    crowd.journal.close()
+    return crowd
 
 
 @pytest.mark.timeout(7200)
