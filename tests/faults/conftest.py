@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tests.faults.backends import backend, local_backend, minio_backend, scratch
 from tests.faults.journal import Journal
+from tests.faults.stored_objects import objects
 
-__all__ = ["backend", "journal", "local_backend", "minio_backend", "scratch"]
+__all__ = ["backend", "journal", "local_backend", "minio_backend", "objects", "scratch"]
 
 
 @pytest.fixture
