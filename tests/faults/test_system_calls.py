@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,12 +37,13 @@ CALLS = {
 # Far more calls of one kind than an upload makes.
 LIMIT = 300
 ERRORS = ("EIO", "ENOSPC")
+KILLS_WITHIN = 3
 
 
 @contextlib.contextmanager
-def failing(pid: int, calls: str, error: str, number: int, log: Path) -> Iterator[None]:
-    """Let each thread's ``number``-th of ``calls`` fail, from when strace has attached itself until the end."""
-    inject = ["-e", f"trace={calls}", "-e", f"inject={calls}:error={error}:when={number}"]
+def injecting(pid: int, calls: str, what: str, number: int, log: Path) -> Iterator[None]:
+    """Let ``what`` happen to each thread's ``number``-th of ``calls``, from when strace has attached itself on."""
+    inject = ["-e", f"trace={calls}", "-e", f"inject={calls}:{what}:when={number}"]
     process = subprocess.Popen(["strace", "-f", "-y", "-o", log, *inject, "-p", str(pid)], stderr=subprocess.PIPE)
     assert process.stderr is not None
     assert b"attached" in process.stderr.readline()
@@ -50,6 +53,16 @@ def failing(pid: int, calls: str, error: str, number: int, log: Path) -> Iterato
         process.terminate()  # it detaches
         process.wait(30)
         process.stderr.close()
+
+
+def make_set(folder: Path, source: random.Random) -> dict[str, bytes]:
+    """Small files that share a pack, and blocks of their own; written to a new folder."""
+    files = {f"small-{i}": source.randbytes(9_000) for i in range(8)}
+    files |= {f"large-{i}": source.randbytes(600_000) for i in range(2)}
+    folder.mkdir()
+    for path, data in files.items():
+        (folder / path).write_bytes(data)
+    return files
 
 
 @pytest.mark.timeout(3600)
@@ -74,14 +87,10 @@ def test_a_failing_system_call_costs_an_error_and_nothing_else(
         for number in range(1, LIMIT, stride):
             error = source.choice(ERRORS)
             folder, name = scratch / f"set-{number}", f"set-{number}"
-            files = {f"small-{i}": source.randbytes(9_000) for i in range(8)}
-            files |= {f"large-{i}": source.randbytes(600_000) for i in range(2)}
-            folder.mkdir()
-            for path, data in files.items():
-                (folder / path).write_bytes(data)
-            journal.begin(tree, with_files(journal.state(tree), {f"{name}/{p}": d for p, d in files.items()}), name)
+            files = {f"{name}/{path}": data for path, data in make_set(folder, source).items()}
+            journal.begin(tree, with_files(journal.state(tree), files), name)
             log = scratch / "trace"
-            with failing(server.process.pid, CALLS[kind], error, number, log):
+            with injecting(server.process.pid, CALLS[kind], f"error={error}", number, log):
                 try:
                     impatient.log_artifacts(run_id, folder, name)
                 except UnavailableError as refused:
@@ -93,7 +102,7 @@ def test_a_failing_system_call_costs_an_error_and_nothing_else(
             journal.check(client, scratch, scoreboard)
             if name not in journal.state(tree):
                 client.log_artifacts(run_id, folder, name)
-                journal.begin(tree, with_files(journal.state(tree), {f"{name}/{p}": d for p, d in files.items()}), name)
+                journal.begin(tree, with_files(journal.state(tree), files), name)
                 journal.acknowledge(tree)
             shutil.rmtree(folder)
             if not injected:
@@ -110,3 +119,32 @@ def test_a_failing_system_call_costs_an_error_and_nothing_else(
     assert all(re.search(r"block store|database", text) for text in refusals), refusals
     assert hits
     assert refusals
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", ["sync", "write at"])
+def test_a_kill_within_a_system_call_loses_nothing(
+    *, kind: str, local_backend: Backend, journal: Journal, sizing: Sizing, scoreboard: Scoreboard, scratch: Path
+) -> None:
+    """Within SQLite's COMMIT, where no failpoint of ours can be."""
+    source = sizing.random("kills within", kind)
+    with local_backend.server(), Client(local_backend.uri) as client:
+        run_id = client.create_run("0").info.run_id
+    tree = f"runs:/{run_id}"
+    for kill in range(sizing.times(KILLS_WITHIN)):
+        name = f"set-{kill}"
+        files = {f"{name}/{path}": data for path, data in make_set(scratch / name, source).items()}
+        with local_backend.server() as server, Client(local_backend.uri, retry=NO_RETRIES) as client:
+            journal.check(client, scratch, scoreboard)
+            journal.begin(tree, with_files(journal.state(tree), files), name)
+            number = source.randint(1, 4 if kind == "sync" else 40)
+            with injecting(server.process.pid, CALLS[kind], "signal=KILL", number, scratch / "trace"):
+                try:
+                    client.log_artifacts(run_id, scratch / name, name)
+                except UnavailableError:
+                    assert server.process.wait(30) == -signal.SIGKILL
+                    scoreboard.injected(f"kill: within {kind}")
+                else:
+                    journal.acknowledge(tree)  # it makes fewer such calls in each of its threads
+    with local_backend.server(), Client(local_backend.uri) as client:
+        journal.check(client, scratch, scoreboard)
