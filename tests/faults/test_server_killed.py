@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import random
 import secrets
+import shutil
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.faults.backends import socket_directory
+from tests.faults.faulty_proxy import FaultyProxy
 from tests.server_process import running_server
 
 from holdfast._channel import RetryPolicy
 from holdfast._client import Client
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, UnavailableError
 
 NO_RETRIES = RetryPolicy(window=0, first_window=0)
 PATIENT = RetryPolicy(window=60, first_window=60)
@@ -82,3 +86,40 @@ def test_a_call_that_fails_leaves_nothing_visible(tmp_path: Path) -> None:
             client.log_artifacts(run_id, folder)
     with running_server(*arguments), Client(f"holdfast://127.0.0.1:{port}") as client:
         assert client.list_artifacts(run_id) == []
+
+
+def test_another_machine_goes_on_with_an_upload_that_a_kill_ended(tmp_path: Path) -> None:
+    """There is no upload to lose: what is stored is found by its content."""
+    port = free_port()
+    arguments = server_arguments(tmp_path / "data", port)
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for number in range(12):
+        (folder / str(number)).write_bytes(secrets.token_bytes(8 << 20))
+    store = tmp_path / "data" / "store" / "blocks"
+    with running_server(*arguments) as server, Client(f"holdfast://127.0.0.1:{port}", retry=NO_RETRIES) as client:
+        run_id = client.create_run("0").info.run_id
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(client.log_artifacts, run_id, folder)
+            while sum(1 for _ in store.glob("*/*")) < 4:
+                time.sleep(0.001)
+            server.process.kill()
+            server.process.wait()
+            with pytest.raises(UnavailableError):
+                call.result(60)
+    kept = sum(1 for _ in store.glob("*/*"))
+    elsewhere = tmp_path / "other-machine"
+    shutil.copytree(folder, elsewhere)
+    with (
+        socket_directory() as directory,
+        running_server("--unix", str(directory / "s"), *arguments[4:]),
+        FaultyProxy.running(directory / "s") as counting,
+        Client(counting.uri) as client,
+    ):
+        client.log_artifacts(run_id, elsewhere)
+        first = counting.sent
+        client.log_artifacts(run_id, elsewhere, "again")
+        second = counting.sent - first
+    # A block whose bytes were stored when the kill came, but whose row was not, is sent once more.
+    assert (12 - kept) * (8 << 20) < first < (12 - kept + 4) * (8 << 20) + (1 << 20)
+    assert second < 64 << 10, "what the server has was sent again"
