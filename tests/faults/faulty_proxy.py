@@ -27,7 +27,8 @@ class Fault:
     """What happens to one direction of a connection.
 
     Attributes:
-        kind: One of ``KINDS``. A cut is a reset of both directions; a truncation an orderly end before all is there.
+        kind: One of ``KINDS``, or ``silence``. A cut is a reset of both directions, a truncation an orderly end before
+            all is there; in silence nothing passes any more and nobody is told.
         position: Bytes of that direction that pass before.
         seconds: How long a delay or stall lasts.
     """
@@ -58,8 +59,8 @@ class FaultyProxy:
         received: The other way.
     """
 
-    def __init__(self, upstream: Path, source: random.Random | None) -> None:
-        self._upstream, self._source = upstream, source
+    def __init__(self, upstream: Path, source: random.Random | None, first: Sequence[Fault] = ()) -> None:
+        self._upstream, self._source, self._first = upstream, source, list(first)
         self.injected: Counter[str] = Counter()
         self.sent = self.received = 0
         self._port = 0
@@ -67,9 +68,17 @@ class FaultyProxy:
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, upstream: Path, source: random.Random | None = None) -> Iterator[FaultyProxy]:
-        """Serve in a thread; without a source of faults it only counts."""
-        proxy = cls(upstream, source)
+    def running(
+        cls, upstream: Path, source: random.Random | None = None, *, first: Sequence[Fault] = ()
+    ) -> Iterator[FaultyProxy]:
+        """Serve in a thread.
+
+        Args:
+            upstream: The server's socket.
+            source: What the faults are drawn from; None: there are none, and the proxy only counts.
+            first: Faults of what the first connection sends, in place of drawn ones.
+        """
+        proxy = cls(upstream, source, first)
         loop, stopping, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
         thread = threading.Thread(target=loop.run_until_complete, args=(proxy._serve(ready, stopping),), name="proxy")
         thread.start()
@@ -107,6 +116,7 @@ class FaultyProxy:
             up_reader, up_writer = await asyncio.open_unix_connection(self._upstream, limit=READ)
             writers.append(up_writer)
             there, back = (draw_faults(self._source) if self._source else [] for _ in range(2))
+            there, self._first = self._first or there, []
             pumps = [
                 asyncio.create_task(self._pump(reader, up_writer, there, up=True)),
                 asyncio.create_task(self._pump(up_reader, writer, back, up=False)),
@@ -149,6 +159,8 @@ class FaultyProxy:
         self.injected[fault.kind] += 1
         if fault.seconds and fault.kind in {"delay", "stall", "stall and cut"}:
             await asyncio.sleep(fault.seconds)
+        if fault.kind == "silence":
+            await asyncio.Event().wait()
         if fault.kind in {"cut", "stall and cut"}:
             writer.transport.abort()
         return fault.kind not in FATAL

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 from tests.faults.backends import Backend
-from tests.faults.faulty_proxy import FaultyProxy
+from tests.faults.faulty_proxy import Fault, FaultyProxy
 from tests.faults.journal import Journal, with_files, without
 from tests.faults.scoreboard import Scoreboard
 from tests.faults.sizing import Sizing
@@ -64,6 +64,29 @@ def test_transfers_through_a_faulty_network_end_right(
             for kind, count in proxy.injected.items():
                 scoreboard.injected(f"network: {kind}", backend.name, count)
         journal.check(direct, scratch, scoreboard)
+
+
+def test_a_connection_that_goes_silent_is_given_up(
+    local_backend: Backend, sizing: Sizing, scoreboard: Scoreboard, scratch: Path
+) -> None:
+    """As when a cable is pulled: no end of the connection is ever told."""
+    if sizing.factor < 2:
+        pytest.skip("takes until gRPC gives a connection up, 20 to 80 seconds: not at HOLDFAST_FAULTS=quick")
+    data = sizing.random("silence").randbytes(3 * BLOCK_SIZE)
+    silence = [Fault("silence", BLOCK_SIZE)]
+    with (
+        local_backend.server(),
+        FaultyProxy.running(local_backend.socket, first=silence) as proxy,
+        Client(proxy.uri) as client,
+    ):
+        run_id = client.create_run("0").info.run_id
+        begun = time.monotonic()
+        client.log_bytes(run_id, data, "data")
+        assert time.monotonic() - begun < BOUND
+        target = client.download_artifacts(run_id, "data", scratch / "back")
+        assert Path(target).read_bytes() == data
+        assert proxy.injected["silence"] == 1
+        scoreboard.injected("network: silence")
 
 
 def transfer(

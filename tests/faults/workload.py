@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import uuid
@@ -13,7 +14,7 @@ from tests.faults.journal import PARAMS, Journal, State, with_files, without
 from holdfast._channel import RetryPolicy
 from holdfast._client import Client
 from holdfast.entities import Param
-from holdfast.errors import UnavailableError
+from holdfast.errors import FailedPreconditionError, UnavailableError
 from holdfast.format.digests import BLOCK_SIZE
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
@@ -23,6 +24,8 @@ NO_RETRIES = RetryPolicy(window=0, first_window=0)
 # More entries than one transaction takes: such a commit is staged in parts and then sealed.
 MANY = 2_010
 KEPT_SETS = 3
+# Seconds; far longer than one call of this workload takes.
+GRACE = 10.0
 
 
 class Worker:
@@ -62,6 +65,8 @@ class Worker:
                 operation = self._log_many
             if len(self._sets()) > KEPT_SETS:
                 operation = self._delete
+            if hasattr(client, "collect_garbage") and self._source.random() < 0.05:
+                operation = self._collect_garbage
             try:
                 operation(client)
             except UnavailableError:
@@ -151,6 +156,11 @@ class Worker:
     def _delete_path(self, client: Client, path: str) -> None:
         after = without(self._journal.state(self._tree), path)
         self._change(self._tree, after, f"delete {path}", lambda: delete(client, self._run_id, path))
+
+    def _collect_garbage(self, client: Client) -> None:
+        """While the others upload; what they sent is younger than the grace."""
+        with contextlib.suppress(FailedPreconditionError):  # another collects, or was killed while it did
+            client.collect_garbage(grace=GRACE)  # type: ignore[attr-defined]  # present, says the caller
 
     def _write(self, files: dict[str, bytes]) -> Path:
         folder = self._scratch / self._next("folder")
