@@ -19,7 +19,7 @@ from holdfast.format.digests import BLOCK_SIZE
 pytestmark = pytest.mark.slow
 
 KINDS = ("bit flipped", "truncated", "removed")
-DAMAGES = 30
+DAMAGES = 18
 
 
 def damage(data: bytes, kind: str, source: random.Random) -> bytes | None:
