@@ -37,9 +37,9 @@ class MinioServer:
     endpoint: str
     access_key: str
     secret_key: str = field(repr=False)
-    process: subprocess.Popen[bytes] = field(repr=False)
     directory: tempfile.TemporaryDirectory[str] = field(repr=False)
     log: IO[bytes] = field(repr=False)
+    process: subprocess.Popen[bytes] = field(init=False, repr=False)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -49,6 +49,17 @@ class MinioServer:
     def store_url(self, bucket: str, prefix: str = "") -> str:
         """The ``store`` setting for a bucket of this server."""
         return f"s3://{bucket}/{prefix}?endpoint={self.endpoint}"
+
+    def kill(self) -> None:
+        """End the process at once; what it stored stays."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Start it again on what it stored, at the same address, and wait until it answers."""
+        self.process = _spawn(Path(str(self.process.args[0])), self)  # type: ignore[index]  # the list of _spawn
+        if not _answers(self):
+            raise RuntimeError("MinIO did not start again")
 
     def stop(self) -> None:
         """End the process and remove what it stored. It is killed: nobody needs what an orderly end would save."""
@@ -79,37 +90,42 @@ def start_minio(binary: Path) -> MinioServer:
 
 def _launch(binary: Path) -> MinioServer:
     directory = tempfile.TemporaryDirectory(prefix="holdfast-minio-")
-    address = f"127.0.0.1:{_free_port()}"
-    access_key, secret_key = secrets.token_hex(8), secrets.token_hex(16)
-    kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
     log = (Path(directory.name) / "log").open("w+b")
-    process = subprocess.Popen(
+    endpoint = f"http://127.0.0.1:{_free_port()}"
+    server = MinioServer(endpoint, secrets.token_hex(8), secrets.token_hex(16), directory, log)
+    server.process = _spawn(binary, server)
+    return server
+
+
+def _spawn(binary: Path, server: MinioServer) -> subprocess.Popen[bytes]:
+    directory = server.directory.name
+    kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+    return subprocess.Popen(
         [
             binary,
             "server",
             "--quiet",
             "--address",
-            address,
+            server.endpoint.partition("//")[2],
             "--console-address",
             "127.0.0.1:0",
-            f"{directory.name}/data",
+            f"{directory}/data",
         ],
         env={
             **kept,
             # It keeps certificates and state below its home: nothing of the developer's own is read or written.
-            "HOME": directory.name,
-            "MINIO_ROOT_USER": access_key,
-            "MINIO_ROOT_PASSWORD": secret_key,
+            "HOME": directory,
+            "MINIO_ROOT_USER": server.access_key,
+            "MINIO_ROOT_PASSWORD": server.secret_key,
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
             "MINIO_CALLHOME_ENABLE": "off",
             "MINIO_CI_CD": "1",  # small disks, such as a container's root, are refused otherwise
         },
         stdin=subprocess.DEVNULL,
-        stdout=log,
+        stdout=server.log,
         stderr=subprocess.STDOUT,
     )
-    return MinioServer(f"http://{address}", access_key, secret_key, process, directory, log)
 
 
 def _answers(server: MinioServer) -> bool:

@@ -1,0 +1,166 @@
+"""MinIO is killed and started again in the middle of a transfer: it goes on, and what was stored is not sent again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from minio import Minio
+from tests.faults.backends import Backend, socket_directory
+from tests.faults.faulty_proxy import FaultyProxy
+from tests.faults.scoreboard import Scoreboard
+from tests.faults.workload import NO_RETRIES
+from tests.minio_server import MISSING, MinioServer, find_binary, start_minio
+
+from holdfast._channel import RetryPolicy
+from holdfast._client import Client
+from holdfast.errors import UnavailableError
+from holdfast.format.digests import BLOCK_SIZE
+
+pytestmark = [pytest.mark.slow, pytest.mark.minio, pytest.mark.timeout(600)]
+
+BLOCKS = 12
+PATIENT = RetryPolicy(window=90, first_window=90)
+
+
+@pytest.fixture
+def own_minio() -> Iterator[MinioServer]:
+    """One that no other test uses, as it is killed."""
+    binary = find_binary()
+    if binary is None:
+        if os.environ.get("HOLDFAST_REQUIRE_MINIO") == "1":
+            pytest.fail(f"HOLDFAST_REQUIRE_MINIO=1 and {MISSING}", pytrace=False)
+        pytest.skip(MISSING)
+    server = start_minio(binary)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_backend(own_minio: MinioServer, tmp_path: Path) -> Iterator[Backend]:
+    with socket_directory() as directory:
+        store = own_minio.store_url("blocks")
+        yield Backend("minio", tmp_path / "data", directory / "s", store, own_minio.environment)
+
+
+@pytest.fixture
+def file(scratch: Path) -> Path:
+    path = scratch / "model.bin"
+    path.write_bytes(b"".join(secrets.token_bytes(BLOCK_SIZE) for _ in range(BLOCKS)))
+    return path
+
+
+def stored(server: MinioServer) -> int:
+    """How many blocks the bucket holds."""
+    host = server.endpoint.partition("//")[2]
+    client = Minio(endpoint=host, access_key=server.access_key, secret_key=server.secret_key, secure=False)
+    return sum(1 for _ in client.list_objects("blocks", prefix="blocks/", recursive=True))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def calling(call: Callable[[], object]) -> Iterator[list[BaseException]]:
+    """Make a call in a thread; the list gets its error, if it has one, before this returns."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield errors
+    finally:
+        thread.join(120)
+        assert not thread.is_alive(), "the call neither returned nor failed"
+
+
+def test_an_upload_survives_a_restart_of_minio(
+    own_minio: MinioServer, own_backend: Backend, file: Path, scoreboard: Scoreboard, scratch: Path
+) -> None:
+    with (
+        own_backend.server() as server,
+        FaultyProxy.running(own_backend.socket) as counting,
+        Client(counting.uri, retry=PATIENT) as client,
+    ):
+        run_id = client.create_run("0").info.run_id
+        with calling(lambda: client.log_artifact(run_id, file)) as errors:
+            wait_until(lambda: stored(own_minio) >= 3)
+            own_minio.kill()
+            scoreboard.injected("kill: MinIO, upload", "minio")
+            own_minio.restart()
+        assert errors == []
+        target = client.download_artifacts(run_id, "model.bin", scratch / "back")
+        assert Path(target).read_bytes() == file.read_bytes()
+        assert server.process.poll() is None
+    # Blocks whose PUT was cut off are put again; those that were answered are not.
+    assert BLOCKS <= stored(own_minio) <= BLOCKS + 4
+
+
+def test_an_upload_that_fails_while_minio_is_away_sends_only_the_rest_later(
+    own_minio: MinioServer, own_backend: Backend, file: Path, scoreboard: Scoreboard, scratch: Path
+) -> None:
+    with own_backend.server(), FaultyProxy.running(own_backend.socket) as counting:
+        with Client(counting.uri, retry=NO_RETRIES) as client:
+            run_id = client.create_run("0").info.run_id
+            with calling(lambda: client.log_artifact(run_id, file)) as errors:
+                wait_until(lambda: stored(own_minio) >= 4)
+                own_minio.kill()
+                scoreboard.injected("kill: MinIO, upload", "minio")
+            assert [type(error) for error in errors] == [UnavailableError]
+            assert "block store" in str(errors[0])
+            assert client.list_artifacts(run_id) == []
+        own_minio.restart()
+        kept, before = stored(own_minio), counting.sent
+        with Client(counting.uri, retry=PATIENT) as client:
+            client.log_artifact(run_id, file)
+            sent = counting.sent - before
+            target = client.download_artifacts(run_id, "model.bin", scratch / "back")
+        assert Path(target).read_bytes() == file.read_bytes()
+    assert kept >= 4
+    # A block may be stored and its row not yet written when the error ends the stream, so it is sent again.
+    assert sent < (BLOCKS - kept + 4) * BLOCK_SIZE + (1 << 20), f"{sent} bytes sent, {kept} of {BLOCKS} were there"
+    assert sent > (BLOCKS - kept) * BLOCK_SIZE
+
+
+def test_a_download_survives_a_restart_of_minio(
+    own_minio: MinioServer, own_backend: Backend, file: Path, scoreboard: Scoreboard, scratch: Path
+) -> None:
+    retrying = random.Random(1)
+    with own_backend.server(), Client(own_backend.uri, retry=PATIENT) as client:
+        run_id = client.create_run("0").info.run_id
+        client.log_artifact(run_id, file)
+        target = scratch / "back"
+
+        def begun() -> bool:
+            return any(path.stat().st_size for path in target.glob("*.part")) or any(
+                path.stat().st_size for path in target.glob(".*.part")
+            )
+
+        with calling(lambda: client.download_artifacts(run_id, "model.bin", target)) as errors:
+            wait_until(begun)
+            own_minio.kill()
+            scoreboard.injected("kill: MinIO, download", "minio")
+            time.sleep(retrying.uniform(0, 0.2))
+            own_minio.restart()
+        if errors:  # the server gave up on its store before it was back
+            assert isinstance(errors[0], UnavailableError)
+            assert not (target / "model.bin").exists()
+            client.download_artifacts(run_id, "model.bin", target)
+        assert (target / "model.bin").read_bytes() == file.read_bytes()
