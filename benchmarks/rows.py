@@ -10,7 +10,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 Store = Literal["local", "minio"]
 Direction = Literal["up", "down", "again"]
 
-# Whose workers are threads of one process: sixteen that import MLflow take a minute to start, and as threads they upload
+# Whose workers are threads of one process: sixteen that import MLflow take a minute to start, and as threads they are
 # as fast, for its server is what they wait for.
 THREADED = frozenset({"mlflow"})
 
