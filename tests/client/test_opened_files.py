@@ -7,7 +7,6 @@ import os
 import pickle
 import secrets
 import threading
-import time
 import zipfile
 from collections.abc import Iterator
 
@@ -36,19 +35,41 @@ def counted(proxy) -> Iterator[Client]:
         yield client
 
 
-@pytest.fixture
-def archive(client, run_id) -> bytes:
-    """A zip file of 80 MB."""
+@pytest.fixture(scope="module")
+def zipped(server) -> tuple[str, bytes]:
+    """A run with a zip file of 80 MB, and its content."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as made:
         for number in range(40):
             made.writestr(f"{number:03}.bin", secrets.token_bytes(2_000_000))
-    client.log_bytes(run_id, file.getvalue(), "all.zip")
-    return file.getvalue()
+    with Client(server.uri) as client:
+        run_id = client.create_run("0").info.run_id
+        client.log_bytes(run_id, file.getvalue(), "all.zip")
+    return f"runs:/{run_id}/all.zip", file.getvalue()
 
 
-def test_the_directory_of_an_archive_costs_a_block_or_two(counted, proxy, run_id, archive):
-    with counted.artifacts.open(f"runs:/{run_id}/all.zip") as reader:
+@pytest.fixture
+def uri(zipped) -> str:
+    return zipped[0]
+
+
+@pytest.fixture
+def archive(zipped) -> bytes:
+    return zipped[1]
+
+
+def reading_ahead() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "holdfast-read-ahead"]
+
+
+def join_reading_ahead() -> None:
+    for thread in reading_ahead():
+        thread.join(10)
+    assert not reading_ahead()
+
+
+def test_the_directory_of_an_archive_costs_a_block_or_two(counted, proxy, uri, archive):
+    with counted.artifacts.open(uri) as reader:
         before = proxy.received
         with zipfile.ZipFile(reader) as opened:
             assert len(opened.namelist()) == 40
@@ -71,8 +92,8 @@ def test_a_column_of_a_parquet_file_is_read_without_the_others(client, counted, 
     assert proxy.received - before < 4 * BLOCK_SIZE
 
 
-def test_reading_back_and_forth_fetches_each_block_once(counted, proxy, run_id, archive):
-    with counted.artifacts.open(f"runs:/{run_id}/all.zip") as reader:
+def test_reading_back_and_forth_fetches_each_block_once(counted, proxy, uri, archive):
+    with counted.artifacts.open(uri) as reader:
         before = proxy.received
         for _ in range(50):
             for offset in (100, 5 * BLOCK_SIZE + 7, len(archive) - 9):
@@ -81,8 +102,8 @@ def test_reading_back_and_forth_fetches_each_block_once(counted, proxy, run_id, 
         assert proxy.received - before < 3 * BLOCK_SIZE + MIB
 
 
-def test_reading_on_and_on_reads_ahead_in_bounded_memory(counted, proxy, run_id, archive):
-    with counted.artifacts.open(f"runs:/{run_id}/all.zip") as reader:
+def test_reading_on_and_on_reads_ahead_in_bounded_memory(counted, proxy, uri, archive):
+    with counted.artifacts.open(uri) as reader:
         raw, found, before = reader.raw, [], proxy.received
         while part := reader.read(100_000):
             found.append(part)
@@ -94,37 +115,24 @@ def test_reading_on_and_on_reads_ahead_in_bounded_memory(counted, proxy, run_id,
         assert proxy.received - before < len(archive) * 1.05
         reader.seek(3)
         assert reader.read() == archive[3:]
-    for thread in threading.enumerate():
-        if thread.name == "holdfast-read-ahead":
-            thread.join(10)
-            assert not thread.is_alive()
+    join_reading_ahead()
 
 
-def test_a_closed_reader_leaves_no_thread_and_refuses_reads(counted, proxy, run_id, archive):
-    reader = counted.artifacts.open(f"runs:/{run_id}/all.zip")
-    reader.read(2 * BLOCK_SIZE)
-    before = proxy.received
-
-    def stall() -> None:
-        while proxy.received < before + BLOCK_SIZE + 2 * MIB:  # the third block came, and something of the next
-            time.sleep(0.001)
-        proxy.flowing.clear()
-
-    stalling = threading.Thread(target=stall)
-    stalling.start()
-    reader.read(1)
-    stalling.join(30)
+def test_a_closed_reader_leaves_no_thread_and_refuses_reads(counted, proxy, uri, archive):
+    reader = counted.artifacts.open(uri)
+    reader.read(2 * BLOCK_SIZE + 1)
+    join_reading_ahead()
+    proxy.flowing.clear()
+    reader.read(BLOCK_SIZE)  # was read ahead; what is to be next stalls
+    assert reading_ahead()
     reader.close()
-    for thread in threading.enumerate():
-        if thread.name == "holdfast-read-ahead":
-            thread.join(5)
-            assert not thread.is_alive()
+    join_reading_ahead()
     with pytest.raises(ValueError, match="closed"):
         reader.read(1)
 
 
-def test_threads_may_share_a_reader_and_each_byte_comes_to_one_of_them(client, run_id, archive):
-    with client.artifacts.open(f"runs:/{run_id}/all.zip") as reader:
+def test_threads_may_share_a_reader_and_each_byte_comes_to_one_of_them(client, uri, archive):
+    with client.artifacts.open(uri) as reader:
         counts: list[int] = []
 
         def read() -> None:
