@@ -74,7 +74,7 @@ class Upload:
         """Send a block and return its status."""
         digest = hashlib.sha256(data).digest()
         self._requests.put(WriteBlocksRequest(blocks=[Block(digest=digest, data=data)]))
-        (result,) = next(self.call).results
+        (result,) = next(response for response in self.call if response.results).results
         return result.status
 
     def half_close(self) -> None:

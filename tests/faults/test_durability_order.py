@@ -121,7 +121,7 @@ def test_a_pack_is_durable_before_its_rows(server: TracedServer, tmp_path: Path)
         run_id = client.create_run("0").info.run_id
         server.forget()
         client.log_artifacts(run_id, folder)
-    server.stop().assert_durable_in_order("packs", answer=hashlib.sha256((folder / "0").read_bytes()).digest())
+    server.stop().assert_durable_in_order("packs", answer=run_id.encode())
 
 
 def test_what_travels_within_a_commit_is_durable_before_its_rows(server: TracedServer) -> None:

@@ -104,6 +104,7 @@ async def commit(artifacts: Any, owner: artifact_pb2.TreeOwner, path: str, data:
     parts = [
         artifact_service.CommitFilesRequest(header=artifact_service.CommitHeader(owner=owner)),
         artifact_service.CommitFilesRequest(entries=artifact_service.CommitEntries(entries=[entry])),
+        artifact_service.CommitFilesRequest(end=artifact_service.CommitEnd(entry_count=1)),
     ]
     await artifacts.CommitFiles(iter(parts))
 

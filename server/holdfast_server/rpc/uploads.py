@@ -96,7 +96,8 @@ class BlockReceiver:
                     stream.results.put_nowait(assembler.rejected)
                     assembler.rejected = []
             assembler.close()
-            stream.results.put_nowait(assembler.rejected)
+            if assembler.rejected:
+                stream.results.put_nowait(assembler.rejected)
         finally:
             self._budget.release(held)
             while tasks:
