@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -33,3 +34,9 @@ async def channel(app: App) -> AsyncIterator[grpc.aio.Channel]:
     """A real channel to the server in this process."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
         yield channel
+
+
+# A shell starts what it puts into the background with SIGINT ignored, and children inherit that: no test of Ctrl-C would
+# see one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
