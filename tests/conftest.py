@@ -36,7 +36,7 @@ async def channel(app: App) -> AsyncIterator[grpc.aio.Channel]:
         yield channel
 
 
-# A shell starts what it puts into the background with SIGINT ignored, and children inherit that: no test of Ctrl-C would
-# see one.
+# A shell starts what it puts into the background with SIGINT ignored, and children inherit that: tests of Ctrl-C would
+# see none.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
