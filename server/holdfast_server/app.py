@@ -168,6 +168,8 @@ class App:
                 await self.live.close_abandoned()
             except DomainError as error:
                 logger.warning("maintenance was put off: %s", error.message)
+            except Exception:
+                logger.exception("maintenance failed; it is tried again in an hour")
             await asyncio.sleep(MAINTENANCE_SECONDS)
 
     def _add_services(self, server: grpc.aio.Server) -> None:

@@ -20,6 +20,7 @@ from holdfast_server.storage.sql.migrate import migrate
 from holdfast_server.storage.sql.trees import SqlTrees
 
 RUN = Owner.run("a" * 32)
+OTHER = Owner.run("b" * 32)
 MODEL = Owner.model("m-" + "b" * 32)
 EMPTY, BLOCK = b"", b"\x01" * 32
 
@@ -328,6 +329,15 @@ def test_a_given_up_commit_goes_in_steps_and_cannot_be_sealed(connection: Connec
     assert trees.abandon(commit_id, limit=10)
     assert rows() == 0
     assert trees.abandon(commit_id)
+
+
+def test_the_id_of_a_given_up_commit_is_never_used_again(trees: SqlTrees):
+    given_up = stage(trees, file("a"))
+    assert trees.abandon(given_up)
+    later = stage(trees, file("b"), owner=OTHER)
+    with pytest.raises(Unavailable):
+        stage(trees, file("c"), commit_id=given_up)
+    assert trees.seal(later).owner == OTHER
 
 
 def test_a_sealed_commit_is_not_given_up(trees: SqlTrees):

@@ -132,3 +132,8 @@ def test_the_short_check_of_plain_paths_passes_nothing_that_the_rules_refuse(pat
     if paths._PLAIN.fullmatch(path):
         assert not any(breaks(path) for breaks, _ in paths._RULES)
         assert not any(map(paths._broken_component_rule, path.split("/")))
+
+
+def test_a_number_that_does_not_end_is_no_chunk() -> None:
+    # Read to its end it would take minutes: each byte is added to an ever longer number.
+    assert decode_chunk(b"\x12" + b"\xff" * (4 << 20)) is None

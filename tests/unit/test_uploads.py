@@ -109,3 +109,10 @@ async def test_more_than_the_limit_counts_as_the_limit() -> None:
     await budget.acquire(50)
     budget.release(50)
     assert budget.used == 0
+
+
+def test_an_empty_chunk_is_refused() -> None:
+    assembler = BlockAssembler()
+    assembler.feed(Chunk(_digest(b"ab"), 2, b"a"))
+    with pytest.raises(InvalidArgument, match="never empty"):
+        assembler.feed(Chunk(b"", 0, b""))

@@ -88,12 +88,13 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
         try:
             async for entries in stream.read_entries():
                 added = sum(len(entry.data) for entry in entries if isinstance(entry, InlineEntry))
-                if not self._uploads.has_free(added):
+                if added and not self._uploads.has_free(added):
                     # Many commits that wait for more while each holds some would wait for ever.
                     await commit.flush()
                     self._uploads.release(held)
                     held = 0
-                await self._uploads.acquire(added)
+                if added:  # a commit without contents need not queue behind stalled uploads
+                    await self._uploads.acquire(added)
                 held += added
                 await commit.add(entries)
                 self._uploads.release(held - commit.held_bytes)

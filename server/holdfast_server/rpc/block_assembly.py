@@ -60,6 +60,8 @@ class BlockAssembler:
             self._digest, self._size, self._received, self._parts = chunk.digest, chunk.size, 0, []
         elif not self._digest:
             raise InvalidArgument("The first chunk of a block carries its digest and size.")
+        elif not chunk.data:
+            raise InvalidArgument("A chunk is never empty.")
         self._received += len(chunk.data)
         if not 0 < self._size <= BLOCK_SIZE:
             self._parts = []  # nothing of it is kept in memory; it is rejected when its last chunk is here

@@ -18,6 +18,7 @@ from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import ancestors, nfc
 from holdfast_server.errors import (
     AlreadyExists,
+    DataLoss,
     DomainError,
     FailedPrecondition,
     InvalidArgument,
@@ -180,8 +181,14 @@ class LiveArtifactService:
             entry = _entry(now, (*tx.live.full_digests(now), *([last.digest] if last is not None else [])))
             check_writable(tx, now.owner)
             commit_id = tx.trees.begin_commit(now.owner)
-            # Nothing can be missing: the pieces hold the full blocks, and the last one was recorded just now.
-            assert not tx.trees.stage(commit_id, [entry], all_ancestors=False)
+            # The pieces hold the full blocks, and the last one was recorded just now: one that is missing was found to
+            # be lost.
+            missing = tx.trees.stage(commit_id, [entry], all_ancestors=False)
+            if missing:
+                raise DataLoss(
+                    f"Block {missing[0].hex()} of the live artifact is lost; it stays open. Restore the store from a "
+                    "backup, or write the artifact anew."
+                )
             tx.trees.check_conflicts(commit_id)
             tx.live.close(now, entry.file_digest, tx.trees.seal(commit_id).sequence)
             return get_live(tx, live.id)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 # Tags: field number << 3 | wire type.
 _CHUNK, _DIGEST, _SIZE, _DATA = 0x12, 0x0A, 0x10, 0x1A
 _DIGEST_SIZE = 32
+_MAX_SHIFT = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ def _read_varint(raw: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         shift += 7
+        if shift > _MAX_SHIFT:  # no number of 64 bits goes on, and adding to a larger one takes ever longer
+            raise IndexError("a varint has at most 10 bytes")
 
 
 def _varint(value: int) -> bytes:

@@ -7,6 +7,7 @@ import mmap
 import os
 import queue
 from collections.abc import Sequence
+from pathlib import Path
 
 from holdfast.format.digests import BLOCK_SIZE
 
@@ -48,6 +49,13 @@ class DirectWriter:
         try:
             self._write(descriptor, parts, size)
             os.fsync(descriptor)  # the file's length and place, and the disk's own cache
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            # It opens such files and does not write them, as with larger pages than ours.
+            self._supported = False
+            Path(path).unlink()
+            return False
         finally:
             os.close(descriptor)
         return True
@@ -65,6 +73,10 @@ class DirectWriter:
                     at += len(part)
                 written = 0
                 while written < size:
-                    written += os.pwrite(descriptor, view[written:size], written)
+                    # A disk that fills up writes less: on from the last whole page, to hear why.
+                    count = os.pwrite(descriptor, view[written:size], written) // ALIGNMENT * ALIGNMENT
+                    if not count:
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    written += count
         finally:
             self._buffers.put(buffer)

@@ -40,6 +40,12 @@ def next_id(connection: Connection, table: str, column: str) -> int:
     return int(row["id"])
 
 
+def next_unused_id(connection: Connection, table: str) -> int:
+    """The same for a table whose ids are never used again."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    return int(row["seq"]) + 1 if row else 1
+
+
 class SqlBlockIndex:
     """Implements ``BlockIndex``."""
 

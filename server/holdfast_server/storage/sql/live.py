@@ -64,7 +64,11 @@ class SqlLiveFiles:
     def create(self, owner: Owner, path: str, *, writer: str, executable: bool) -> LiveFile:
         """Add an open and empty one."""
         live_id = self._ids.new_id()
-        self._connection.execute("INSERT INTO trees (owner) VALUES (?) ON CONFLICT (owner) DO NOTHING", (owner.id,))
+        self._connection.execute(
+            # As with a commit: an owner that was purged and whose id comes again keeps what it is given now.
+            "INSERT INTO trees (owner) VALUES (?) ON CONFLICT (owner) DO UPDATE SET purged = 0 WHERE purged = 1",
+            (owner.id,),
+        )
         self._connection.execute(
             "INSERT INTO live_files (live_id, tree_id, path, writer, executable, open_time, update_time)"
             " SELECT ?, tree_id, ?, ?, ?, ?, ? FROM trees WHERE owner = ?",

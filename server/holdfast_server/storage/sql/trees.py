@@ -11,7 +11,7 @@ from holdfast_server.domain.artifacts import Kind, NewEntry, Owner, Tree
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import ancestors, nfc, parent_of
 from holdfast_server.errors import FailedPrecondition, InvalidArgument, NotFound, Reason, Unavailable
-from holdfast_server.storage.sql.blocks import SqlBlockIndex, chunks, marks, next_id
+from holdfast_server.storage.sql.blocks import SqlBlockIndex, chunks, marks, next_unused_id
 from holdfast_server.storage.sql.conflicts import FROM_RECENT, FROM_STAGED
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.snapshots import VISIBLE_BELOW, SqlSnapshots, below, everything
@@ -221,7 +221,7 @@ class SqlTrees(SqlSnapshots):
             return known, missing
         for entry in new.values():
             _check_sizes(entry, present)
-        ids = list(zip(count(next_id(self._connection, "files", "file_id")), new.items(), strict=False))
+        ids = list(zip(count(next_unused_id(self._connection, "files")), new.items(), strict=False))
         self._connection.executemany(
             "INSERT INTO files (file_id, digest, size) VALUES (?, ?, ?)", [(i, d, entry.size) for i, (d, entry) in ids]
         )

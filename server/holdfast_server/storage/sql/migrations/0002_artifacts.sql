@@ -19,9 +19,11 @@ CREATE TABLE blocks (
 CREATE INDEX blocks_object ON blocks (object_id);
 CREATE INDEX blocks_touch_time ON blocks (touch_time);
 
+-- Ids of commits and files are never used again: a stream that outlives a staged commit, or a reader that outlives a file,
+-- must not come upon another's.
 -- Contents of files, each stored once however many entries have it. The empty file has a row without blocks.
 CREATE TABLE files (
-  file_id INTEGER PRIMARY KEY,
+  file_id INTEGER PRIMARY KEY AUTOINCREMENT,
   digest  BLOB NOT NULL UNIQUE,
   size    INTEGER NOT NULL
 );
@@ -47,7 +49,7 @@ CREATE TABLE trees (
 -- sealed_to: the highest commit sealed by then; what a snapshot shows has no higher one.
 -- begin_time: 0 when given up; such a commit is never sealed and goes at the next maintenance.
 CREATE TABLE commits (
-  commit_id   INTEGER PRIMARY KEY,
+  commit_id   INTEGER PRIMARY KEY AUTOINCREMENT,
   tree_id     INTEGER NOT NULL REFERENCES trees (tree_id),
   sequence    INTEGER,
   begin_time  INTEGER NOT NULL,
