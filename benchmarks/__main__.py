@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -39,6 +41,8 @@ LOCAL_ONLY = {"unary-threads", "far-small", "far-up", "far-down"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
+    # So that servers are ended, which lead sessions of their own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=options.directory) as directory:
         # MinIO keeps its data there as well.
         tempfile.tempdir = directory

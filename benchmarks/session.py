@@ -24,11 +24,13 @@ SERVERS = {
     "holdfast": servers.holdfast_server,
     "bare": servers.bare_server,
     "mlflow": servers.mlflow_server,
+    "mlflow_defaults": servers.mlflow_server,
     "minio": servers.minio_alone,
     "sha256": servers.no_server,
 }
 # It takes many seconds to start, and keeps no content apart that it would have to be rid of.
-KEPT = {"mlflow"}
+# Both of its clients use the same one.
+KEPT = {"mlflow": "mlflow", "mlflow_defaults": "mlflow"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +91,10 @@ class Session:
             with SERVERS[peer](self.fresh(peer), minio) as server:
                 yield server
             return
-        if (peer, store) not in self._kept:
-            self._kept[peer, store] = self._stack.enter_context(SERVERS[peer](self.fresh(peer), minio))
-        yield self._kept[peer, store]
+        kept = KEPT[peer], store
+        if kept not in self._kept:
+            self._kept[kept] = self._stack.enter_context(SERVERS[peer](self.fresh(peer), minio))
+        yield self._kept[kept]
 
     def measure(self, jobs: Sequence[Job], server: Server) -> tuple[list[Result], dict[str, float]]:
         """Do jobs at the same time; returns their results and what they, the server and MinIO used."""
