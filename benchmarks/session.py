@@ -1,11 +1,10 @@
-"""One run of the benchmark: its directory, its random order, the servers that are kept, and the samples taken."""
+"""One run of the benchmark: its directory, its random order, and the servers that are kept."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import random
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -56,7 +55,6 @@ class Session:
     scale: float
     repeat: int
     peers: frozenset[str]
-    samples: list[Sample] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
     _kept: dict[tuple[str, Store], Server] = field(default_factory=dict)
     _minio: MinioServer | None = None
@@ -141,7 +139,3 @@ class Session:
             for found in client.list_objects(bucket_name=bucket.name, recursive=True):
                 if (found.size or 0) > MIB and found.object_name:
                     client.remove_object(bucket_name=bucket.name, object_name=found.object_name)
-
-    def remove_all(self) -> None:
-        """Remove what is left."""
-        shutil.rmtree(self.directory, ignore_errors=True)
