@@ -98,7 +98,7 @@ BENCH_STAMP := $(BENCH_VENV)/.installed
 ARGS ?=
 
 .PHONY: bench
-bench: $(BENCH_STAMP) minio ## Measure against MLflow, a bare gRPC stream and minio-py (half an hour; ARGS selects)
+bench: $(BENCH_STAMP) minio ## Measure against MLflow, a bare gRPC stream and minio-py (long; ARGS selects)
 	@$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
 $(BENCH_STAMP): $(STAMP) pyproject.toml $(PROTOS)

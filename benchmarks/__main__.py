@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -39,16 +41,30 @@ LOCAL_ONLY = {"unary-threads", "far-small", "far-up", "far-down"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
+    # So that servers are ended, which lead sessions of their own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=options.directory) as directory:
         # MinIO keeps its data there as well.
         tempfile.tempdir = directory
-        results = _measure(options, Path(directory))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(results, indent=1) + "\n")
+        results = _results(options, Path(directory))
+        try:
+            _measure(options, Path(directory), results["samples"])
+        finally:
+            # An interrupted run keeps what it has.
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.write_text(json.dumps(results, indent=1) + "\n")
     print(f"\n{render(results)}\nwritten to {options.json}")
 
 
-def _measure(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
+def _results(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
+    return {
+        "environment": environment.describe(directory),
+        "options": {"seed": options.seed, "scale": options.scale, "repeat": options.repeat},
+        "samples": [],
+    }
+
+
+def _measure(options: argparse.Namespace, directory: Path, samples: list[dict[str, Any]]) -> None:
     if environment.is_in_memory(directory):
         print("WARNING: the directory is in memory, where syncing costs nothing; name another by --directory")
     session = Session(
@@ -59,21 +75,15 @@ def _measure(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         peers=frozenset(options.peers),
     )
     print(f"seed {options.seed}, scale {options.scale:g}, {options.repeat} repetitions", flush=True)
-    samples = []
     try:
         for name in options.rows:
             for store in options.stores:
                 if store == "local" or name not in LOCAL_ONLY:
                     for sample in MEASUREMENTS[name](session, store):
-                        samples.append(sample)
+                        samples.append(sample.to_json())
                         print(_line(sample), flush=True)
     finally:
         session.close()
-    return {
-        "environment": environment.describe(directory),
-        "options": {"seed": options.seed, "scale": options.scale, "repeat": options.repeat},
-        "samples": [sample.to_json() for sample in samples],
-    }
 
 
 def _line(sample: Sample) -> str:

@@ -12,6 +12,14 @@ from dataclasses import dataclass
 from benchmarks.clients.job import Job, Result
 from benchmarks.servers import ROOT, environment
 
+# Proxied artifacts are those that pass through the server; by its defaults MLflow sends large files past it.
+SETTINGS = {
+    "mlflow": {
+        "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    }
+}
+
 
 class ClientError(Exception):
     """A client ended before its answer; what it printed says why."""
@@ -75,7 +83,7 @@ def _process(job: Job, credentials: Mapping[str, str]) -> Iterator[subprocess.Po
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.clients", json.dumps(job.to_json())],
         cwd=ROOT,
-        env=environment(credentials),
+        env=environment({**credentials, **SETTINGS.get(job.peer, {})}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,11 +1,10 @@
-"""One run of the benchmark: its directory, its random order, the servers that are kept, and the samples taken."""
+"""One run of the benchmark: its directory, its random order, and the servers that are kept."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import random
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -24,11 +23,13 @@ SERVERS = {
     "holdfast": servers.holdfast_server,
     "bare": servers.bare_server,
     "mlflow": servers.mlflow_server,
+    "mlflow_defaults": servers.mlflow_server,
     "minio": servers.minio_alone,
     "sha256": servers.no_server,
 }
 # It takes many seconds to start, and keeps no content apart that it would have to be rid of.
-KEPT = {"mlflow"}
+# Both of its clients use the same one.
+KEPT = {"mlflow": "mlflow", "mlflow_defaults": "mlflow"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,6 @@ class Session:
     scale: float
     repeat: int
     peers: frozenset[str]
-    samples: list[Sample] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
     _kept: dict[tuple[str, Store], Server] = field(default_factory=dict)
     _minio: MinioServer | None = None
@@ -89,9 +89,10 @@ class Session:
             with SERVERS[peer](self.fresh(peer), minio) as server:
                 yield server
             return
-        if (peer, store) not in self._kept:
-            self._kept[peer, store] = self._stack.enter_context(SERVERS[peer](self.fresh(peer), minio))
-        yield self._kept[peer, store]
+        kept = KEPT[peer], store
+        if kept not in self._kept:
+            self._kept[kept] = self._stack.enter_context(SERVERS[peer](self.fresh(peer), minio))
+        yield self._kept[kept]
 
     def measure(self, jobs: Sequence[Job], server: Server) -> tuple[list[Result], dict[str, float]]:
         """Do jobs at the same time; returns their results and what they, the server and MinIO used."""
@@ -138,7 +139,3 @@ class Session:
             for found in client.list_objects(bucket_name=bucket.name, recursive=True):
                 if (found.size or 0) > MIB and found.object_name:
                     client.remove_object(bucket_name=bucket.name, object_name=found.object_name)
-
-    def remove_all(self) -> None:
-        """Remove what is left."""
-        shutil.rmtree(self.directory, ignore_errors=True)

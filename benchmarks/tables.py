@@ -12,6 +12,7 @@ LABELS = {
     "holdfast": "Holdfast",
     "bare": "bare stream",
     "mlflow": "MLflow",
+    "mlflow_defaults": "MLflow by its defaults",
     "minio": "minio-py direct",
     "sha256": "one thread's SHA-256",
 }

@@ -15,7 +15,7 @@ from benchmarks.session import Sample, Session
 
 
 class WrongContentError(Exception):
-    """A download is not what was uploaded."""
+    """What came back is not what was uploaded."""
 
 
 def measure_row(row: Row, session: Session, store: Store) -> Iterator[Sample]:
@@ -30,7 +30,7 @@ def measure_row(row: Row, session: Session, store: Store) -> Iterator[Sample]:
                 stack.enter_context(contender.offering())
         for repetition in range(session.repeat):
             for contender in session.random.sample(contenders, len(contenders)):
-                figures = contender.measure()
+                figures = contender.measure(verify=repetition == 0)
                 yield Sample(row=row.name, store=store, peer=contender.peer, repetition=repetition, figures=figures)
     for path in {*everyone, *(path for paths in sources.values() for path in paths)}:
         session.discard(path)
@@ -52,41 +52,49 @@ class Contender:
             self._remote = self._upload_unmeasured(self._server)
             yield
 
-    def measure(self) -> dict[str, float]:
-        """One measurement."""
+    def measure(self, *, verify: bool) -> dict[str, float]:
+        """One measurement; downloads are always verified, uploads when asked to, by a download that is not measured."""
         if self._row.direction == "down":
             figures = self._measure_download()
         else:
             with self._serving() as server:
-                figures = self._measure_upload(server)
+                figures = self._measure_upload(server, verify=verify)
         return {**figures, "bytes": self._size, "files": sum(_count(source) for source in self._sources)}
 
-    def _measure_upload(self, server: Server) -> dict[str, float]:
+    def _measure_upload(self, server: Server, *, verify: bool) -> dict[str, float]:
         if self._row.direction == "again":
             self._upload_unmeasured(server)
         paths = tuple(map(str, self._sources))
         together = [paths] if self.peer in THREADED else [(path,) for path in paths]
         jobs = [Job(peer=self.peer, operation="up", address=server.address, sources=each) for each in together]
-        _, figures = self._session.measure(jobs, server)
+        results, figures = self._session.measure(jobs, server)
+        if verify and server.pid:
+            self._verify(server, results[-1].remote, fingerprint(self._sources[-1]))
         if self._row.direction == "again" and self.peer == "holdfast":
             figures["sent"] = self._count_sent(server)
         return figures
 
     def _measure_download(self) -> dict[str, float]:
+        job = self._download(self._server, self._remote)
+        _, figures = self._session.measure([job], self._server)
+        self._compare(Path(job.target), self._expected)
+        return figures
+
+    def _verify(self, server: Server, remote: str, expected: str) -> None:
+        """That what was measured is there: an upload that lost something would look fast."""
+        job = self._download(server, remote)
+        launch.run([job], server.credentials)
+        self._compare(Path(job.target), expected)
+
+    def _download(self, server: Server, remote: str) -> Job:
         target = self._session.fresh("target")
         target.mkdir()
-        job = Job(
-            peer=self.peer,
-            operation="down",
-            address=self._server.address,
-            sources=(self._remote,),
-            target=str(target),
-        )
-        _, figures = self._session.measure([job], self._server)
-        if fingerprint(_downloaded(target, self._row)) != self._expected:
+        return Job(peer=self.peer, operation="down", address=server.address, sources=(remote,), target=str(target))
+
+    def _compare(self, target: Path, expected: str) -> None:
+        if fingerprint(_downloaded(target, self._row)) != expected:
             raise WrongContentError(f"{self.peer} returned something else for {self._row.name}")
         self._session.discard(target)
-        return figures
 
     def _upload_unmeasured(self, server: Server) -> str:
         job = Job(peer=self.peer, operation="up", address=server.address, sources=(str(self._sources[0]),))
