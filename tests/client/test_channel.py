@@ -70,16 +70,20 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_a_call_that_the_server_refuses_for_now_is_repeated():
-    with EchoServer(failures=3) as server:
+@pytest.mark.parametrize(
+    "status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL], ids=lambda s: s.name
+)
+def test_a_call_is_repeated_that_a_server_refuses_for_now_or_cuts_off_without_a_reason(status):
+    with EchoServer(failures=3, status=status) as server:
         assert echo(channel_to(server.port)) == b"hello"
     assert len(server.calls) == 4
 
 
-@pytest.mark.parametrize("status", [grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED, grpc.StatusCode.NOT_FOUND])
+@pytest.mark.parametrize("status", [grpc.StatusCode.UNKNOWN, grpc.StatusCode.ABORTED, grpc.StatusCode.NOT_FOUND])
 def test_an_answer_is_not_questioned(status):
-    with EchoServer(failures=1, status=status) as server, pytest.raises(errors.HoldfastError, match="not now"):
+    with EchoServer(failures=1, status=status) as server, pytest.raises(errors.HoldfastError, match="not now") as info:
         echo(channel_to(server.port))
+    assert info.value.__context__ is None
     assert len(server.calls) == 1
 
 

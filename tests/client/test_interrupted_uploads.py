@@ -218,7 +218,7 @@ def test_ctrl_c_ends_a_script_soon_and_its_run_as_killed_where_that_can_be_told(
     if not stands_still:
         proxy.go_on()
     _, errors = script.communicate(timeout=30)
-    assert time.monotonic() - begin < 8  # twice two seconds for the server, and what a process takes to end
+    assert time.monotonic() - begin < 15  # twice two seconds for the server, and what a process takes to end
     assert "\nKeyboardInterrupt\n" in errors
     assert client.get_run(run_id).info.status == ("RUNNING" if stands_still else "KILLED")
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.counting_proxy import counting_proxy
 from tests.faults.backends import socket_directory
 from tests.faults.faulty_proxy import FaultyProxy
 from tests.server_process import running_server
@@ -22,6 +23,7 @@ from holdfast.errors import HoldfastError, UnavailableError
 
 NO_RETRIES = RetryPolicy(window=0, first_window=0)
 PATIENT = RetryPolicy(window=60, first_window=60)
+ONCE_IT_ANSWERED = RetryPolicy(window=60, first_window=0)
 
 
 def free_port() -> int:
@@ -71,6 +73,32 @@ def test_a_call_survives_a_restart_and_sends_only_what_is_missing(tmp_path: Path
     assert len(set(names)) == 12
     # A block whose bytes were stored when the kill came, but whose row was not, is stored anew; others are not.
     assert len(names) - 12 <= 4, f"{len(names) - 12} of {len(kept)} kept blocks were stored again"
+
+
+@pytest.mark.parametrize("small", [True, False], ids=["small files", "large files"])
+def test_a_first_call_survives_a_stop_in_good_order(tmp_path: Path, small: bool) -> None:
+    """What the server cuts off then is CANCELLED; and that it answered before is known from within the call."""
+    port = free_port()
+    arguments = [*server_arguments(tmp_path / "data", port), "--drain-timeout", "0.1"]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    count, size = (3_000, 2_000) if small else (5, 8 << 20)
+    for number in range(count):
+        (folder / str(number)).write_bytes(secrets.token_bytes(size))
+    with counting_proxy(port) as proxy, Client(f"holdfast://127.0.0.1:{proxy.port}", retry=ONCE_IT_ANSWERED) as client:
+        with running_server(*arguments) as server:
+            with Client(f"holdfast://{server.address}") as other:
+                run_id = other.create_run("0").info.run_id
+            proxy.hold(sent=count * size // 2)
+            call = threading.Thread(target=client.log_artifacts, args=(run_id, folder))
+            call.start()
+            proxy.wait_until(lambda proxy: proxy.holding)
+            assert server.stop() == 0
+        proxy.go_on()
+        with running_server(*arguments):
+            call.join(60)
+            assert not call.is_alive()
+            assert len(client.list_artifacts(run_id)) == count
 
 
 def test_a_call_that_fails_leaves_nothing_visible(tmp_path: Path) -> None:

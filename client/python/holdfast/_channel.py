@@ -173,9 +173,7 @@ class Channel:
                 response = attempt()
             except grpc.RpcError as error:
                 failure = self.translate(error)
-                if not is_interruption(status_of(error), failure):
-                    connection.answered = True
-                    raise failure from None
+                interrupted = is_interruption(status_of(error), failure)
             except KeyboardInterrupt:
                 self._leave(connection)
                 raise
@@ -186,17 +184,30 @@ class Channel:
             else:
                 connection.answered = True
                 return response
-            # Outside of the handler, so that gRPC's error is no context of what may be raised here.
+            # Outside of the handler, so that gRPC's error, which holds on to its call, is no context of what is raised.
+            if not interrupted:
+                connection.answered = True
+                raise failure
+            self._refuse_if_closed()
             if position and position() != reached:
                 patience, reached = None, position()
-            if patience is None:
-                window = min(self.retry.window if connection.answered else self.retry.first_window, _time_left())
-                patience = Patience(self.retry, window)
-                # Otherwise a program would stand still without a word.
-                logger.warning("%s does not answer; trying again for up to %g s", self.target.uri, window)
+            patience = patience or self._begin_waiting(connection, stopped)
             if not patience.pause(stopped):
                 raise failure
             self._revive(connection)
+
+    def _begin_waiting(self, connection: _Connection, stopped: threading.Event | None) -> Patience:
+        window = min(self.retry.window if connection.answered else self.retry.first_window, _time_left())
+        if stopped is None or not stopped.is_set():
+            # Otherwise a program would stand still without a word.
+            logger.warning("%s does not answer; trying again for up to %g s", self.target.uri, window)
+        return Patience(self.retry, window)
+
+    def note_answer(self) -> None:
+        """Note that the server was heard in a call that does not pass through ``run``; it is waited for longer then."""
+        connection = self._open
+        if connection is not None:
+            connection.answered = True
 
     def translate(self, error: grpc.RpcError) -> errors.HoldfastError:
         """Turn an error of a stream on ``grpc`` into ours; ``call`` does so by itself."""

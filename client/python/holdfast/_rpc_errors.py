@@ -33,6 +33,10 @@ ERRORS: dict[grpc.StatusCode, type[errors.HoldfastError]] = {
     grpc.StatusCode.DATA_LOSS: errors.DataLossError,
 }
 
+# Where the server gave no reason, these are what gRPC makes of one that stops in an orderly way and of a connection
+# that breaks at the wrong moment.
+_BROKEN = {grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL}
+
 
 def status_of(error: grpc.RpcError) -> grpc.StatusCode:
     """The status of an error; UNKNOWN for one that carries none."""
@@ -42,7 +46,9 @@ def status_of(error: grpc.RpcError) -> grpc.StatusCode:
 
 
 def is_interruption(status: grpc.StatusCode, failure: errors.HoldfastError) -> bool:
-    """Whether the same may succeed later: nobody answered, or this side was silent too long (a suspended laptop)."""
+    """Whether the same may succeed later: the server went away, or this side (a suspended laptop) was silent."""
+    if status in _BROKEN and not failure.reason:
+        return True
     return status is grpc.StatusCode.UNAVAILABLE or failure.reason == "IDLE"
 
 

@@ -54,7 +54,7 @@ class MissingBlocks:
         *,
         recover: Callable[[list[bytes]], list[bytes]] | None = None,
     ) -> None:
-        self._method = channel.stub(ArtifactServiceStub).FindMissingBlocks
+        self._channel, self._method = channel, channel.stub(ArtifactServiceStub).FindMissingBlocks
         self._batches, self._recover = batches, recover
         self._asked: deque[tuple[Window, list[bytes], Future[Any]]] = deque()
         # Calls are begun and waited for in threads, where Ctrl-C does not fall upon them (see ``following``).
@@ -93,6 +93,7 @@ class MissingBlocks:
             response: pb.FindMissingBlocksResponse = call.result()
         finally:
             self._calls.discard(call)
+        self._channel.note_answer()
         return response
 
     def _answer(self) -> tuple[Window, set[bytes]]:

@@ -76,7 +76,7 @@ class BlockSender:
 
     def _transmit(self, blocks: Sequence[HashedBlock]) -> None:
         if self._stream is None:
-            self._stream = _Stream(self._write, self._progress)
+            self._stream = _Stream(self._channel, self._write, self._progress)
             self._stream.start()
         self._stream.put(blocks)
 
@@ -86,10 +86,19 @@ class BlockSender:
         try:
             response = self._stream.next_response()
         except grpc.RpcError as error:
-            self._stream.close()
-            self._stream = None
-            self._resume(error)
+            failure = self._channel.translate(error)
+            interrupted = is_interruption(status_of(error), failure)
+        else:
+            self._take_all(response)
             return
+        # Outside of the handler, so that gRPC's error, which holds on to its call, is no context of what is raised.
+        self._stream.close()
+        self._stream = None
+        if not interrupted or not self._patience.pause():
+            raise failure
+        self._resume()
+
+    def _take_all(self, response: pb.WriteBlocksResponse) -> None:
         again = [block for result in response.results if (block := self._take(result)) is not None]
         if again:
             self._transmit(again)
@@ -113,13 +122,8 @@ class BlockSender:
             raise DataLossError(f"Block {block.digest.hex()} was refused {attempts} times on its way: {what}")
         return block
 
-    def _resume(self, error: grpc.RpcError) -> None:
+    def _resume(self) -> None:
         """Ask which of the unanswered blocks are missing, and send those on a new stream."""
-        failure = self._channel.translate(error)
-        # INTERNAL and CANCELLED are what gRPC makes of a connection that breaks at the wrong moment.
-        broken = status_of(error) in {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED}
-        if not (broken or is_interruption(status_of(error), failure)) or not self._patience.pause():
-            raise failure from None
         missing = set(find_missing(self._channel, list(self._unanswered)))
         for block in [block for digest, block in self._unanswered.items() if digest not in missing]:
             self._done(block)
@@ -138,8 +142,8 @@ class _Stream:
     What is under way stays within the window that the server allows, which shrinks while many clients send.
     """
 
-    def __init__(self, write: Any, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, channel: Channel, write: Any, progress: Progress) -> None:
+        self._channel, self._progress = channel, progress
         self._queue: queue.SimpleQueue[Sequence[HashedBlock] | None] = queue.SimpleQueue()
         self._call = FollowedCall[pb.WriteBlocksResponse](lambda: write(self._messages()), self._answers)
         self._changed = threading.Condition()
@@ -190,6 +194,7 @@ class _Stream:
 
     def _answers(self, call: Iterable[pb.WriteBlocksResponse]) -> Iterator[pb.WriteBlocksResponse]:
         for response in call:
+            self._channel.note_answer()
             with self._changed:
                 self._taken, self._window = response.taken_bytes, response.window_bytes
                 self._changed.notify()
