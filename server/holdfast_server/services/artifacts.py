@@ -146,7 +146,7 @@ class ArtifactService:
         """Store contents that are not there yet; returns the rows to add."""
         data = {e.entry.block_digests[0]: e.data for e in entries if e.data}
         missing = await self._database.read(lambda tx: tx.blocks.find_missing(list(data)))
-        blocks = [NewBlock(digest, (data[digest],), len(data[digest])) for digest in missing]
+        blocks = [NewBlock(digest, (data[digest],), len(data[digest]), computed=True) for digest in missing]
         if not blocks:
             return []
         extents = await self._in_thread(lambda: self._store.write(blocks))

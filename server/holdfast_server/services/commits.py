@@ -37,7 +37,7 @@ class BlocksMissing(Exception):  # noqa: N818 - not an error: the caller writes 
         self.digests = digests
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as NewEntry
 class InlineEntry:
     """An entry that brings its content with it."""
 

@@ -74,16 +74,17 @@ def new_entry_from_proto(message: service_pb.NewEntry, more_blocks: tuple[bytes,
     expected = message.WhichOneof("expected")
     if expected == "expected_digest" and message.expected_digest and len(message.expected_digest) != DIGEST_SIZE:
         raise InvalidArgument(f"An expected digest has {DIGEST_SIZE} bytes.", field="entries.expected_digest")
-    blocks = (*message.block_digests, *more_blocks)
     data: bytes | None = None
     if message.HasField("inline_data"):
         data = message.inline_data  # once: each time it is a copy
-        if blocks or len(data) != message.size:
+        if message.block_digests or more_blocks or len(data) != message.size:
             raise InvalidArgument(
                 "Inline data is the whole content: as long as `size` says, and without block digests.",
                 field="entries.inline_data",
             )
         blocks = inline_digests(data)
+    else:
+        blocks = (*message.block_digests, *more_blocks)
     entry = NewEntry(
         path=message.path,
         kind=kind,

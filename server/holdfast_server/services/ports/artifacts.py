@@ -24,10 +24,10 @@ class ObjectStore(Protocol):
     Keys are unique per write and never reused, so that deleting one can never hit what another writer just stored.
     """
 
-    def put(self, key: str, parts: Sequence[bytes | memoryview], sha256: bytes) -> None:
+    def put(self, key: str, parts: Sequence[bytes | memoryview], sha256: bytes | None = None) -> None:
         """Store the concatenated parts, durable when this returns.
 
-        ``sha256`` is the digest of the whole, already computed; a store may sign or check with it.
+        ``sha256`` is the digest of the whole where it is known; a store may sign or check with it.
 
         Raises:
             Unavailable: The store cannot be reached or is full; nothing is promised.

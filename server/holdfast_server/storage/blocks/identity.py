@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from holdfast_server.errors import FailedPrecondition, Reason
 from holdfast_server.services.ports.artifacts import ObjectStore
 
@@ -38,7 +36,7 @@ def check_identity(objects: ObjectStore, expected: str, description: str, *, kno
             "with another data directory; a client reaches a server that runs elsewhere by HOLDFAST_URI."
         )
     data = expected.encode()
-    objects.put(MARKER, [data], hashlib.sha256(data).digest())
+    objects.put(MARKER, [data])
 
 
 def confirm_identity(objects: ObjectStore, expected: str) -> None:

@@ -32,7 +32,12 @@ class LocalObjectStore:
         # writer may just have made it. Threads add to the set without a lock and at worst sync twice.
         self._durable: set[Path] = set()
 
-    def put(self, key: str, parts: Sequence[bytes | memoryview], sha256: bytes) -> None:  # noqa: ARG002 - the port's
+    def put(
+        self,
+        key: str,
+        parts: Sequence[bytes | memoryview],
+        sha256: bytes | None = None,  # noqa: ARG002 - the port's
+    ) -> None:
         """Store the concatenated parts, durable when this returns."""
         target = self._directory / key
         temporary = self._incoming / secrets.token_hex(16)

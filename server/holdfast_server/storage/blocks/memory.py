@@ -16,7 +16,7 @@ class MemoryObjectStore:
         self._objects: dict[str, tuple[bytes, int]] = {}
         self._lock = threading.Lock()
 
-    def put(self, key: str, parts: Sequence[bytes | memoryview], sha256: bytes) -> None:  # noqa: ARG002 - the port's
+    def put(self, key: str, parts: Sequence[bytes | memoryview], sha256: bytes | None = None) -> None:  # noqa: ARG002 - the port's
         """Keep the concatenated parts."""
         data = b"".join(parts)
         with self._lock:

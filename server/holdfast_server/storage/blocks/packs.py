@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
 from collections.abc import Sequence
@@ -98,15 +97,13 @@ class PackedBlockStore:
     def _write_pack(self, pack: list[tuple[int, NewBlock]], extents: dict[int, Extent]) -> None:
         name = secrets.token_hex(16)
         key = f"packs/{name[:2]}/{name}"
-        digest, offset = hashlib.sha256(), 0
+        offset = 0
         parts: list[bytes | memoryview] = []
         for index, block in pack:
-            for part in block.parts:
-                digest.update(part)
-                parts.append(part)
+            parts.extend(block.parts)
             extents[index] = Extent(key, offset, block.size)
             offset += block.size
-        self._objects.put(key, parts, digest.digest())
+        self._objects.put(key, parts)
 
 
 def _spans(blocks: Sequence[tuple[bytes, Extent]]) -> list[list[int]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import contextlib
-import hashlib
 import io
 import logging
 import os
@@ -23,6 +22,7 @@ from minio import time as s3_time
 from minio.credentials.providers import AWSConfigProvider, EnvAWSProvider, Provider
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
+from holdfast_server.domain.artifacts import digest_of
 from holdfast_server.errors import Unavailable
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.storage.blocks.store_url import StoreUrl
@@ -123,18 +123,20 @@ class S3ObjectStore:
     def __repr__(self) -> str:
         return f"S3ObjectStore({self._url})"
 
-    def put(self, key: str, parts: Sequence[bytes | memoryview], sha256: bytes) -> None:
+    def put(self, key: str, parts: Sequence[bytes | memoryview], sha256: bytes | None = None) -> None:
         """Store the concatenated parts by one PUT.
 
         Raises:
-            Unavailable: The store cannot be reached, refuses, or got other bytes than ``sha256`` says.
+            Unavailable: The store cannot be reached, refuses, or got other bytes than these.
         """
         size = sum(len(part) for part in parts)
         if len(parts) > 1 and size < SMALL_PART * len(parts):
             parts = [b"".join(parts)]
         try:
-            if self._signer is not None and self._put_signed(self._signer, key, parts, size, sha256):
-                return
+            if self._signer is not None:
+                digest = sha256 or digest_of(parts)
+                if self._put_signed(self._signer, key, parts, size, digest):
+                    return
             self._client.put_object(
                 self._url.bucket,
                 self._url.prefix + key,
@@ -222,7 +224,7 @@ class S3ObjectStore:
         except _FAILURES as error:
             self._fail("used", error)
         key, content = f"check/{secrets.token_hex(16)}", b"holdfast"
-        self.put(key, [content], hashlib.sha256(content).digest())
+        self.put(key, [content])
         try:
             if self.get(key, 0, len(content)) != content:
                 raise Unavailable(f"The block store {self._url} gives back other bytes than were stored.")

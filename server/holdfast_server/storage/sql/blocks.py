@@ -7,6 +7,7 @@ from itertools import count
 from typing import TypeVar
 
 from holdfast_server.domain.artifacts import Extent
+from holdfast_server.storage.sql.bulk import insert_rows
 from holdfast_server.storage.sql.connection import Connection
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class SqlBlockIndex:
                 f"SELECT digest, block_id, size, state FROM blocks WHERE digest IN ({marks(len(part))})",  # noqa: S608
                 part,
             ):
-                yield row["digest"], row["block_id"], row["size"], row["state"]
+                yield tuple(row)
 
     def find_stale(self, digests: Sequence[bytes]) -> list[bytes]:
         """Those that are present and were not touched for a minute."""
@@ -130,15 +131,17 @@ class SqlBlockIndex:
         needed = dict.fromkeys(extent.object_key for _, extent in fresh.values())
         first = next_id(self._connection, "objects", "object_id")
         ids = dict(zip(needed, count(first), strict=False))
-        self._connection.executemany(
-            "INSERT INTO objects (object_id, object_key, size, create_time) VALUES (?, ?, ?, ?)",
+        insert_rows(
+            self._connection,
+            "objects (object_id, object_key, size, create_time)",
             [(object_id, key, sizes[key], self._now_ms) for key, object_id in ids.items()],
         )
         # Two plain statements: with an upsert SQLite keeps a journal for each row, and to end it walks through what the
         # transaction's savepoint keeps, which took a fifth of the time of an upload of small files.
         places = [(ids[x.object_key], x.offset, self._now_ms, size, d) for d, (size, x) in fresh.items()]
-        self._connection.executemany(
-            'INSERT INTO blocks (object_id, "offset", touch_time, size, digest) VALUES (?, ?, ?, ?, ?)',
+        insert_rows(
+            self._connection,
+            'blocks (object_id, "offset", touch_time, size, digest)',
             [place for place in places if place[-1] not in states],
         )
         # A block whose bytes were lost is whole again at its new place, and with it every file that needs it.

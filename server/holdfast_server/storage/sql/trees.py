@@ -12,6 +12,7 @@ from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import ancestors, nfc, parent_of
 from holdfast_server.errors import FailedPrecondition, InvalidArgument, NotFound, Reason, Unavailable
 from holdfast_server.storage.sql.blocks import SqlBlockIndex, chunks, marks, next_unused_id
+from holdfast_server.storage.sql.bulk import insert_rows
 from holdfast_server.storage.sql.conflicts import FROM_RECENT, FROM_STAGED
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.snapshots import VISIBLE_BELOW, SqlSnapshots, below, everything
@@ -19,10 +20,7 @@ from holdfast_server.storage.sql.snapshots import VISIBLE_BELOW, SqlSnapshots, b
 # Entries or other rows that one call deletes of a given-up commit; keeps the write lock's time to some milliseconds.
 ABANDON_STEP = 2_000
 
-_INSERT = (
-    "INSERT INTO entries (tree_id, path, commit_id, parent, nfc_path, kind, executable, file_id)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_ENTRIES = "entries (tree_id, path, commit_id, parent, nfc_path, kind, executable, file_id)"
 # The select's WHERE keeps SQLite from reading ON as the beginning of a join's condition.
 _INSERT_REMOVALS = (
     "INSERT INTO entries (tree_id, path, commit_id, parent, nfc_path, kind)"  # noqa: S608 - of constants
@@ -42,7 +40,7 @@ _STAGED_AT_NORMALIZED = (
 
 
 class _Row(NamedTuple):
-    """The columns of an entry, in the order of ``_INSERT``."""
+    """The columns of an entry, in the order of ``_ENTRIES``."""
 
     tree_id: int
     path: str
@@ -101,7 +99,7 @@ class SqlTrees(SqlSnapshots):
                     _row(tree_id, commit_id, entry.path, Kind.FILE, executable=entry.executable, file_id=file_id)
                 )
                 staged[entry.path] = Kind.FILE
-        self._connection.executemany(_INSERT, rows)
+        insert_rows(self._connection, _ENTRIES, rows)
         self._check_normalized_siblings(tree_id, commit_id, rows)
         return []
 
@@ -119,7 +117,8 @@ class SqlTrees(SqlSnapshots):
                     f"There is no file or directory {shown(path)} in {owner}.", metadata={"path": ascii(path)}
                 )
         self._connection.executemany(
-            f"{_INSERT} ON CONFLICT DO NOTHING", [_row(tree_id, commit_id, path, Kind.ABSENT) for path in live]
+            f"INSERT INTO {_ENTRIES} VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",  # noqa: S608 - of constants
+            [_row(tree_id, commit_id, path, Kind.ABSENT) for path in live],
         )
         for entry in live.values():
             if entry.is_directory:
@@ -222,11 +221,10 @@ class SqlTrees(SqlSnapshots):
         for entry in new.values():
             _check_sizes(entry, present)
         ids = list(zip(count(next_unused_id(self._connection, "files")), new.items(), strict=False))
-        self._connection.executemany(
-            "INSERT INTO files (file_id, digest, size) VALUES (?, ?, ?)", [(i, d, entry.size) for i, (d, entry) in ids]
-        )
-        self._connection.executemany(
-            "INSERT INTO file_blocks (file_id, position, block_id) VALUES (?, ?, ?)",
+        insert_rows(self._connection, "files (file_id, digest, size)", [(i, d, entry.size) for i, (d, entry) in ids])
+        insert_rows(
+            self._connection,
+            "file_blocks (file_id, position, block_id)",
             [(i, n, present[b][0]) for i, (_, entry) in ids for n, b in enumerate(entry.block_digests)],
         )
         return known | {d: (i, entry.size) for i, (d, entry) in ids}, []
