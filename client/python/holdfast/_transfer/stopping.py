@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from holdfast._transfer.streams import BrokenStreamError, Messages
+
 
 class StoppedError(Exception):
     """The transfer was given up elsewhere, and what this thread was doing is not needed. No user sees it."""
@@ -22,7 +24,7 @@ class Stopping:
     def __init__(self) -> None:
         self.event = threading.Event()
         self._lock = threading.Lock()
-        self._calls: set[Any] = set()
+        self._calls: set[Messages] = set()
 
     def stop(self) -> None:
         """Say that it is over, for good."""
@@ -42,14 +44,23 @@ class Stopping:
             raise StoppedError
 
     @contextlib.contextmanager
-    def watch(self, call: Any) -> Iterator[Any]:
-        """Cancel a call when the transfer is over, and when the block is left."""
+    def watch(self, call: Any) -> Iterator[Messages]:
+        """The messages of a call, which is cancelled when the transfer is over, and when the block is left.
+
+        Raises:
+            StoppedError: The transfer is over.
+        """
+        messages = Messages(call)
+        del call
         with self._lock:
-            self._calls.add(call)
+            self._calls.add(messages)
         try:
             self.check()
-            yield call
+            yield messages
+        except BrokenStreamError:
+            self.check()
+            raise
         finally:
             with self._lock:
-                self._calls.discard(call)
-            call.cancel()
+                self._calls.discard(messages)
+            messages.close()
