@@ -44,11 +44,8 @@ class Downloader:
             LocalFileError: A name cannot be written here, or two names would be the same file.
         """
         locations = self.resolve(uri)
-        with TreeDownload(self._channel, self.reader, str(target), progress) as download:
-            if len(locations) == 1 and locations[0].kind == artifact_pb.ENTRY_KIND_FILE:
-                download.fetch_file(locations[0])
-            else:
-                download.fetch_trees(locations)
+        with progress or Progress("downloading") as shown:
+            TreeDownload(self._channel, self.reader, str(target), shown).fetch(locations)
 
     def read_bytes(self, uri: str) -> bytes:
         """The content of a file, verified.
@@ -62,7 +59,8 @@ class Downloader:
         def keep(_: int, more: Parts) -> None:
             parts.extend(more)
 
-        entry, digests = self.reader.read(location, keep, Stopping())
+        stopping = Stopping()
+        entry, digests = stopping.run(lambda: self.reader.read(location, keep, stopping))
         check_whole(location.path, entry.size, entry.digest, digests)
         return b"".join(parts)
 

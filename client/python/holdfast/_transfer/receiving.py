@@ -78,7 +78,8 @@ class FileReading:
             _finish(writing)  # they count as having come
             raise
         except BaseException:
-            self._stopping.stop()
+            for waiting in writing:
+                waiting.cancel()
             wait(writing)
             raise
         _finish(writing)

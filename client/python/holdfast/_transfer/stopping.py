@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
+from holdfast._transfer.following import FollowedCall
 from holdfast._transfer.streams import BrokenStreamError, Messages
+
+Result = TypeVar("Result")
 
 
 class StoppedError(Exception):
@@ -42,6 +46,20 @@ class Stopping:
         """
         if self.event.is_set():
             raise StoppedError
+
+    def run(self, work: Callable[[], Result]) -> Result:
+        """Do ``work`` in a thread of its own, where Ctrl-C does not fall upon its calls; it is over in the end.
+
+        Ctrl-C ends the waiting, and with it the work.
+        """
+        context = contextvars.copy_context()
+        with contextlib.closing(FollowedCall[Result](lambda: self, lambda _: [context.run(work)])) as followed:
+            followed.start()
+            return followed.next()
+
+    def cancel(self) -> None:
+        """What ``stop`` does, by the name that calls have for it."""
+        self.stop()
 
     @contextlib.contextmanager
     def watch(self, call: Any) -> Iterator[Messages]:

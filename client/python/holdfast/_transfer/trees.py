@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 from holdfast._channel import Channel
 from holdfast._transfer.block_reading import BlockReader
@@ -20,43 +18,35 @@ from holdfast._transfer.writing import holds, local_errors, make_directory, remo
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 # Larger files are read one by one, in parallel, after the small ones came in one stream.
 MAX_BATCHED = 1 << 20
 
 
 class TreeDownload:
-    """Fetches files and directories to ``target``. As a context manager it leaves no thread and no call behind."""
+    """Fetches files and directories to ``target``."""
 
-    def __init__(self, channel: Channel, reader: BlockReader, target: str, progress: Progress | None = None) -> None:
+    def __init__(self, channel: Channel, reader: BlockReader, target: str, progress: Progress) -> None:
         self._channel = channel
         self._target = os.path.join(os.getcwd(), target)
         self._stopping = Stopping()
-        self._progress = progress or Progress("downloading")
+        self._progress = progress
         self._large = LargeFileDownloader(reader, self._stopping, self._progress)
 
-    def __enter__(self) -> Self:
-        self._progress.__enter__()
-        return self
+    def fetch(self, locations: Sequence[artifact_pb.ArtifactLocation]) -> None:
+        """Write a file to the target, or below it what the locations hold; leaves no thread and no call behind."""
+        if len(locations) == 1 and locations[0].kind == artifact_pb.ENTRY_KIND_FILE:
+            self._stopping.run(lambda: self._fetch_file(locations[0]))
+        else:
+            self._stopping.run(lambda: self._fetch_trees(locations))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.stop()
-        self._progress.__exit__(kind, error, trace)
-
-    def fetch_file(self, location: artifact_pb.ArtifactLocation) -> None:
-        """Write a file to the target."""
+    def _fetch_file(self, location: artifact_pb.ArtifactLocation) -> None:
         folder, name = os.path.split(self._target)
         check_local_names([name], folding=False)
         with local_errors(self._target):
             os.makedirs(folder, exist_ok=True)
         self._fetch(location, lambda _: self._target, {folder})
 
-    def fetch_trees(self, locations: Sequence[artifact_pb.ArtifactLocation]) -> None:
-        """Write what several locations hold below the target."""
+    def _fetch_trees(self, locations: Sequence[artifact_pb.ArtifactLocation]) -> None:
         with local_errors(self._target):
             os.makedirs(self._target, exist_ok=True)
             with os.scandir(self._target) as entries:
