@@ -22,6 +22,7 @@ WAYS: dict[str, Callable[[Client, str, Path], object]] = {
     "a large file is downloaded": lambda client, run, folder: client.artifacts.download(f"{run}/large", folder),
     "a small file is downloaded": lambda client, run, folder: client.artifacts.download(f"{run}/d/small", folder),
     "all is downloaded": lambda client, run, folder: client.artifacts.download(run, folder),
+    "a file is opened": lambda client, run, _: client.artifacts.open(f"{run}/large").read(),
     "a file is read": lambda client, run, _: client.artifacts.read_bytes(f"{run}/large"),
 }
 
