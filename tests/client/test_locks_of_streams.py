@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from holdfast._client import Client
+from holdfast._transfer.progress import Progress
 
 MIB = 1 << 20
 
@@ -23,6 +24,7 @@ WAYS: dict[str, Callable[[Client, str, Path], object]] = {
     "a small file is downloaded": lambda client, run, folder: client.artifacts.download(f"{run}/d/small", folder),
     "all is downloaded": lambda client, run, folder: client.artifacts.download(run, folder),
     "a file is opened": lambda client, run, _: client.artifacts.open(f"{run}/large").read(),
+    "all is verified": lambda client, run, _: list(client.artifacts.verify(run, Progress("verifying", shown=False))),
     "a file is read": lambda client, run, _: client.artifacts.read_bytes(f"{run}/large"),
 }
 

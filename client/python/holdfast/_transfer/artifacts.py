@@ -165,7 +165,7 @@ class Artifacts:
     def verify(self, uri: str, progress: Progress) -> Iterator[Check]:
         """Read every byte of what ``uri`` names and check it, file by file, going on after damage."""
         for location in self._downloader.resolve(uri):
-            yield from StoredFiles(self._channel, location, progress).check()
+            yield from StoredFiles(self._downloader.reader, location, progress).check()
 
     def compare(self, uri: str, local: Path, progress: Progress) -> Iterator[Check]:
         """Compare what ``uri`` names with a local copy of it, by digests."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from holdfast._transfer.following import FollowedCall
@@ -56,6 +56,17 @@ class Stopping:
         with contextlib.closing(FollowedCall[Result](lambda: self, lambda _: [context.run(work)])) as followed:
             followed.start()
             return followed.next()
+
+    def follow(self, items: Callable[[], Iterable[Result]]) -> Iterator[Result]:
+        """Take ``items`` in a thread, as ``run`` does its work."""
+        with contextlib.closing(FollowedCall[Result](lambda: self, lambda _: items())) as followed:
+            followed.start()
+            while True:
+                try:
+                    item = followed.next()
+                except StopIteration:
+                    return
+                yield item
 
     def cancel(self) -> None:
         """What ``stop`` does, by the name that calls have for it."""

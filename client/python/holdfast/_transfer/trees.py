@@ -6,17 +6,14 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from holdfast._channel import Channel
 from holdfast._transfer.block_reading import BlockReader
 from holdfast._transfer.large_files import LargeFile, LargeFileDownloader
 from holdfast._transfer.names import check_local_names, check_received_path, is_folding
 from holdfast._transfer.progress import Progress
-from holdfast._transfer.receiving import FilesReading
 from holdfast._transfer.small_files import SmallFile, SmallFileWriter
 from holdfast._transfer.stopping import Stopping
 from holdfast._transfer.writing import holds, local_errors, make_directory, remove_stale
 from holdfast.v1 import artifact_pb2 as artifact_pb
-from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 
 # Larger files are read one by one, in parallel, after the small ones came in one stream.
 MAX_BATCHED = 1 << 20
@@ -25,8 +22,8 @@ MAX_BATCHED = 1 << 20
 class TreeDownload:
     """Fetches files and directories to ``target``."""
 
-    def __init__(self, channel: Channel, reader: BlockReader, target: str, progress: Progress) -> None:
-        self._channel = channel
+    def __init__(self, reader: BlockReader, target: str, progress: Progress) -> None:
+        self._reader = reader
         self._target = os.path.join(os.getcwd(), target)
         self._stopping = Stopping()
         self._progress = progress
@@ -143,12 +140,9 @@ class TreeDownload:
         start_after: str = "",
     ) -> str:
         """Hand entries to ``take`` as long as it wants more; returns the path of the last one that it wanted."""
-        method = self._channel.stub(ArtifactServiceStub).ReadFiles
-        reading = FilesReading(
-            location, take, stopping=self._stopping, max_data_size=max_data_size, start_after=start_after
+        return self._reader.read_files(
+            location, take, self._stopping, max_data_size=max_data_size, start_after=start_after
         )
-        self._channel.run(lambda: reading.run(method), position=lambda: reading.position, stopped=self._stopping.event)
-        return reading.position
 
 
 def below(path: str, location: artifact_pb.ArtifactLocation) -> str:
