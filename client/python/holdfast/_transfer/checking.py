@@ -11,9 +11,9 @@ from pathlib import Path
 from holdfast._transfer.block_reading import BlockReader
 from holdfast._transfer.progress import Progress
 from holdfast._transfer.receiving import Parts, check_whole
+from holdfast._transfer.sources import Source, find_as
 from holdfast._transfer.stopping import Stopping
 from holdfast._transfer.trees import MAX_BATCHED
-from holdfast.entities import FileInfo
 from holdfast.errors import DataLossError
 from holdfast.format.digests import BLOCK_SIZE, file_digest
 from holdfast.v1 import artifact_pb2 as artifact_pb
@@ -117,63 +117,57 @@ class StoredFiles:
         return f"{self._location.prefix}/{entry.path}" if self._location.prefix else entry.path
 
 
-def compare(entries: Iterable[FileInfo], base: str, local: Path, progress: Progress) -> Iterator[Check]:
-    """Compare a listing with a local copy of it, by kind and digest.
+def compare(
+    entries: Iterable[artifact_pb.Entry], base: str, local: Path, progress: Progress, *, symlinks: str = "inside"
+) -> Iterator[Check]:
+    """Compare a listing with a local copy of it, by kind, digest and executable bit; links count as in uploads.
 
     Args:
         entries: Of a whole file or directory.
         base: Its path; those of the entries begin with it.
         local: The file or directory that shall be equal.
         progress: Counts the bytes that are read.
+        symlinks: ``"inside"`` or ``"follow"``.
 
     Raises:
         FileNotFoundError: There is nothing at ``local``.
+        LocalFileError: There is something in it that cannot be logged, such as a broken link.
         OSError: Something in it cannot be read.
     """
-    found = dict(_walk(local, base))
+    found = {source.path: source for source in find_as(local, base, symlinks=symlinks)}
     for entry in entries:
-        path = found.pop(entry.path, None)
-        if path is None:
+        source = found.pop(entry.path, None)
+        is_directory = entry.kind == artifact_pb.ENTRY_KIND_DIRECTORY
+        if source is None:
             yield Check(path=entry.path, problem="missing")
-        elif entry.is_dir != path.is_dir():
-            kind = "a directory" if path.is_dir() else "a file"
+        elif is_directory != source.is_directory:
+            kind = "a directory" if source.is_directory else "a file"
             yield Check(path=entry.path, problem="different", message=f"It is {kind} in the local copy.")
-        elif not entry.is_dir:
-            yield _compare_file(entry, path, progress)
-    for name in sorted(found, key=str.encode):
-        yield Check(path=name, problem="extra")
+        elif not is_directory:
+            yield _compare_file(entry, source, progress)
+    for name, source in sorted(found.items(), key=lambda item: item[0].encode()):
+        if not (name == base and source.is_directory):
+            yield Check(path=name or ".", problem="extra")
 
 
-def _compare_file(entry: FileInfo, local: Path, progress: Progress) -> Check:
-    size = local.stat().st_size
-    if size != entry.file_size:
+def _compare_file(entry: artifact_pb.Entry, source: Source, progress: Progress) -> Check:
+    differences = []
+    if source.size != entry.size:
         progress.expect(0, files=1)
-        message = f"The local copy has {size} bytes and not {entry.file_size}."
-        return Check(path=entry.path, problem="different", message=message)
-    progress.expect(size, files=1)
+        differences.append(f"The local copy has {source.size} bytes and not {entry.size}.")
+    else:
+        progress.expect(source.size, files=1)
+        if _digest_of(source, progress) != entry.digest:
+            differences.append("It has the same size and other bytes.")
+    if source.executable != entry.executable and os.name != "nt":  # where files have no such bit
+        differences.append(f"The local copy is {'' if source.executable else 'not '}executable.")
+    return Check(path=entry.path, problem="different" if differences else "", message=" ".join(differences))
+
+
+def _digest_of(source: Source, progress: Progress) -> bytes:
     blocks = []
-    with local.open("rb") as file:
+    with Path(source.local or "").open("rb") as file:
         while data := file.read(BLOCK_SIZE):
             blocks.append(hashlib.sha256(data).digest())
             progress.advance(len(data))
-    if file_digest(blocks).hex() == entry.digest:
-        return Check(path=entry.path)
-    return Check(path=entry.path, problem="different", message="It has the same size and other bytes.")
-
-
-def _walk(local: Path, base: str) -> Iterator[tuple[str, Path]]:
-    """Everything at and below ``local`` by the path that it would have in the artifacts."""
-    if not local.exists():
-        raise FileNotFoundError(f"No file or directory: {local}")
-    if not local.is_dir():
-        yield base, local
-        return
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for folder, names, files in os.walk(local, onerror=fail):
-        for name in (*names, *files):
-            path = Path(folder, name)
-            inner = path.relative_to(local).as_posix()
-            yield (f"{base}/{inner}" if base else inner), path
+    return file_digest(blocks)
