@@ -292,6 +292,31 @@ def test_verify_compares_a_local_copy(run, filled, tmp_path):
     assert [found.get("problem") for found in objects(one)] == ["different", None]
 
 
+def test_verify_takes_links_and_executable_bits_as_uploads_do(run, client, run_id, tmp_path):
+    local, outside = tmp_path / "local", tmp_path / "outside"
+    (local / "real").mkdir(parents=True)
+    outside.mkdir()
+    (local / "real/run.sh").write_text("#!/bin/sh")
+    (local / "link").symlink_to("real")
+    client.log_artifacts(run_id, local)
+    uri = f"runs:/{run_id}"
+    assert b"Checked 2 files" in run("verify", uri, "--local", local).stderr
+    (local / "link").unlink()
+    assert lines(run("verify", uri, "--local", local, exit_code=1)) == ["missing    link", "missing    link/run.sh"]
+    (local / "link").symlink_to("real")
+    (local / "real/run.sh").chmod(0o755)
+    *found, _ = objects(run("verify", uri, "--local", local, "--json", exit_code=1))
+    assert [(each["path"], each["problem"], each["message"]) for each in found] == [
+        (f"{folder}/run.sh", "different", "The local copy is executable.") for folder in ("link", "real")
+    ]
+    (local / "real/run.sh").chmod(0o644)
+    (outside / "more").write_text("more")
+    (local / "away").symlink_to(outside)
+    assert b"leaves the directory" in run("verify", uri, "--local", local, exit_code=2).stderr
+    done = run("verify", uri, "--local", local, "--symlinks", "follow", exit_code=1)
+    assert lines(done) == ["extra      away", "extra      away/more"]
+
+
 def test_verify_that_cannot_check_ends_with_2(run, filled, tmp_path):
     assert b"No file or directory" in run("verify", f"runs:/{filled}", "--local", tmp_path / "no", exit_code=2).stderr
     assert b"There is no run" in run("verify", f"runs:/{'0' * 32}", exit_code=2).stderr

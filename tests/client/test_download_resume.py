@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.client.counting_proxy import CountingProxy
+from tests.counting_proxy import counting_proxy
 from tests.faults.test_server_killed import PATIENT, free_port, server_arguments
 from tests.server_process import clean_environment, running_server
 
@@ -24,6 +25,7 @@ from holdfast._channel import RetryPolicy
 from holdfast._client import Client
 from holdfast._transfer import partials, small_files
 from holdfast._transfer.partials import partial_name
+from holdfast._transfer.progress import Progress
 from holdfast.errors import DataLossError, HoldfastError
 from holdfast.format.digests import BLOCK_SIZE
 
@@ -289,3 +291,24 @@ def test_a_download_without_progress_ends(client, server, run_id, tmp_path):
             retry = RetryPolicy(window=0.5, first_window=0.5)
             with Client(f"holdfast://127.0.0.1:{proxy.port}", retry=retry) as cut, pytest.raises(HoldfastError):
                 cut.download_artifacts(run_id, path, tmp_path / path)
+
+
+def test_a_check_of_a_large_file_goes_on_at_the_block_where_the_connection_broke(client, server, run_id):
+    size = 6 * BLOCK_SIZE
+    client.log_bytes(run_id, secrets.token_bytes(size), "big")
+    with counting_proxy(server.port) as between, Client(f"holdfast://127.0.0.1:{between.port}") as through:
+        through.get_run(run_id)
+        progress = Progress("verifying", shown=False)
+        checks = []
+        between.hold(received=4 * BLOCK_SIZE + MIB)
+        checking = threading.Thread(
+            target=lambda: checks.extend(through.artifacts.verify(f"runs:/{run_id}/big", progress))
+        )
+        checking.start()
+        between.wait_until(lambda proxy: proxy.holding)
+        between.refuse()
+        between.go_on()
+        checking.join(60)
+        assert [(check.path, check.problem) for check in checks] == [("big", "")]
+        assert progress.summary.bytes == size
+        assert between.received < size + 2 * BLOCK_SIZE

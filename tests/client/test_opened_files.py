@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import secrets
+import signal
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def archive(zipped) -> bytes:
 
 
 def reading_ahead() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "holdfast-read-ahead"]
+    return [thread for thread in threading.enumerate() if thread.name == "holdfast-answers"]
 
 
 def join_reading_ahead() -> None:
@@ -129,6 +130,26 @@ def test_a_closed_reader_leaves_no_thread_and_refuses_reads(counted, proxy, uri,
     join_reading_ahead()
     with pytest.raises(ValueError, match="closed"):
         reader.read(1)
+
+
+@pytest.mark.parametrize("reads_on", [False, True], ids=["reading a piece", "reading on and on"])
+def test_after_ctrl_c_in_a_read_the_file_goes_on(counted, proxy, uri, archive, reads_on):
+    with counted.artifacts.open(uri) as reader:
+        if reads_on:
+            reader.read(3 * BLOCK_SIZE)
+            join_reading_ahead()
+        proxy.flowing.clear()
+        interrupt = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt):
+            reader.read()
+        interrupt.join()
+        proxy.flowing.set()
+        assert reader.seek(3 * BLOCK_SIZE + 5) == 3 * BLOCK_SIZE + 5
+        assert reader.read(BLOCK_SIZE) == archive[3 * BLOCK_SIZE + 5 :][:BLOCK_SIZE]
+        reader.seek(0)
+        assert reader.read() == archive
+    join_reading_ahead()
 
 
 def test_threads_may_share_a_reader_and_each_byte_comes_to_one_of_them(client, uri, archive):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +89,25 @@ def test_what_is_not_there_is_one_line_of_error(server, run_id):
     error = tail(server, "-f", f"runs:/{run_id}/nothing", expect=1).decode()
     assert error.startswith("Error: ")
     assert len(error.splitlines()) == 1
+
+
+def test_what_is_no_uri_is_refused_as_by_the_other_commands(server, run_id):
+    assert b"write runs:/" in tail(server, f"{run_id}/log", expect=2)
+    assert b"no artifact URI" in tail(server, "log", expect=2)
+
+
+def test_slashes_by_habit_do_no_harm(server, client, run_id):
+    client.log_bytes(run_id, LINES, "log")
+    assert tail(server, "-n", "1", f"runs://{run_id}/log/") == b"line 100\n"
+
+
+def test_a_server_that_is_not_there_is_one_line(server, run_id):
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    command = [HOLDFAST, "--uri", f"holdfast://127.0.0.1:{port}", "artifacts", "tail", f"runs:/{run_id}/log"]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, timeout=60, check=False, text=True)
+    assert done.returncode == 1
+    assert re.search(r"^Error: No Holdfast server answers .*\n\Z", done.stderr, re.MULTILINE)
 
 
 @pytest.fixture

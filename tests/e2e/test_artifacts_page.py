@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from tests.server_process import clean_environment, running_server
+
+from holdfast.cli import artifacts
 
 PAGE = Path(__file__).parents[2] / "docs" / "artifacts.md"
 MARK = "@@@ "
@@ -27,6 +30,11 @@ def sessions() -> list[tuple[str, str]]:
 def pattern_of(output: str) -> str:
     """Matches the output that is shown; ``…`` stands for anything on its line."""
     return r"[^\n]*".join(map(re.escape, output.split("…")))
+
+
+def test_the_table_of_commands_has_each_of_them() -> None:
+    listed = re.findall(r"^\| `holdfast artifacts (\w+)", PAGE.read_text(), re.MULTILINE)
+    assert sorted(listed) == artifacts.command.list_commands(click.Context(artifacts.command))
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from tests.server_process import clean_environment, running_server
 
 from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._transfer import live
 from holdfast.errors import FailedPreconditionError, UnavailableError
 
 KILLS = 6
@@ -251,6 +252,34 @@ def test_a_writer_outlasts_a_server_that_stays_away(tmp_path: Path) -> None:
                     assert time.monotonic() < deadline
             file.close()
             assert client.artifacts.read_bytes(f"runs:/{run_id}/log") == written
+
+
+def test_a_flush_to_a_server_that_hangs_fails_soon_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "ANSWER_SECONDS", 1.0)
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data")]
+    with running_server(*arguments) as server, Client(f"holdfast://{server.address}") as client:
+        run_id = client.create_run("0").info.run_id
+        file = client.open_artifact(run_id, "log", "wb")
+        flush_after(file, b"there")
+        server.process.send_signal(signal.SIGSTOP)
+        begin = time.monotonic()
+        with pytest.raises(UnavailableError, match="does not answer"):
+            flush_after(file, b", while it hung")
+        assert time.monotonic() - begin < 10
+        file.write(b", and after")
+        server.process.send_signal(signal.SIGCONT)
+        monkeypatch.undo()
+        flush_after(file, b".")
+        with client.open_artifact(run_id, "empty", "wb") as other:
+            server.process.send_signal(signal.SIGSTOP)
+            monkeypatch.setattr(live, "ANSWER_SECONDS", 1.0)
+            with pytest.raises(UnavailableError, match="does not answer"):
+                other.close()
+            server.process.send_signal(signal.SIGCONT)
+        file.close()
+        assert client.artifacts.read_bytes(f"runs:/{run_id}/log") == b"there, while it hung, and after."
 
 
 def test_a_server_that_stops_does_not_wait_for_followers(tmp_path: Path) -> None:

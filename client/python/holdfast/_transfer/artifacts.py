@@ -165,12 +165,12 @@ class Artifacts:
     def verify(self, uri: str, progress: Progress) -> Iterator[Check]:
         """Read every byte of what ``uri`` names and check it, file by file, going on after damage."""
         for location in self._downloader.resolve(uri):
-            yield from StoredFiles(self._channel, location, progress).check()
+            yield from StoredFiles(self._downloader.reader, location, progress).check()
 
-    def compare(self, uri: str, local: Path, progress: Progress) -> Iterator[Check]:
-        """Compare what ``uri`` names with a local copy of it, by digests."""
-        entries = self.list(uri, recursive=True, itself=True)
-        return compare(entries, split_uri(uri)[1], local, progress)
+    def compare(self, uri: str, local: Path, progress: Progress, *, symlinks: str = "inside") -> Iterator[Check]:
+        """Compare what ``uri`` names with a local copy of it, by digests and executable bits."""
+        root, inner = split_uri(uri)
+        return compare(self._downloader.list(root, inner, recursive=True), inner, local, progress, symlinks=symlinks)
 
     def download(
         self, uri: str, dst: Path | None, name: str | None = None, *, progress: Progress | None = None

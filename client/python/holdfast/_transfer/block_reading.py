@@ -1,13 +1,13 @@
-"""Reads whole, verified blocks of files, going on where it was when the connection breaks."""
+"""Reads what snapshots hold, verified, going on where it was when the connection breaks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from holdfast._channel import Channel
-from holdfast._transfer.receiving import FileReading, Parts, check_whole
+from holdfast._transfer.receiving import FileReading, FilesReading, Parts, check_whole
 from holdfast._transfer.stopping import Stopping
 from holdfast.format.digests import block_count
 from holdfast.v1 import artifact_pb2 as artifact_pb
@@ -48,6 +48,38 @@ class BlockReader:
                 lambda: reading.run(self._read, pool), position=lambda: reading.position, stopped=stopping.event
             )
         return entry, reading.digests
+
+    def read_files(
+        self,
+        location: artifact_pb.ArtifactLocation,
+        take: Callable[[artifact_pb.Entry, bytes], bool],
+        stopping: Stopping,
+        *,
+        max_data_size: int,
+        start_after: str = "",
+    ) -> str:
+        """Hand entries to ``take`` as long as it wants more; see ``FilesReading``.
+
+        Returns:
+            The path of the last entry that it wanted.
+        """
+        method = self._channel.stub(ArtifactServiceStub).ReadFiles
+        reading = FilesReading(location, take, stopping=stopping, max_data_size=max_data_size, start_after=start_after)
+        self._channel.run(lambda: reading.run(method), position=lambda: reading.position, stopped=stopping.event)
+        return reading.position
+
+    def list_entries(self, location: artifact_pb.ArtifactLocation, *, recursive: bool) -> Iterator[artifact_pb.Entry]:
+        """The entries of one level, or all, of a location; a file gives itself."""
+        method = self._channel.stub(ArtifactServiceStub).ListFiles
+        request = pb.ListFilesRequest(
+            owner=location.owner, sequence=location.sequence, path=location.path, recursive=recursive, page_size=10_000
+        )
+        while True:
+            response = self._channel.call(method, request)
+            yield from response.entries
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
 
     def list_digests(self, location: artifact_pb.ArtifactLocation, digest: bytes) -> list[bytes]:
         """The digests of all blocks of a file whose own digest is ``digest``.

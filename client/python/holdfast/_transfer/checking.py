@@ -7,26 +7,18 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import grpc
-
-from holdfast._channel import Channel
-from holdfast._rpc_errors import is_interruption, status_of
+from holdfast._transfer.block_reading import BlockReader
 from holdfast._transfer.progress import Progress
-from holdfast._transfer.receiving import join_files, start_call
-from holdfast.entities import FileInfo
+from holdfast._transfer.receiving import Parts, check_whole
+from holdfast._transfer.sources import Source, find_as
+from holdfast._transfer.stopping import Stopping
+from holdfast._transfer.trees import MAX_BATCHED
 from holdfast.errors import DataLossError
-from holdfast.format.chunks import decode_chunk
 from holdfast.format.digests import BLOCK_SIZE, file_digest
 from holdfast.v1 import artifact_pb2 as artifact_pb
-from holdfast.v1 import artifact_service_pb2 as pb
-from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 
-# Larger files are read one by one, after the small ones came in one stream.
-MAX_BATCHED = 1 << 20
-
-_READ = "/holdfast.v1.ArtifactService/ReadFile"
+_OTHER_BYTES = "The bytes that came do not have its digest."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +39,12 @@ class Check:
 class StoredFiles:
     """Reads every byte of a location from the server; what is damaged is told, and the rest read all the same."""
 
-    def __init__(self, channel: Channel, location: artifact_pb.ArtifactLocation, progress: Progress) -> None:
-        self._channel, self._location, self._progress = channel, location, progress
-        self._stub: Any = channel.stub(ArtifactServiceStub)
-        self._read: Any = channel.grpc.unary_stream(_READ, pb.ReadFileRequest.SerializeToString, None)
+    def __init__(self, reader: BlockReader, location: artifact_pb.ArtifactLocation, progress: Progress) -> None:
+        self._reader, self._location, self._progress = reader, location, progress
+        self._stopping = Stopping()
+        self._large: list[artifact_pb.Entry] = []
+        self._checks: list[Check] = []
+        self._after = ""  # the path of the last entry of the stream of small files
 
     def check(self) -> Iterator[Check]:
         """One check a file, in no promised order.
@@ -58,164 +52,122 @@ class StoredFiles:
         Raises:
             HoldfastError: The server cannot be reached, or what the location names is not there.
         """
-        listed = self._list()
-        large: list[artifact_pb.Entry] = []
-        after = ""
-        while True:
-            try:
-                for entry, data in self._read_small(after):
-                    after = entry.path
-                    if entry.kind != artifact_pb.ENTRY_KIND_FILE:
-                        continue
+        return self._stopping.follow(self._check_all)
+
+    def _check_all(self) -> Iterator[Check]:
+        listed = self._reader.list_entries(self._location, recursive=True)
+        while not self._read_small():
+            # The error does not say of which file. One by one, then, until that is found; there the stream goes on.
+            for entry in listed:
+                if entry.kind == artifact_pb.ENTRY_KIND_FILE and entry.path.encode() > self._after.encode():
+                    self._after = entry.path
                     self._progress.expect(entry.size, files=1)
-                    if entry.size > MAX_BATCHED:
-                        large.append(entry)
-                    else:
-                        self._progress.advance(entry.size)
-                        yield self._checked(entry, hashlib.sha256(data).digest())
-                break
-            except DataLossError:
-                # It does not say of which file. One by one, then, until that is found; there the stream goes on.
-                for entry in listed:
-                    if entry.kind != artifact_pb.ENTRY_KIND_FILE or entry.path.encode() <= after.encode():
-                        continue
-                    after = entry.path
-                    self._progress.expect(entry.size, files=1)
-                    check = self._check_one(entry)
-                    yield check
-                    if check.problem:
+                    self._checks.append(self._check_one(entry))
+                    if self._checks[-1].problem:
                         break
-        for entry in large:
+            yield from self._told()
+        yield from self._told()
+        for entry in self._large:
             yield self._check_one(entry)
 
-    def _list(self) -> Iterator[artifact_pb.Entry]:
-        location = self._location
-        request = pb.ListFilesRequest(
-            owner=location.owner, sequence=location.sequence, path=location.path, recursive=True, page_size=10_000
-        )
-        while True:
-            response = self._channel.call(self._stub.ListFiles, request)
-            yield from response.entries
-            if not response.next_page_token:
-                return
-            request.page_token = response.next_page_token
+    def _told(self) -> list[Check]:
+        told, self._checks = self._checks, []
+        return told
 
-    def _read_small(self, after: str) -> Iterator[tuple[artifact_pb.Entry, bytes]]:
-        """Entries after a path, with the data of those that are small enough; goes on when the connection breaks."""
-        location = self._location
-        request = pb.ReadFilesRequest(
-            owner=location.owner, sequence=location.sequence, path=location.path,
-            max_data_size=MAX_BATCHED, start_after=after,
-        )  # fmt: skip
-        while True:
-            call = self._channel.run(lambda: start_call(self._stub.ReadFiles(request)))
-            try:
-                for entry, data in join_files(call, MAX_BATCHED):
-                    yield entry, data
-                    request.start_after = entry.path
-                return
-            except grpc.RpcError as error:
-                failure = self._channel.translate(error)
-                if not is_interruption(status_of(error), failure):
-                    raise failure from None
-            finally:
-                call.cancel()
+    def _read_small(self) -> bool:
+        """Read on in the stream of small files, and note the large ones; False if it ended with damage."""
+        try:
+            self._reader.read_files(
+                self._location, self._take, self._stopping, max_data_size=MAX_BATCHED, start_after=self._after
+            )
+        except DataLossError:
+            return False
+        return True
+
+    def _take(self, entry: artifact_pb.Entry, data: bytes) -> bool:
+        self._after = entry.path
+        if entry.kind == artifact_pb.ENTRY_KIND_FILE:
+            self._progress.expect(entry.size, files=1)
+            if entry.size > MAX_BATCHED:
+                self._large.append(artifact_pb.Entry(path=entry.path, size=entry.size, digest=entry.digest))
+            else:
+                self._progress.advance(entry.size)
+                sound = hashlib.sha256(data).digest() == entry.digest
+                self._checks.append(Check(path=self._path(entry)) if sound else self._damaged(entry, _OTHER_BYTES))
+        return True
 
     def _check_one(self, entry: artifact_pb.Entry) -> Check:
-        try:
-            return self._checked(entry, self._channel.run(lambda: self._digest(entry)))
-        except DataLossError as error:
-            return Check(path=self._path(entry), problem="damaged", message=error.message)
+        def count(_: int, parts: Parts) -> None:
+            self._progress.advance(sum(map(len, parts)))
 
-    def _digest(self, entry: artifact_pb.Entry) -> bytes:
-        """The digest of the bytes that the server gives for a file."""
-        request = pb.ReadFileRequest(
-            owner=self._location.owner, sequence=self._location.sequence, path=entry.path, expected_digest=entry.digest
+        file = artifact_pb.ArtifactLocation(
+            owner=self._location.owner, sequence=self._location.sequence, path=entry.path
         )
-        call = self._read(request)
-        blocks: list[bytes] = []
-        block = hashlib.sha256()
-        done = 0
         try:
-            next(call)  # the header, which repeats the entry
-            for raw in call:
-                chunk = decode_chunk(raw) or pb.ReadFileResponse.FromString(raw).chunk
-                if chunk.digest and done:
-                    blocks.append(block.digest())
-                    block = hashlib.sha256()
-                block.update(chunk.data)
-                done += len(chunk.data)
-                self._progress.advance(len(chunk.data))
-        finally:
-            call.cancel()
-        return file_digest([*blocks, block.digest()] if done else [])
+            digests = self._reader.read(file, count, self._stopping)[1]
+            check_whole(entry.path, entry.size, entry.digest, digests)
+        except DataLossError as error:
+            return self._damaged(entry, error.message)
+        return Check(path=self._path(entry))
 
-    def _checked(self, entry: artifact_pb.Entry, digest: bytes) -> Check:
-        if digest == entry.digest:
-            return Check(path=self._path(entry))
-        return Check(path=self._path(entry), problem="damaged", message="The bytes that came do not have its digest.")
+    def _damaged(self, entry: artifact_pb.Entry, message: str) -> Check:
+        return Check(path=self._path(entry), problem="damaged", message=message)
 
     def _path(self, entry: artifact_pb.Entry) -> str:
         return f"{self._location.prefix}/{entry.path}" if self._location.prefix else entry.path
 
 
-def compare(entries: Iterable[FileInfo], base: str, local: Path, progress: Progress) -> Iterator[Check]:
-    """Compare a listing with a local copy of it, by kind and digest.
+def compare(
+    entries: Iterable[artifact_pb.Entry], base: str, local: Path, progress: Progress, *, symlinks: str = "inside"
+) -> Iterator[Check]:
+    """Compare a listing with a local copy of it, by kind, digest and executable bit; links count as in uploads.
 
     Args:
         entries: Of a whole file or directory.
         base: Its path; those of the entries begin with it.
         local: The file or directory that shall be equal.
         progress: Counts the bytes that are read.
+        symlinks: ``"inside"`` or ``"follow"``.
 
     Raises:
         FileNotFoundError: There is nothing at ``local``.
+        LocalFileError: There is something in it that cannot be logged, such as a broken link.
         OSError: Something in it cannot be read.
     """
-    found = dict(_walk(local, base))
+    found = {source.path: source for source in find_as(local, base, symlinks=symlinks)}
     for entry in entries:
-        path = found.pop(entry.path, None)
-        if path is None:
+        source = found.pop(entry.path, None)
+        is_directory = entry.kind == artifact_pb.ENTRY_KIND_DIRECTORY
+        if source is None:
             yield Check(path=entry.path, problem="missing")
-        elif entry.is_dir != path.is_dir():
-            kind = "a directory" if path.is_dir() else "a file"
+        elif is_directory != source.is_directory:
+            kind = "a directory" if source.is_directory else "a file"
             yield Check(path=entry.path, problem="different", message=f"It is {kind} in the local copy.")
-        elif not entry.is_dir:
-            yield _compare_file(entry, path, progress)
-    for name in sorted(found, key=str.encode):
-        yield Check(path=name, problem="extra")
+        elif not is_directory:
+            yield _compare_file(entry, source, progress)
+    for name, source in sorted(found.items(), key=lambda item: item[0].encode()):
+        if not (name == base and source.is_directory):
+            yield Check(path=name or ".", problem="extra")
 
 
-def _compare_file(entry: FileInfo, local: Path, progress: Progress) -> Check:
-    size = local.stat().st_size
-    if size != entry.file_size:
+def _compare_file(entry: artifact_pb.Entry, source: Source, progress: Progress) -> Check:
+    differences = []
+    if source.size != entry.size:
         progress.expect(0, files=1)
-        message = f"The local copy has {size} bytes and not {entry.file_size}."
-        return Check(path=entry.path, problem="different", message=message)
-    progress.expect(size, files=1)
+        differences.append(f"The local copy has {source.size} bytes and not {entry.size}.")
+    else:
+        progress.expect(source.size, files=1)
+        if _digest_of(source, progress) != entry.digest:
+            differences.append("It has the same size and other bytes.")
+    if source.executable != entry.executable and os.name != "nt":  # where files have no such bit
+        differences.append(f"The local copy is {'' if source.executable else 'not '}executable.")
+    return Check(path=entry.path, problem="different" if differences else "", message=" ".join(differences))
+
+
+def _digest_of(source: Source, progress: Progress) -> bytes:
     blocks = []
-    with local.open("rb") as file:
+    with Path(source.local or "").open("rb") as file:
         while data := file.read(BLOCK_SIZE):
             blocks.append(hashlib.sha256(data).digest())
             progress.advance(len(data))
-    if file_digest(blocks).hex() == entry.digest:
-        return Check(path=entry.path)
-    return Check(path=entry.path, problem="different", message="It has the same size and other bytes.")
-
-
-def _walk(local: Path, base: str) -> Iterator[tuple[str, Path]]:
-    """Everything at and below ``local`` by the path that it would have in the artifacts."""
-    if not local.exists():
-        raise FileNotFoundError(f"No file or directory: {local}")
-    if not local.is_dir():
-        yield base, local
-        return
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for folder, names, files in os.walk(local, onerror=fail):
-        for name in (*names, *files):
-            path = Path(folder, name)
-            inner = path.relative_to(local).as_posix()
-            yield (f"{base}/{inner}" if base else inner), path
+    return file_digest(blocks)

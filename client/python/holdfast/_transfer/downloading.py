@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from holdfast._channel import Channel
@@ -21,7 +20,7 @@ class Downloader:
     """Reads from snapshots.
 
     Attributes:
-        reader: Reads blocks of single files.
+        reader: Reads what they hold.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -44,11 +43,8 @@ class Downloader:
             LocalFileError: A name cannot be written here, or two names would be the same file.
         """
         locations = self.resolve(uri)
-        with TreeDownload(self._channel, self.reader, str(target), progress) as download:
-            if len(locations) == 1 and locations[0].kind == artifact_pb.ENTRY_KIND_FILE:
-                download.fetch_file(locations[0])
-            else:
-                download.fetch_trees(locations)
+        with progress or Progress("downloading") as shown:
+            TreeDownload(self.reader, str(target), shown).fetch(locations)
 
     def read_bytes(self, uri: str) -> bytes:
         """The content of a file, verified.
@@ -62,7 +58,8 @@ class Downloader:
         def keep(_: int, more: Parts) -> None:
             parts.extend(more)
 
-        entry, digests = self.reader.read(location, keep, Stopping())
+        stopping = Stopping()
+        entry, digests = stopping.run(lambda: self.reader.read(location, keep, stopping))
         check_whole(location.path, entry.size, entry.digest, digests)
         return b"".join(parts)
 
@@ -89,22 +86,10 @@ class Downloader:
                 _add(found, location.prefix, artifact_pb.Entry(kind=artifact_pb.ENTRY_KIND_DIRECTORY))
                 if not recursive:
                     continue
-            for entry in self._list_pages(location, recursive=recursive):
+            for entry in self.reader.list_entries(location, recursive=recursive):
                 whole = "/".join(p for p in (path, location.prefix, below(entry.path, location)) if p)
                 _add(found, whole, entry)
         return [found[name] for name in sorted(found, key=str.encode)]
-
-    def _list_pages(self, location: artifact_pb.ArtifactLocation, *, recursive: bool) -> Iterator[artifact_pb.Entry]:
-        method = self._channel.stub(ArtifactServiceStub).ListFiles
-        request = pb.ListFilesRequest(
-            owner=location.owner, sequence=location.sequence, path=location.path, recursive=recursive, page_size=10_000
-        )
-        while True:
-            response = self._channel.call(method, request)
-            yield from response.entries
-            if not response.next_page_token:
-                return
-            request.page_token = response.next_page_token
 
 
 def _add(found: dict[str, artifact_pb.Entry], path: str, entry: artifact_pb.Entry) -> None:

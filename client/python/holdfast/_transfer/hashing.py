@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from holdfast._transfer.following import END_SECONDS, LOOK_SECONDS
 from holdfast._transfer.sources import Source, stamp_of
 from holdfast.errors import InvalidArgumentError, LocalFileError
 from holdfast.format.digests import BLOCK_SIZE
@@ -17,10 +18,6 @@ from holdfast.format.digests import BLOCK_SIZE
 THREADS = 2
 # Work that is read ahead of the network: up to this many batches of at most BLOCK_SIZE bytes each.
 READ_AHEAD = 2
-# Seconds for a read to end when nobody wants it any more.
-STUCK_AFTER = 0.5
-# Seconds between looks for Ctrl-C.
-LOOK_SECONDS = 0.1
 # Small files of one batch; a task each would cost more than reading them.
 BATCH_FILES = 128
 
@@ -85,7 +82,7 @@ class SourceHashing:
         """End the threads; one whose disk does not answer ends by itself when it does, so that Ctrl-C need not wait."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         ahead = list(self._ahead)  # another thread may still be taking from it
-        wait([future for future in ahead if not future.cancelled()], STUCK_AFTER)
+        wait([future for future in ahead if not future.cancelled()], END_SECONDS)
 
 
 def hash_stream(stream: BinaryIO) -> Iterator[list[HashedBlock]]:

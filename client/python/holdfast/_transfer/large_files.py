@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from holdfast._transfer.block_reading import BlockReader
@@ -55,13 +55,12 @@ class LargeFileDownloader:
             self._fetch_file(files[0])
             return
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="holdfast-get") as pool:
-            try:
-                for done in [pool.submit(self._fetch_file, file) for file in files]:
-                    done.result()
-            except BaseException:
+            done, rest = wait([pool.submit(self._fetch_file, file) for file in files], return_when=FIRST_EXCEPTION)
+            if rest:  # one failed, and the others need not be fetched
                 self._stopping.stop()
                 pool.shutdown(wait=True, cancel_futures=True)
-                raise
+            for fetched in done:
+                fetched.result()
 
     def _fetch_file(self, file: LargeFile) -> None:
         self._stopping.check()

@@ -33,6 +33,10 @@ MAX_APPEND = 1 << 20
 MAX_PENDING = 4 << 20
 # A writer with nothing to say tells the server so often that it lives, which otherwise closes the file after a day.
 RENEW_SECONDS = 3600.0
+# Seconds for the server to answer an append or the closing; without them, one that hangs would hold up a flush for the
+# two minutes that calls have otherwise. A line that needs longer for MAX_APPEND gets there by smaller parts.
+ANSWER_SECONDS = 30.0
+MIN_APPEND = 64 << 10
 # Between attempts while the server stays away, beyond those that each call makes by itself.
 AWAY_SECONDS = 1.0
 
@@ -40,7 +44,7 @@ MODES = {"w": pb.OPEN_MODE_CREATE, "a": pb.OPEN_MODE_APPEND, "x": pb.OPEN_MODE_E
 
 
 # Errors after which the same append may succeed later. All others are final.
-PASSING = (UnavailableError, DeadlineExceededError, InternalError, ResourceExhaustedError)
+PASSING = (UnavailableError, InternalError, ResourceExhaustedError)
 
 
 def open_live(channel: Channel, owner: artifact_pb.TreeOwner, path: str, how: OpenMode) -> LiveWriter:
@@ -73,6 +77,7 @@ class LiveWriter(io.BufferedIOBase):
         self._live_id, self._token, self._interval = live.live_id, opened.writer, how.flush_interval
         # The file is what was acknowledged, then what is pending.
         self._acknowledged, self._pending = live.size, bytearray()
+        self._part_size = MAX_APPEND
         self._oldest: float | None = None  # since when something is pending
         self._wanted = 0  # up to where somebody waits
         self._changed = threading.Condition()
@@ -115,7 +120,8 @@ class LiveWriter(io.BufferedIOBase):
         """Return when all that was written is durable and can be read by others.
 
         Raises:
-            UnavailableError: The server stays away; what was written is kept and sent when it is back.
+            UnavailableError: The server stays away, or holds the connection and does not answer: after half a minute,
+                at most a minute. What was written is kept and sent when it is back; flush again to wait for that.
             FailedPreconditionError: As ``write`` does.
         """
         if self._foreign or self._ending:
@@ -130,8 +136,8 @@ class LiveWriter(io.BufferedIOBase):
         """Make what was written a file of the run, visible at once. Closing again does nothing.
 
         Raises:
-            UnavailableError: The server stays away. What it acknowledged becomes a file after a day; opening the path
-                again with mode ``a`` goes on behind that.
+            UnavailableError: The server stays away or does not answer, as for ``flush``. What it acknowledged becomes a
+                file after a day; opening the path again with mode ``a`` goes on behind that.
             FailedPreconditionError: As ``write`` does; or a directory stands at the path by now.
         """
         if self.closed:
@@ -156,7 +162,10 @@ class LiveWriter(io.BufferedIOBase):
     def _close(self) -> None:
         method = self.channel.stub(LiveArtifactServiceStub).CloseLiveArtifact
         request = pb.CloseLiveArtifactRequest(live_id=self._live_id, writer=self._token, size=self._acknowledged)
-        self.channel.call(method, request)
+        try:
+            self.channel.call(method, request, timeout=ANSWER_SECONDS)
+        except DeadlineExceededError as error:
+            raise self._unanswered("It becomes a file when the server goes on, or after a day.") from error
 
     def _refuse_if_unusable(self) -> None:
         if self.closed:
@@ -188,18 +197,32 @@ class LiveWriter(io.BufferedIOBase):
             try:
                 with self.sending:
                     self._append(self._acknowledged, part)
+            except DeadlineExceededError:
+                self._part_size = max(self._part_size // 4, MIN_APPEND)
+                self._note_outage(self._unanswered("What was written is kept and sent when the server goes on."))
             except PASSING as error:
-                with self._changed:
-                    self._outage = error
-                    self._changed.notify_all()
-                    self._changed.wait_for(lambda: self._ending, AWAY_SECONDS)
+                self._note_outage(error)
             except Exception as error:  # noqa: BLE001 - whoever waits for this thread must learn of its end
                 with self._changed:
                     self._failure = error
                     self._changed.notify_all()
                 return
             else:
+                self._part_size = MAX_APPEND
                 self._acknowledge(len(part))
+
+    def _note_outage(self, error: HoldfastError) -> None:
+        """Tell those who wait, and give the server some time."""
+        with self._changed:
+            self._outage = error
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._ending, AWAY_SECONDS)
+
+    def _unanswered(self, outlook: str) -> UnavailableError:
+        return UnavailableError(
+            f"The server at {self.channel.target.uri} holds the connection and does not answer about {self.name}. "
+            f"{outlook}"
+        )
 
     def _next(self) -> bytes | None:
         """Wait for what is due and return it, which is nothing to show a sign of life; None at the end."""
@@ -209,7 +232,7 @@ class LiveWriter(io.BufferedIOBase):
                 now = time.monotonic()
                 due = renew if self._oldest is None else self._oldest + self._interval
                 if now >= due or len(self._pending) >= SEND_BYTES or self._wanted > self._acknowledged:
-                    return bytes(self._pending[:MAX_APPEND])
+                    return bytes(self._pending[: self._part_size])
                 self._changed.wait(min(due, renew) - now)
         return None
 
@@ -218,7 +241,7 @@ class LiveWriter(io.BufferedIOBase):
         request = pb.AppendLiveArtifactRequest(
             live_id=self._live_id, writer=self._token, offset=offset, data=part, digest=hashlib.sha256(part).digest()
         )
-        self.channel.call(method, request)
+        self.channel.call(method, request, timeout=ANSWER_SECONDS)
 
     def _acknowledge(self, size: int) -> None:
         with self._changed:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-import threading
 from collections import OrderedDict
-from concurrent.futures import Future
+from collections.abc import Callable
+from functools import partial
 
 from holdfast._transfer.block_reading import BlockReader
+from holdfast._transfer.following import FollowedCall
 from holdfast._transfer.receiving import Parts
 from holdfast._transfer.stopping import Stopping
 from holdfast.format.digests import BLOCK_SIZE, block_length
@@ -34,8 +35,9 @@ class ArtifactReader(io.RawIOBase):
 
     A block is what is fetched, as only whole ones can be verified: reading a byte costs up to 8 MiB. The blocks read
     last stay in memory, up to 40 MiB in all. When the reading goes from block to block, the next ones are fetched in
-    the background. One thread at a time is served, and all share one position. After a fork, parent and
-    child go on independently. It cannot be pickled; open the URI again where it is needed.
+    the background. One thread at a time is served, and all share one position. What ends a read, such as Ctrl-C or a
+    server that is away, ends just that: seek, and read again. After a fork, parent and child go on independently. It
+    cannot be pickled; open the URI again where it is needed.
     """
 
     def __init__(
@@ -45,8 +47,8 @@ class ArtifactReader(io.RawIOBase):
         self._position = 0
         self._last = -1  # number of the block that was read last, and steps that led to it from its neighbours
         self._steps = 0
-        self._blocks: OrderedDict[int, Future[bytes]] = OrderedDict()
-        self._stopping, self._pid = Stopping(), os.getpid()
+        self._blocks: OrderedDict[int, _Block] = OrderedDict()
+        self._pid = os.getpid()
 
     def readable(self) -> bool:
         """True."""
@@ -91,19 +93,22 @@ class ArtifactReader(io.RawIOBase):
 
     def readall(self) -> bytes:
         """The rest of the file."""
-        parts: list[bytes] = []
         self._check_open()
-        while self._position < self._size:
-            number, inner = divmod(self._position, BLOCK_SIZE)
+        parts: list[bytes] = []
+        position = self._position  # stays where it is when the rest does not come
+        while position < self._size:
+            number, inner = divmod(position, BLOCK_SIZE)
             block = self._block(number)
             parts.append(block[inner:] if inner else block)
-            self._position += len(block) - inner
+            position += len(block) - inner
+        self._position = position
         return b"".join(parts)
 
     def close(self) -> None:
         """End what is being fetched, and forget what was."""
         if not self.closed:
-            self._stopping.stop()
+            for block in self._blocks.values():
+                block.close()
             self._blocks.clear()
         super().close()
 
@@ -111,52 +116,36 @@ class ArtifactReader(io.RawIOBase):
         self._forget_parents_threads()
         if number != self._last:
             self._steps = self._steps + 1 if number == self._last + 1 and number > 0 else 0
-        sequential = self._steps >= STEPS
-        waiting = self._blocks.get(number)
-        if waiting is None:
-            waiting = self._blocks[number] = Future()
-            if sequential:
-                self._read_ahead(number)
-            self._fetch(number, waiting)
-        elif sequential:
-            self._read_ahead(number)
+        ahead = READ_AHEAD if self._steps >= STEPS else 0
+        for wanted in range(number, min(number + 1 + ahead, len(self._digests))):
+            if wanted not in self._blocks:
+                self._blocks[wanted] = _Block(partial(self._read, wanted))
         try:
-            block = waiting.result()
+            data = self._blocks[number].data()
         except BaseException:
-            self._blocks.pop(number, None)  # the next read tries again
+            # Also on Ctrl-C, after which the program may go on; the next read tries again.
+            self._blocks.pop(number).close()
             raise
         self._last = number
         self._blocks.move_to_end(number)
         self._evict(number)
-        return block
+        return data
 
-    def _read_ahead(self, number: int) -> None:
-        """Fetch what follows a block in threads of its own; they end with the block, or when this is closed."""
-        for following in range(number + 1, min(number + 1 + READ_AHEAD, len(self._digests))):
-            if following not in self._blocks:
-                waiting = self._blocks[following] = Future()
-                threading.Thread(
-                    target=self._fetch, args=(following, waiting), name="holdfast-read-ahead", daemon=True
-                ).start()
-
-    def _fetch(self, number: int, waiting: Future[bytes]) -> None:
+    def _read(self, number: int, stopping: Stopping) -> bytes:
         pieces: list[bytes | memoryview] = []
 
         def keep(_: int, parts: Parts) -> None:
             pieces.extend(parts)
 
-        try:
-            self._reader.read(
-                self._location,
-                keep,
-                self._stopping,
-                offset=number * BLOCK_SIZE,
-                limit=block_length(self._size, number),
-                known=self._digests,
-            )
-            waiting.set_result(b"".join(pieces))
-        except BaseException as error:  # noqa: BLE001 - the reading thread raises it
-            waiting.set_exception(error)
+        self._reader.read(
+            self._location,
+            keep,
+            stopping,
+            offset=number * BLOCK_SIZE,
+            limit=block_length(self._size, number),
+            known=self._digests,
+        )
+        return b"".join(pieces)
 
     def _evict(self, current: int) -> None:
         """Forget the blocks that were read longest ago, but none that is to be read next."""
@@ -164,15 +153,40 @@ class ArtifactReader(io.RawIOBase):
             if len(self._blocks) <= CACHED:
                 return
             if not current <= number <= current + READ_AHEAD:
-                del self._blocks[number]
+                self._blocks.pop(number).close()
 
     def _forget_parents_threads(self) -> None:
         """After a fork: threads that were fetching exist in the other process only."""
         if self._pid != os.getpid():
-            self._pid, self._stopping = os.getpid(), Stopping()
-            for number in [number for number, waiting in self._blocks.items() if not waiting.done()]:
+            self._pid = os.getpid()
+            for number in [number for number, block in self._blocks.items() if not block.is_here]:
                 del self._blocks[number]
 
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("I/O operation on closed file.")
+
+
+class _Block:
+    """A block that a thread of its own fetches; one thread at a time may ask for it."""
+
+    def __init__(self, read: Callable[[Stopping], bytes]) -> None:
+        stopping = Stopping()
+        self._call = FollowedCall[bytes](lambda: stopping, lambda _: [read(stopping)])
+        self._data: bytes | None = None
+        self._call.start()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether ``data`` was asked for, and came."""
+        return self._data is not None
+
+    def data(self) -> bytes:
+        """Wait for it; raises what fetching it raised."""
+        if self._data is None:
+            self._data = self._call.next()
+        return self._data
+
+    def close(self) -> None:
+        """End the fetching."""
+        self._call.close()

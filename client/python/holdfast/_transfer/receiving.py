@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -78,7 +77,8 @@ class FileReading:
             _finish(writing)  # they count as having come
             raise
         except BaseException:
-            self._stopping.stop()
+            for waiting in writing:
+                waiting.cancel()
             wait(writing)
             raise
         _finish(writing)
@@ -190,27 +190,6 @@ def join_files(
                 yield entry, b"".join(parts)
     if missing:
         raise damaged(entry.path if entry else "")
-
-
-class StartedCall(Iterator[pb.ReadFilesResponse]):
-    """A call whose first message is already here."""
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-        self._first: list[pb.ReadFilesResponse] = []
-        with contextlib.suppress(StopIteration):
-            self._first.append(next(call))
-
-    def __next__(self) -> pb.ReadFilesResponse:
-        return self._first.pop() if self._first else next(self._call)
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-
-def start_call(call: Any) -> StartedCall:
-    """Wait for the first message, so that a server that is not there is noticed where it is retried."""
-    return StartedCall(call)
 
 
 def check_whole(path: str, size: int, digest: bytes, block_digests: Mapping[int, bytes]) -> None:

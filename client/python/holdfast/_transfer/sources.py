@@ -73,9 +73,15 @@ def find_path(
     path = join_path(
         artifact_path, _utf8_name(local.resolve().name if local.name in {"", ".", ".."} else local.name, local)
     )
+    return find_as(local, check_artifact_path(path), symlinks=symlinks)
+
+
+def find_as(local_path: str | os.PathLike[str], path: str, *, symlinks: str = "inside") -> list[Source]:
+    """A file at ``path``, or a directory there with its tree below it; raises as ``find_path`` does."""
+    local = _existing(local_path)
     if local.is_dir():
         return list(_walk(local, path, symlinks))
-    return [_file(os.fspath(local), local.stat(), check_artifact_path(path))]
+    return [_file(os.fspath(local), local.stat(), path)]
 
 
 def find_contents(

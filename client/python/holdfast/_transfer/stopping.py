@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from holdfast._transfer.following import FollowedCall
+from holdfast._transfer.streams import BrokenStreamError, Messages
+
+Result = TypeVar("Result")
 
 
 class StoppedError(Exception):
@@ -22,7 +28,7 @@ class Stopping:
     def __init__(self) -> None:
         self.event = threading.Event()
         self._lock = threading.Lock()
-        self._calls: set[Any] = set()
+        self._calls: set[Messages] = set()
 
     def stop(self) -> None:
         """Say that it is over, for good."""
@@ -41,15 +47,49 @@ class Stopping:
         if self.event.is_set():
             raise StoppedError
 
+    def run(self, work: Callable[[], Result]) -> Result:
+        """Do ``work`` in a thread of its own, where Ctrl-C does not fall upon its calls; it is over in the end.
+
+        Ctrl-C ends the waiting, and with it the work.
+        """
+        context = contextvars.copy_context()
+        with contextlib.closing(FollowedCall[Result](lambda: self, lambda _: [context.run(work)])) as followed:
+            followed.start()
+            return followed.next()
+
+    def follow(self, items: Callable[[], Iterable[Result]]) -> Iterator[Result]:
+        """Take ``items`` in a thread, as ``run`` does its work."""
+        with contextlib.closing(FollowedCall[Result](lambda: self, lambda _: items())) as followed:
+            followed.start()
+            while True:
+                try:
+                    item = followed.next()
+                except StopIteration:
+                    return
+                yield item
+
+    def cancel(self) -> None:
+        """What ``stop`` does, by the name that calls have for it."""
+        self.stop()
+
     @contextlib.contextmanager
-    def watch(self, call: Any) -> Iterator[Any]:
-        """Cancel a call when the transfer is over, and when the block is left."""
+    def watch(self, call: Any) -> Iterator[Messages]:
+        """The messages of a call, which is cancelled when the transfer is over, and when the block is left.
+
+        Raises:
+            StoppedError: The transfer is over.
+        """
+        messages = Messages(call)
+        del call
         with self._lock:
-            self._calls.add(call)
+            self._calls.add(messages)
         try:
             self.check()
-            yield call
+            yield messages
+        except BrokenStreamError:
+            self.check()
+            raise
         finally:
             with self._lock:
-                self._calls.discard(call)
-            call.cancel()
+                self._calls.discard(messages)
+            messages.close()

@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
 import grpc
 
 from holdfast._channel import Channel, Patience
-from holdfast._rpc_errors import DETAILS_KEY, is_interruption, status_of
+from holdfast._rpc_errors import is_interruption, status_of
+from holdfast._transfer.streams import BrokenStreamError, Messages
 from holdfast.errors import ConflictError, DataLossError, HoldfastError, UnavailableError
 from holdfast.v1 import live_artifact_pb2 as live_pb
 from holdfast.v1 import live_artifact_service_pb2 as pb
 from holdfast.v1.live_artifact_service_pb2_grpc import LiveArtifactServiceStub
 
-# What gRPC makes of a connection that breaks at the wrong moment.
-_BROKEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED}
 # Bytes before the end in which lines are looked for first; then eight times as many.
 LINES_WINDOW = 64 << 10
 
@@ -47,10 +45,10 @@ class Tail:
         """
         method = self._channel.stub(LiveArtifactServiceStub).TailArtifact
         while not self._ended:
-            call = self._channel.run(lambda: _TailCall(method(self._request)))
+            call, header = self._channel.run(lambda: _begin(Messages(method(self._request))))
             failure: HoldfastError = UnavailableError("The server ended the stream early.")
             try:
-                self._note(call.header)
+                self._note(header)
                 for message in call:
                     self._patience = self._fresh_patience()
                     part = message.WhichOneof("part")
@@ -62,7 +60,7 @@ class Tail:
             except grpc.RpcError as error:
                 failure = self._interruption(error)
             finally:
-                call.cancel()
+                call.close()
             # Outside of the handler, so that gRPC's error is no context of what may be raised here.
             if not self._ended and not self._patience.pause():
                 raise failure
@@ -107,6 +105,14 @@ class Tail:
         self._ended = True
 
 
+def _begin(messages: Messages) -> tuple[Messages, pb.TailHeader]:
+    """Wait for the header, so that a server that is not there is noticed where it is retried."""
+    first = next(messages, None)
+    if first is None:
+        raise BrokenStreamError
+    return messages, first.header
+
+
 def start_of_lines(channel: Channel, uri: str, lines: int) -> int:
     """The offset at which the last ``lines`` lines of a file begin, as it is now, in memory for their offsets only."""
     window = LINES_WINDOW
@@ -132,58 +138,3 @@ def _line_starts(chunk: bytes) -> Iterator[int]:
     while at >= 0:
         yield at + 1
         at = chunk.find(b"\n", at + 1)
-
-
-class _TailCall(Iterator[pb.TailArtifactResponse]):
-    """A call whose header is here already, so that a server that is not there is noticed where it is retried.
-
-    Attributes:
-        header: Its first message.
-    """
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-        first = next(self, None)
-        if first is None:
-            raise _BrokenCallError(None)
-        self.header = first.header
-
-    def __next__(self) -> pb.TailArtifactResponse:
-        try:
-            message: pb.TailArtifactResponse = next(self._call)
-            return message
-        except grpc.RpcError as error:
-            broken = _BrokenCallError(error)
-            # gRPC raises the call itself. Its traceback refers to it and would keep it until the interpreter ends,
-            # where collecting it can wait for ever for a thread that is no more.
-            error.__traceback__ = None
-        raise broken
-
-    def cancel(self) -> None:
-        """End it."""
-        self._call.cancel()
-
-
-class _BrokenCallError(grpc.RpcError):
-    """What is to be known of a call that failed; without one, of a stream that ended too early."""
-
-    def __init__(self, error: grpc.RpcError | None) -> None:
-        super().__init__()
-        known: Any = error
-        self._metadata = tuple(known.trailing_metadata() or ()) if error else ()
-        self._details = known.details() if error else "the server ended the stream early"
-        self._code = status_of(error) if error else grpc.StatusCode.UNAVAILABLE
-        if self._code in _BROKEN and not any(key == DETAILS_KEY for key, _ in self._metadata):
-            self._code = grpc.StatusCode.UNAVAILABLE
-
-    def code(self) -> grpc.StatusCode:
-        """The status."""
-        return self._code
-
-    def details(self) -> str:
-        """Its text."""
-        return str(self._details)
-
-    def trailing_metadata(self) -> tuple[Any, ...]:
-        """What the server added."""
-        return self._metadata

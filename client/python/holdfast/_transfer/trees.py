@@ -5,58 +5,45 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
 
-from holdfast._channel import Channel
 from holdfast._transfer.block_reading import BlockReader
 from holdfast._transfer.large_files import LargeFile, LargeFileDownloader
 from holdfast._transfer.names import check_local_names, check_received_path, is_folding
 from holdfast._transfer.progress import Progress
-from holdfast._transfer.receiving import FilesReading
 from holdfast._transfer.small_files import SmallFile, SmallFileWriter
 from holdfast._transfer.stopping import Stopping
 from holdfast._transfer.writing import holds, local_errors, make_directory, remove_stale
 from holdfast.v1 import artifact_pb2 as artifact_pb
-from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 # Larger files are read one by one, in parallel, after the small ones came in one stream.
 MAX_BATCHED = 1 << 20
 
 
 class TreeDownload:
-    """Fetches files and directories to ``target``. As a context manager it leaves no thread and no call behind."""
+    """Fetches files and directories to ``target``."""
 
-    def __init__(self, channel: Channel, reader: BlockReader, target: str, progress: Progress | None = None) -> None:
-        self._channel = channel
+    def __init__(self, reader: BlockReader, target: str, progress: Progress) -> None:
+        self._reader = reader
         self._target = os.path.join(os.getcwd(), target)
         self._stopping = Stopping()
-        self._progress = progress or Progress("downloading")
+        self._progress = progress
         self._large = LargeFileDownloader(reader, self._stopping, self._progress)
 
-    def __enter__(self) -> Self:
-        self._progress.__enter__()
-        return self
+    def fetch(self, locations: Sequence[artifact_pb.ArtifactLocation]) -> None:
+        """Write a file to the target, or below it what the locations hold; leaves no thread and no call behind."""
+        if len(locations) == 1 and locations[0].kind == artifact_pb.ENTRY_KIND_FILE:
+            self._stopping.run(lambda: self._fetch_file(locations[0]))
+        else:
+            self._stopping.run(lambda: self._fetch_trees(locations))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.stop()
-        self._progress.__exit__(kind, error, trace)
-
-    def fetch_file(self, location: artifact_pb.ArtifactLocation) -> None:
-        """Write a file to the target."""
+    def _fetch_file(self, location: artifact_pb.ArtifactLocation) -> None:
         folder, name = os.path.split(self._target)
         check_local_names([name], folding=False)
         with local_errors(self._target):
             os.makedirs(folder, exist_ok=True)
         self._fetch(location, lambda _: self._target, {folder})
 
-    def fetch_trees(self, locations: Sequence[artifact_pb.ArtifactLocation]) -> None:
-        """Write what several locations hold below the target."""
+    def _fetch_trees(self, locations: Sequence[artifact_pb.ArtifactLocation]) -> None:
         with local_errors(self._target):
             os.makedirs(self._target, exist_ok=True)
             with os.scandir(self._target) as entries:
@@ -153,12 +140,9 @@ class TreeDownload:
         start_after: str = "",
     ) -> str:
         """Hand entries to ``take`` as long as it wants more; returns the path of the last one that it wanted."""
-        method = self._channel.stub(ArtifactServiceStub).ReadFiles
-        reading = FilesReading(
-            location, take, stopping=self._stopping, max_data_size=max_data_size, start_after=start_after
+        return self._reader.read_files(
+            location, take, self._stopping, max_data_size=max_data_size, start_after=start_after
         )
-        self._channel.run(lambda: reading.run(method), position=lambda: reading.position, stopped=self._stopping.event)
-        return reading.position
 
 
 def below(path: str, location: artifact_pb.ArtifactLocation) -> str:

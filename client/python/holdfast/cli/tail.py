@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import click
 
 from holdfast.cli import client_of
+from holdfast.cli.artifacts.uris import artifact_uri
 from holdfast.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from holdfast._channel import Channel
 
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 # Between looks for a file that is not there yet.
 WAIT_SECONDS = 0.5
 
 
 @click.command("tail")
-@click.argument("uri")
+@click.argument("uri", type=artifact_uri)
 @click.option("-f", "--follow", is_flag=True, help="Go on while the file is being written, until it is closed.")
 @click.option(
     "-n",
@@ -39,29 +39,25 @@ def tail(ctx: click.Context, uri: str, *, follow: bool, lines: int, count: int |
     """Print the end of the file URI, such as runs:/<run_id>/logs/train.log, also while it is being written."""
     from holdfast._transfer.tailing import Tail, start_of_lines
 
-    try:
-        with client_of(ctx) as client:
-            while wait and not _is_there(client.channel, uri):
-                time.sleep(WAIT_SECONDS)
-            if whole:
+    with client_of(ctx) as client:
+        while wait and not _is_there(client.channel, uri):
+            time.sleep(WAIT_SECONDS)
+        if whole:
+            offset = 0
+        elif count is None:
+            offset = start_of_lines(client.channel, uri, lines)
+        else:
+            offset = -count if count else start_of_lines(client.channel, uri, 0)
+        while True:
+            try:
+                _print(Tail(client.channel, uri, offset, follow=follow).chunks())
+                return
+            except ConflictError as error:
+                if not follow:
+                    raise
+                # As tail does with a file that is truncated.
+                click.echo(f"{error.message} Going on there.", err=True)
                 offset = 0
-            elif count is None:
-                offset = start_of_lines(client.channel, uri, lines)
-            else:
-                offset = -count if count else start_of_lines(client.channel, uri, 0)
-            while True:
-                try:
-                    _print(Tail(client.channel, uri, offset, follow=follow).chunks())
-                    return
-                except ConflictError as error:
-                    if not follow:
-                        raise
-                    # As tail does with a file that is truncated.
-                    click.echo(f"{error.message} Going on there.", err=True)
-                    offset = 0
-    except KeyboardInterrupt:
-        # Following ends like this as a rule.
-        ctx.exit(INTERRUPTED)
 
 
 def _is_there(channel: Channel, uri: str) -> bool:

@@ -24,32 +24,44 @@ class _CouldNotCheckError(click.ClickException):
     type=click.Path(path_type=Path),
     help="Compare this local copy with URI by digests, in place of reading all of URI from the server.",
 )
+@click.option(
+    "--symlinks",
+    type=click.Choice(["inside", "follow"]),
+    default="inside",
+    show_default=True,
+    help="Which links of the local copy to follow, as for put.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Neither bar nor report: problems, and the exit code.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each problem, and one of totals at the end.")
 @click.pass_context
-def verify(ctx: click.Context, uri: str, *, local: Path | None, quiet: bool, as_json: bool) -> None:
+def verify(ctx: click.Context, uri: str, *, local: Path | None, symlinks: str, quiet: bool, as_json: bool) -> None:
     """Read every byte of URI from the server and check it against its digest; go on after what is damaged.
 
     With --local, compare a local file or directory with URI instead. Problems are: damaged (the server cannot give the
-    bytes, or others), missing (not in the local copy), extra (only there) and different.
+    bytes, or others), missing (not in the local copy), extra (only there) and different (in bytes, kind or the
+    executable bit). Links in the local copy stand for what they lead to, as they do for put; one that put refuses ends
+    the comparison.
 
     Exit codes: 0 all is sound, 1 there are problems, 2 it could not be checked.
     """
     try:
-        _verify(ctx, uri, local, quiet=quiet, as_json=as_json)
+        _verify(ctx, uri, local, symlinks, quiet=quiet, as_json=as_json)
     except BrokenPipeError:
         raise
     except (HoldfastError, OSError) as error:
         raise _CouldNotCheckError(" ".join(str(error).split())) from error
 
 
-def _verify(ctx: click.Context, uri: str, local: Path | None, *, quiet: bool, as_json: bool) -> None:
+def _verify(ctx: click.Context, uri: str, local: Path | None, symlinks: str, *, quiet: bool, as_json: bool) -> None:
     from holdfast._transfer.progress import Progress
 
     problems = 0
     with client_of(ctx) as client, Progress("verifying", shown=False if quiet else None) as progress:
         artifacts = client.artifacts
-        checks = artifacts.verify(uri, progress) if local is None else artifacts.compare(uri, local, progress)
+        if local is None:
+            checks = artifacts.verify(uri, progress)
+        else:
+            checks = artifacts.compare(uri, local, progress, symlinks=symlinks)
         for check in checks:
             if check.problem:
                 problems += 1
