@@ -18,7 +18,7 @@ import grpc
 
 from holdfast import errors
 from holdfast._config import Target
-from holdfast._rpc_errors import is_interruption, status_of, translate
+from holdfast._rpc_errors import is_interruption, translate
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -173,7 +173,6 @@ class Channel:
                 response = attempt()
             except grpc.RpcError as error:
                 failure = self.translate(error)
-                interrupted = is_interruption(status_of(error), failure)
             except KeyboardInterrupt:
                 self._leave(connection)
                 raise
@@ -185,7 +184,7 @@ class Channel:
                 connection.answered = True
                 return response
             # Outside of the handler, so that gRPC's error, which holds on to its call, is no context of what is raised.
-            if not interrupted:
+            if not is_interruption(failure):
                 connection.answered = True
                 raise failure
             self._refuse_if_closed()

@@ -15,7 +15,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 
 ERRORS: dict[grpc.StatusCode, type[errors.HoldfastError]] = {
     grpc.StatusCode.OK: errors.InternalError,  # an error that says OK is a defect
-    grpc.StatusCode.CANCELLED: errors.UnavailableError,  # we never cancel what we wait for: a side went away
+    grpc.StatusCode.CANCELLED: errors.UnavailableError,  # we never wait for what we cancel
     grpc.StatusCode.UNKNOWN: errors.InternalError,
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceededError,
@@ -33,8 +33,8 @@ ERRORS: dict[grpc.StatusCode, type[errors.HoldfastError]] = {
     grpc.StatusCode.DATA_LOSS: errors.DataLossError,
 }
 
-# Where the server gave no reason, these are what gRPC makes of one that stops in an orderly way and of a connection
-# that breaks at the wrong moment.
+# What gRPC makes of a connection that breaks at the wrong moment, and of a server that stops in good order. One that
+# has something to say gives a reason.
 _BROKEN = {grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL}
 
 
@@ -45,11 +45,9 @@ def status_of(error: grpc.RpcError) -> grpc.StatusCode:
     return status if isinstance(status, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
 
 
-def is_interruption(status: grpc.StatusCode, failure: errors.HoldfastError) -> bool:
+def is_interruption(failure: errors.HoldfastError) -> bool:
     """Whether the same may succeed later: the server went away, or this side (a suspended laptop) was silent."""
-    if status in _BROKEN and not failure.reason:
-        return True
-    return status is grpc.StatusCode.UNAVAILABLE or failure.reason == "IDLE"
+    return isinstance(failure, errors.UnavailableError) or failure.reason == "IDLE"
 
 
 def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
@@ -58,6 +56,8 @@ def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
     details = getattr(error, "details", None)
     text = (details() if callable(details) else None) or str(error)
     reason, metadata = _error_info(error)
+    if status in _BROKEN and not reason:
+        status = grpc.StatusCode.UNAVAILABLE
     return ERRORS[status](
         # A message with a reason comes from our server and says what to do by itself.
         text if reason else _with_advice(status, text, target),
@@ -75,7 +75,6 @@ def _with_advice(status: grpc.StatusCode, text: str, target: Target) -> str:
         grpc.StatusCode.DEADLINE_EXCEEDED: f"{server} did not answer in time; it may have done what was asked.",
         grpc.StatusCode.UNIMPLEMENTED: f"{server} does not know this call: update it, or check the port.",
         grpc.StatusCode.RESOURCE_EXHAUSTED: "A message is larger than gRPC's limit; send less at once.",
-        grpc.StatusCode.CANCELLED: f"The call to {target.uri} was cancelled.",
     }.get(status)
     return f"{advice} ({text})" if advice else text
 

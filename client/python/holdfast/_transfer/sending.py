@@ -10,11 +10,12 @@ from typing import Any
 import grpc
 
 from holdfast._channel import Channel, Patience
-from holdfast._rpc_errors import is_interruption, status_of
+from holdfast._rpc_errors import is_interruption
 from holdfast._transfer.asking import find_missing
 from holdfast._transfer.following import LOOK_SECONDS, FollowedCall
 from holdfast._transfer.hashing import HashedBlock
 from holdfast._transfer.progress import Progress
+from holdfast._transfer.streams import BrokenStreamError, Messages
 from holdfast.errors import DataLossError, UnavailableError
 from holdfast.format.chunks import Chunk, encode_chunk
 from holdfast.v1 import artifact_pb2 as artifact_pb
@@ -87,14 +88,13 @@ class BlockSender:
             response = self._stream.next_response()
         except grpc.RpcError as error:
             failure = self._channel.translate(error)
-            interrupted = is_interruption(status_of(error), failure)
         else:
             self._take_all(response)
             return
         # Outside of the handler, so that gRPC's error, which holds on to its call, is no context of what is raised.
         self._stream.close()
         self._stream = None
-        if not interrupted or not self._patience.pause():
+        if not is_interruption(failure) or not self._patience.pause():
             raise failure
         self._resume()
 
@@ -162,7 +162,7 @@ class _Stream:
             return self._call.next()
         except StopIteration:
             # The server ends the stream only after us, or when it stops.
-            raise _EndedEarlyError from None
+            raise BrokenStreamError from None
 
     def close(self) -> None:
         self._closed = True  # seen by who waits for room with its next look
@@ -192,27 +192,14 @@ class _Stream:
             self._sent += size
             return not self._closed
 
-    def _answers(self, call: Iterable[pb.WriteBlocksResponse]) -> Iterator[pb.WriteBlocksResponse]:
-        for response in call:
+    def _answers(self, call: Any) -> Iterator[pb.WriteBlocksResponse]:
+        for response in Messages(call):
             self._channel.note_answer()
             with self._changed:
                 self._taken, self._window = response.taken_bytes, response.window_bytes
                 self._changed.notify()
             if response.results:
                 yield response
-
-
-class _EndedEarlyError(grpc.RpcError):
-    """The server ended the stream though we had not."""
-
-    def code(self) -> grpc.StatusCode:
-        return grpc.StatusCode.UNAVAILABLE
-
-    def details(self) -> str:
-        return "the server ended the stream early"
-
-    def trailing_metadata(self) -> tuple[()]:
-        return ()
 
 
 def encode_blocks(blocks: Iterable[HashedBlock]) -> Iterator[bytes]:

@@ -7,10 +7,7 @@ from typing import Any
 
 import grpc
 
-from holdfast._rpc_errors import DETAILS_KEY, status_of
-
-# What gRPC makes of a connection that breaks at the wrong moment.
-_BROKEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED}
+from holdfast._rpc_errors import status_of
 
 
 class Messages(Iterator[Any]):
@@ -63,8 +60,6 @@ class BrokenStreamError(grpc.RpcError):
         self._metadata = tuple(known.trailing_metadata() or ()) if error else ()
         self._details = known.details() if error else "the server ended the stream early"
         self._code = status_of(error) if error else grpc.StatusCode.UNAVAILABLE
-        if self._code in _BROKEN and not any(key == DETAILS_KEY for key, _ in self._metadata):
-            self._code = grpc.StatusCode.UNAVAILABLE
 
     def code(self) -> grpc.StatusCode:
         """The status."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import grpc
 
 from holdfast._channel import Channel, Patience
-from holdfast._rpc_errors import is_interruption, status_of
+from holdfast._rpc_errors import is_interruption
 from holdfast._transfer.streams import BrokenStreamError, Messages
 from holdfast.errors import ConflictError, DataLossError, HoldfastError, UnavailableError
 from holdfast.v1 import live_artifact_pb2 as live_pb
@@ -71,7 +71,7 @@ class Tail:
     def _interruption(self, error: grpc.RpcError) -> HoldfastError:
         """Our error for one after which the stream can go on; raises any other."""
         failure = self._channel.translate(error)
-        if not is_interruption(status_of(error), failure):
+        if not is_interruption(failure):
             raise failure from None
         return failure
 
