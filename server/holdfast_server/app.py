@@ -45,6 +45,7 @@ from holdfast_server.storage.blocks.local import LocalObjectStore
 from holdfast_server.storage.blocks.packs import PackedBlockStore
 from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
 from holdfast_server.storage.host_lock import HostLock
+from holdfast_server.storage.spool import DirectorySpool
 from holdfast_server.storage.sql.sqlite import SqliteDatabase
 
 logger = logging.getLogger(__name__)
@@ -177,6 +178,7 @@ class App:
         servicer = ArtifactServicer(
             self.database,
             self.artifacts,
+            DirectorySpool(self.config.data_dir),
             byte_budget=self.config.byte_budget,
             max_message=MAX_MESSAGE,
         )

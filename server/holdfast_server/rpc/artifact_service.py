@@ -27,6 +27,7 @@ from holdfast_server.services.artifact_uris import resolve
 from holdfast_server.services.artifacts import ArtifactService
 from holdfast_server.services.commits import BlocksMissing, InlineEntry, delete_files
 from holdfast_server.services.ports.database import Database
+from holdfast_server.services.ports.spool import Spool
 
 MAX_DIGESTS = 16_384
 MAX_FILE_BLOCKS = 65_536  # in a page: 2.2 MB
@@ -37,11 +38,13 @@ PAGE_BYTES = 2 << 20
 class ArtifactServicer(service_grpc.ArtifactServiceServicer):
     """Implements ``holdfast.v1.ArtifactService``."""
 
-    def __init__(self, database: Database, service: ArtifactService, *, byte_budget: int, max_message: int) -> None:
+    def __init__(
+        self, database: Database, service: ArtifactService, spool: Spool, *, byte_budget: int, max_message: int
+    ) -> None:
         self._database, self._service, self._max_message = database, service, max_message
         # Two budgets: readers that wait for slow networks must not keep writers from finishing, nor the reverse.
         self._uploads, self._downloads = ByteBudget(byte_budget), ByteBudget(byte_budget)
-        self._receiver = BlockReceiver(service, self._uploads)
+        self._receiver = BlockReceiver(service, self._uploads, spool)
         self._sender = FileSender(service, self._downloads)
 
     async def GetCapabilities(self, request: pb.GetCapabilitiesRequest, context: Any) -> pb.GetCapabilitiesResponse:

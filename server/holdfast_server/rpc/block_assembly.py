@@ -42,6 +42,11 @@ class BlockAssembler:
             raise InvalidArgument("A message holds either whole blocks or one chunk.")
         return [whole for block in message.blocks if (whole := self._whole(block.digest, block.data)) is not None]
 
+    @property
+    def kept(self) -> int:
+        """Bytes of the block that is arriving that are in memory here."""
+        return sum(map(len, self._parts))
+
     def take_parts(self) -> tuple[bytes | memoryview, ...]:
         """What came of the block that is arriving; the block itself will have only what comes after it."""
         parts, self._parts = self._parts, []
