@@ -27,11 +27,17 @@ class LiveArtifactServicer(service_grpc.LiveArtifactServiceServicer):
     """Implements ``holdfast.v1.LiveArtifactService``."""
 
     def __init__(
-        self, database: Database, service: LiveArtifactService, tails: TailService, *, byte_budget: int
+        self,
+        database: Database,
+        service: LiveArtifactService,
+        tails: TailService,
+        small_writes: ByteBudget,
+        *,
+        byte_budget: int,
     ) -> None:
         self._database, self._service, self._tails = database, service, tails
         # Two budgets: readers that wait for slow networks must not keep writers from going on.
-        self._writing = ByteBudget(byte_budget)
+        self._writing = small_writes
         self._sender = TailSender(tails, ByteBudget(byte_budget))
 
     async def OpenLiveArtifact(self, request: pb.OpenLiveArtifactRequest, context: Any) -> pb.OpenLiveArtifactResponse:
