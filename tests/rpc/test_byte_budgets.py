@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import pytest
 from holdfast.format.chunks import Chunk, encode_chunk
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
+from holdfast.v1 import live_artifact_service_pb2 as live_pb
 from holdfast.v1 import run_service_pb2
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from holdfast.v1.live_artifact_service_pb2_grpc import LiveArtifactServiceStub
 from holdfast_server.app import App
 from holdfast_server.config import MIB, ServerConfig
+from holdfast_server.domain.artifacts import Extent, NewBlock
 from holdfast_server.rpc import byte_budget
 
 LONG = 30.0  # seconds; the idle timeout is 120
@@ -98,4 +102,33 @@ async def test_commits_that_stand_still_give_way_and_lose_nothing(app: App, arti
     files = [entry for entry in listing.entries if entry.kind == artifact_pb.ENTRY_KIND_FILE]
     assert {entry.digest for entry in files} == {hashlib.sha256(data).digest()}
     assert len(files) == 2 * 4 * 16 + 16
+    assert app._small_writes.used == 0
+
+
+async def test_appends_are_counted_and_logs_do_not_wait_for_a_slow_store(app: App, channel, owner, monkeypatch):
+    live = LiveArtifactServiceStub(channel)
+    gate, write = threading.Event(), app.live._store.write
+
+    def wait_and_write(blocks: Sequence[NewBlock]) -> list[Extent]:
+        gate.wait(2 * LONG)
+        return write(blocks)
+
+    monkeypatch.setattr(app.live._store, "write", wait_and_write)
+
+    async def append(path: str, data: bytes) -> int:
+        request = live_pb.OpenLiveArtifactRequest(owner=owner, path=path, mode=live_pb.OPEN_MODE_CREATE)
+        begun = await live.OpenLiveArtifact(request)
+        digest = hashlib.sha256(data).digest()
+        request = live_pb.AppendLiveArtifactRequest(
+            live_id=begun.live_artifact.live_id, writer=begun.writer, data=data, digest=digest
+        )
+        return (await live.AppendLiveArtifact(request)).size
+
+    try:
+        appends = [asyncio.create_task(append(f"large/{number}", bytes(MIB))) for number in range(9)]
+        await until(lambda: app._small_writes.used == 8 * MIB)
+        assert await asyncio.wait_for(append("log", b"a line\n"), LONG) == 7
+    finally:
+        gate.set()
+    assert await asyncio.wait_for(asyncio.gather(*appends), LONG) == [MIB] * 9
     assert app._small_writes.used == 0
