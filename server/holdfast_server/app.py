@@ -26,6 +26,7 @@ from holdfast.v1 import storage_service_pb2_grpc as storage_grpc
 from holdfast_server.config import MIB, ServerConfig
 from holdfast_server.errors import DomainError
 from holdfast_server.rpc.artifact_service import ArtifactServicer
+from holdfast_server.rpc.byte_budget import ByteBudget
 from holdfast_server.rpc.experiment_service import ExperimentServicer
 from holdfast_server.rpc.interceptor import ErrorInterceptor
 from holdfast_server.rpc.live_artifact_service import LiveArtifactServicer
@@ -45,6 +46,7 @@ from holdfast_server.storage.blocks.local import LocalObjectStore
 from holdfast_server.storage.blocks.packs import PackedBlockStore
 from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
 from holdfast_server.storage.host_lock import HostLock
+from holdfast_server.storage.spool import DirectorySpool
 from holdfast_server.storage.sql.sqlite import SqliteDatabase
 
 logger = logging.getLogger(__name__)
@@ -107,6 +109,8 @@ class App:
         self._watch = LiveWatch(self.database)
         self.live = LiveArtifactService(self.database, store, executor, self._watch)
         self._tails = TailService(self.database, store, executor, self._watch)
+        # For what is small and must get through while blocks wait: commits' inline data, and live artifacts.
+        self._small_writes = ByteBudget(config.byte_budget // 2)
         self.ports: list[int] = []
         self._server: grpc.aio.Server | None = None
         self._maintenance: asyncio.Task[None] | None = None
@@ -177,13 +181,17 @@ class App:
         servicer = ArtifactServicer(
             self.database,
             self.artifacts,
+            DirectorySpool(self.config.data_dir),
+            self._small_writes,
             byte_budget=self.config.byte_budget,
             max_message=MAX_MESSAGE,
         )
         artifact_grpc.add_ArtifactServiceServicer_to_server(servicer, server)
         if self.config.reflection:
             reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
-        live = LiveArtifactServicer(self.database, self.live, self._tails, byte_budget=self.config.byte_budget // 2)
+        live = LiveArtifactServicer(
+            self.database, self.live, self._tails, self._small_writes, byte_budget=self.config.byte_budget // 2
+        )
         live_grpc.add_LiveArtifactServiceServicer_to_server(live, server)
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database), server)
         storage_grpc.add_StorageServiceServicer_to_server(StorageServicer(self.store_access), server)

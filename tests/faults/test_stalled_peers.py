@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import io
 import secrets
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -22,10 +25,13 @@ from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from holdfast_server.app import App
 from holdfast_server.config import MIB, ServerConfig
-from holdfast_server.domain.artifacts import Extent, FileBlock
+from holdfast_server.domain.artifacts import Extent, FileBlock, NewBlock, has_digest
+from holdfast_server.errors import Unavailable
+from holdfast_server.rpc import byte_budget
 from holdfast_server.rpc.byte_budget import ByteBudget
 from holdfast_server.rpc.downloads import FileSender
 from holdfast_server.rpc.uploads import BlockReceiver
+from holdfast_server.storage.spool import DirectorySpool
 
 DOWNLOAD = """
 import sys, holdfast
@@ -78,6 +84,52 @@ def test_an_upload_whose_source_pauses_goes_on(tmp_path: Path) -> None:
         assert client.artifacts.read_bytes(f"runs:/{run_id}/f") == b"a" * (8 * MIB) + b"b" * (8 * MIB) + b"c"
 
 
+@pytest.mark.parametrize("trickle", [pytest.param(False, id="stalled"), pytest.param(True, id="trickling")])
+async def test_peers_that_stand_in_the_middle_of_a_block_hold_nobody_up_and_lose_nothing(
+    tmp_path: Path, trickle: bool
+) -> None:
+    data = [secrets.token_bytes(8 * MIB) for _ in range(4)]  # there is room for two
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data"), "--byte-budget", "16MiB"]
+
+    async def send(call: grpc.aio.StreamStreamCall, block: bytes, start: int, step: int) -> int:
+        digest = hashlib.sha256(block).digest() if not start else b""
+        chunk = Chunk(digest, len(block) if digest else 0, block[start : start + step])
+        await call.write(pb.WriteBlocksRequest.FromString(encode_chunk(chunk)))
+        return start + step
+
+    with running_server(*arguments) as server, contextlib.ExitStack() as opened:
+        # Streams of one connection would hold up each other.
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        channels = [grpc.aio.insecure_channel(server.address, options=options) for _ in data]
+        calls = [ArtifactServiceStub(channel).WriteBlocks() for channel in channels]
+        sent = [await send(call, block, 0, MIB) for call, block in zip(calls, data, strict=True)]
+
+        async def go_on(index: int) -> None:
+            while True:
+                sent[index] = await send(calls[index], data[index], sent[index], 1_000)
+                await asyncio.sleep(0.1)
+
+        trickling = [asyncio.create_task(go_on(index)) for index in range(len(data))] if trickle else []
+        client = opened.enter_context(Client(f"holdfast://{server.address}"))
+        run_id = client.create_run("0").info.run_id
+        began = time.monotonic()
+        await asyncio.to_thread(client.log_bytes, run_id, secrets.token_bytes(20 * MIB), "f")
+        assert time.monotonic() - began < 30  # the idle timeout is 120 s
+        for task in trickling:
+            task.cancel()
+        await asyncio.gather(*trickling, return_exceptions=True)
+        for index, call in enumerate(calls):
+            while sent[index] < 8 * MIB:
+                sent[index] = await send(call, data[index], sent[index], MIB)
+            await call.done_writing()
+            results = [result async for response in call for result in response.results]
+            assert [(r.digest, r.status) for r in results] == [
+                (hashlib.sha256(data[index]).digest(), pb.BLOCK_STATUS_STORED)
+            ]
+        for channel in channels:
+            await channel.close()
+
+
 @pytest.fixture
 def server_config(tmp_path: Path) -> ServerConfig:
     return ServerConfig(data_dir=tmp_path / "data", addresses=("127.0.0.1:0",), idle_timeout=0.3)
@@ -96,9 +148,9 @@ class Nothing:
         await asyncio.sleep(0.001)
 
 
-async def test_the_budget_balances_whatever_streams_do() -> None:
+async def test_the_budget_balances_whatever_streams_do(tmp_path: Path) -> None:
     budget = ByteBudget(16 * MIB)
-    receiver = BlockReceiver(Nothing(), budget)  # type: ignore[arg-type]  # it only stores
+    receiver = BlockReceiver(Nothing(), budget, DirectorySpool(tmp_path))  # type: ignore[arg-type]  # it only stores
     begin = encode_chunk(Chunk(bytes(32), 8 * MIB, b"x"))
     whole = pb.WriteBlocksRequest(blocks=[artifact_pb.Block(digest=bytes(32), data=b"x")]).SerializeToString()
 
@@ -126,6 +178,71 @@ async def test_the_budget_balances_whatever_streams_do() -> None:
             break
         await asyncio.sleep(0.01)
     assert budget.used == 0
+
+
+async def test_streams_that_are_all_half_way_do_not_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty blocks are in the middle at once, where there is room for two."""
+
+    class Storing:
+        def __init__(self) -> None:
+            self.stored: list[bytes] = []
+
+        async def write_blocks(self, blocks: Sequence[NewBlock]) -> None:
+            assert budget.used <= budget.limit
+            self.stored += [block.digest for block in blocks if has_digest(block)]
+
+    monkeypatch.setattr(byte_budget, "PATIENCE", 0.01)
+    budget, service = ByteBudget(16 * MIB), Storing()
+    receiver = BlockReceiver(service, budget, DirectorySpool(tmp_path))  # type: ignore[arg-type]  # it only stores
+    data = [bytes([number]) * (8 * MIB) for number in range(20)]
+    half_way, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def stream(block: bytes) -> AsyncIterator[bytes]:
+        yield encode_chunk(Chunk(hashlib.sha256(block).digest(), len(block), block[: 4 * MIB]))
+        half_way.release()  # the first chunk was taken
+        await go_on.wait()
+        yield encode_chunk(Chunk(b"", 0, block[4 * MIB :]))
+
+    async def drain(block: bytes) -> None:
+        async for _ in receiver.receive(stream(block)):
+            pass
+
+    tasks = [asyncio.create_task(drain(block)) for block in data]
+    for _ in data:
+        await asyncio.wait_for(half_way.acquire(), 30)
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(*tasks), 30)
+    assert sorted(service.stored) == sorted(hashlib.sha256(block).digest() for block in data)
+    assert budget.used == 0
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []
+
+
+async def test_a_disk_that_cannot_take_slow_blocks_ends_their_streams_and_frees_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byte_budget, "PATIENCE", 0.01)
+    budget = ByteBudget(8 * MIB)
+    spool = DirectorySpool(tmp_path / "not there")
+    receiver = BlockReceiver(Nothing(), budget, spool)  # type: ignore[arg-type]  # it only stores
+
+    taken = asyncio.Event()
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield encode_chunk(Chunk(bytes(32), 8 * MIB, b"x"))
+        taken.set()
+        await asyncio.Event().wait()
+
+    async def drain() -> None:
+        async for _ in receiver.receive(stalled()):
+            pass
+
+    task = asyncio.create_task(drain())
+    await asyncio.wait_for(taken.wait(), 30)
+    await asyncio.wait_for(budget.acquire(8 * MIB), 30)
+    with pytest.raises(Unavailable, match="arrives slowly"):
+        await asyncio.wait_for(task, 30)
 
 
 async def test_a_starved_budget_slows_a_long_download_and_no_more() -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
+import tracemalloc
 from typing import Any
 
 import pytest
 
-from holdfast.format.chunks import Chunk
+from holdfast.format.chunks import Chunk, decode_chunk, encode_chunk
 from holdfast.v1 import artifact_pb2, artifact_service_pb2
 from holdfast_server.errors import InvalidArgument
-from holdfast_server.rpc.block_assembly import BlockAssembler
+from holdfast_server.rpc.block_assembly import SMALL_CHUNK, BlockAssembler
 from holdfast_server.rpc.byte_budget import ByteBudget
 
 
@@ -113,6 +115,38 @@ async def test_more_than_the_limit_counts_as_the_limit() -> None:
 
 def test_an_empty_chunk_is_refused() -> None:
     assembler = BlockAssembler()
+    with pytest.raises(InvalidArgument, match="never empty"):
+        assembler.feed(Chunk(_digest(b"ab"), 2, b""))
     assembler.feed(Chunk(_digest(b"ab"), 2, b"a"))
     with pytest.raises(InvalidArgument, match="never empty"):
         assembler.feed(Chunk(b"", 0, b""))
+
+
+def test_chunks_of_few_bytes_take_little_more_memory_than_their_bytes() -> None:
+    data, step = random.Random(1).randbytes(1 << 20), 16
+    messages = [encode_chunk(Chunk(b"", 0, data[at : at + step])) for at in range(step, len(data), step)]
+    assembler = BlockAssembler()
+    assembler.feed(Chunk(_digest(data), len(data), data[:step]))
+    tracemalloc.start()
+    try:
+        for message in messages[:-1]:
+            chunk = decode_chunk(bytes(bytearray(message)))  # a message of its own, as one that came from the network
+            assert chunk is not None
+            assembler.feed(chunk)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1.25 * len(data)
+    (block,) = assembler.feed(Chunk(b"", 0, data[-step:]))
+    assert b"".join(block.parts) == data
+
+
+def test_small_and_large_chunks_keep_their_order() -> None:
+    parts = [b"a", b"b" * SMALL_CHUNK, b"c", b"d", b"e" * (SMALL_CHUNK + 1), b"f"]
+    data = b"".join(parts)
+    assembler = BlockAssembler()
+    blocks = assembler.feed(Chunk(_digest(data), len(data), parts[0]))
+    for part in parts[1:]:
+        blocks = assembler.feed(Chunk(b"", 0, memoryview(part)))
+    (block,) = blocks
+    assert b"".join(block.parts) == data

@@ -15,18 +15,20 @@ from holdfast_server.domain.artifacts import MAX_INLINE
 from holdfast_server.domain.names import check_request_id
 from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import Conflict, DomainError, InvalidArgument, Reason
-from holdfast_server.rpc.byte_budget import ByteBudget
+from holdfast_server.rpc.byte_budget import ByteBudget, Share
 from holdfast_server.rpc.commit_stream import CommitStream
 from holdfast_server.rpc.convert import artifacts as convert
 from holdfast_server.rpc.downloads import FileSender
+from holdfast_server.rpc.inline_data import InlineData
 from holdfast_server.rpc.interceptor import raw_requests, raw_responses
 from holdfast_server.rpc.mutations import mutate, request_key
 from holdfast_server.rpc.page_tokens import decode_path_token, decode_position_token, encode_path_token
 from holdfast_server.rpc.uploads import BlockReceiver
 from holdfast_server.services.artifact_uris import resolve
 from holdfast_server.services.artifacts import ArtifactService
-from holdfast_server.services.commits import BlocksMissing, InlineEntry, delete_files
+from holdfast_server.services.commits import BlocksMissing, delete_files
 from holdfast_server.services.ports.database import Database
+from holdfast_server.services.ports.spool import Spool
 
 MAX_DIGESTS = 16_384
 MAX_FILE_BLOCKS = 65_536  # in a page: 2.2 MB
@@ -37,12 +39,22 @@ PAGE_BYTES = 2 << 20
 class ArtifactServicer(service_grpc.ArtifactServiceServicer):
     """Implements ``holdfast.v1.ArtifactService``."""
 
-    def __init__(self, database: Database, service: ArtifactService, *, byte_budget: int, max_message: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        service: ArtifactService,
+        spool: Spool,
+        small_writes: ByteBudget,
+        *,
+        byte_budget: int,
+        max_message: int,
+    ) -> None:
         self._database, self._service, self._max_message = database, service, max_message
-        # Two budgets: readers that wait for slow networks must not keep writers from finishing, nor the reverse.
-        self._uploads, self._downloads = ByteBudget(byte_budget), ByteBudget(byte_budget)
-        self._receiver = BlockReceiver(service, self._uploads)
-        self._sender = FileSender(service, self._downloads)
+        # Budgets of their own: readers that wait for slow networks must not keep writers from finishing, nor the
+        # reverse, and neither of them commits.
+        self._receiver = BlockReceiver(service, ByteBudget(byte_budget), spool)
+        self._sender = FileSender(service, ByteBudget(byte_budget))
+        self._small_writes = small_writes
 
     async def GetCapabilities(self, request: pb.GetCapabilitiesRequest, context: Any) -> pb.GetCapabilitiesResponse:
         """Answer what the server is."""
@@ -84,21 +96,10 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
         if header.request_id:
             check_request_id(header.request_id)
         commit = self._service.begin_commit(owner)
-        held = 0  # bytes of the budget for inline data that is not staged yet
+        inline = InlineData(Share(self._small_writes), commit)
         try:
-            async for entries in stream.read_entries():
-                added = sum(len(entry.data) for entry in entries if isinstance(entry, InlineEntry))
-                if added and not self._uploads.has_free(added):
-                    # Many commits that wait for more while each holds some would wait for ever.
-                    await commit.flush()
-                    self._uploads.release(held)
-                    held = 0
-                if added:  # a commit without contents need not queue behind stalled uploads
-                    await self._uploads.acquire(added)
-                held += added
-                await commit.add(entries)
-                self._uploads.release(held - commit.held_bytes)
-                held = commit.held_bytes
+            async for entries in stream.read_entries(inline.give_way):
+                await inline.add(entries)
             commit.key = request_key(header.request_id, pb.CommitFilesResponse, stream.payload)
             sequence = await commit.finish()
         except BlocksMissing as missing:
@@ -110,7 +111,7 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
                 await _drain(request)
             raise
         finally:
-            self._uploads.release(held)
+            inline.close()
         if header.return_tree_digest:
             tree = convert.tree_to_proto(await self._service.get_tree(owner, sequence))
         else:

@@ -11,6 +11,8 @@ from holdfast_server.domain.artifacts import NewBlock
 from holdfast_server.errors import InvalidArgument
 
 BAD_SIZE = service_pb.BLOCK_STATUS_BAD_SIZE
+# Chunks below this size are joined: each object costs some hundred bytes besides its data.
+SMALL_CHUNK = 64 << 10
 
 
 @dataclass(slots=True)
@@ -24,7 +26,7 @@ class BlockAssembler:
     _digest: bytes = b""
     _size: int = 0
     _received: int = 0
-    _parts: list[bytes | memoryview] = field(default_factory=list)
+    _parts: list[bytes | bytearray | memoryview] = field(default_factory=list)
 
     def feed(self, message: Chunk | service_pb.WriteBlocksRequest) -> list[NewBlock]:
         """Take a message.
@@ -39,6 +41,16 @@ class BlockAssembler:
         if message.HasField("chunk") or not message.blocks:
             raise InvalidArgument("A message holds either whole blocks or one chunk.")
         return [whole for block in message.blocks if (whole := self._whole(block.digest, block.data)) is not None]
+
+    @property
+    def kept(self) -> int:
+        """Bytes of the block that is arriving that are in memory here."""
+        return sum(map(len, self._parts))
+
+    def take_parts(self) -> tuple[bytes | memoryview, ...]:
+        """What came of the block that is arriving; the block itself will have only what comes after it."""
+        parts, self._parts = self._parts, []
+        return tuple(memoryview(part) if isinstance(part, bytearray) else part for part in parts)
 
     def close(self) -> None:
         """The stream ended; a block that is not whole is rejected."""
@@ -60,17 +72,17 @@ class BlockAssembler:
             self._digest, self._size, self._received, self._parts = chunk.digest, chunk.size, 0, []
         elif not self._digest:
             raise InvalidArgument("The first chunk of a block carries its digest and size.")
-        elif not chunk.data:
+        if not chunk.data and self._size:
             raise InvalidArgument("A chunk is never empty.")
         self._received += len(chunk.data)
         if not 0 < self._size <= BLOCK_SIZE:
             self._parts = []  # nothing of it is kept in memory; it is rejected when its last chunk is here
         elif self._received <= self._size:
-            self._parts.append(chunk.data)
+            self._keep(chunk.data)
         if self._received < self._size:
             return []
-        digest, size, received, parts = self._digest, self._size, self._received, tuple(self._parts)
-        self._digest, self._parts = b"", []
+        digest, size, received, parts = self._digest, self._size, self._received, self.take_parts()
+        self._digest = b""
         if not 0 < size <= BLOCK_SIZE:
             self._reject(digest, f"a block has 1 to {BLOCK_SIZE} bytes, not {size}")
         elif received != size:
@@ -78,6 +90,14 @@ class BlockAssembler:
         else:
             return [NewBlock(digest, parts, size)]
         return []
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        if len(data) >= SMALL_CHUNK:
+            self._parts.append(data)
+        elif self._parts and isinstance(self._parts[-1], bytearray):
+            self._parts[-1] += data
+        else:
+            self._parts.append(bytearray(data))
 
     def _reject(self, digest: bytes, why: str) -> None:
         self.rejected.append(

@@ -5,6 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Seconds that a stream may keep others waiting for bytes that it holds while its peer sends what belongs to them.
+PATIENCE = 1.0
 
 
 class ByteBudget:
@@ -23,6 +30,11 @@ class ByteBudget:
     def used(self) -> int:
         """Bytes handed out."""
         return self._limit - self._free
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for bytes."""
+        return bool(self._waiting)
 
     def has_free(self, size: int) -> bool:
         """Whether ``acquire`` would not wait."""
@@ -58,3 +70,59 @@ class ByteBudget:
             if not place.done():
                 self._free -= size
                 place.set_result(None)
+
+
+class Share:
+    """What one stream holds of a budget, and since when."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self._since = 0.0
+        self.held = 0
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether others wait for what is held here, and have to for long."""
+        overdue = asyncio.get_running_loop().time() - self._since >= PATIENCE
+        return bool(self.held) and overdue and self._budget.is_wanted
+
+    def has_free(self, size: int) -> bool:
+        """Whether ``acquire`` would not wait."""
+        return self._budget.has_free(size)
+
+    async def acquire(self, size: int) -> None:
+        """Take further bytes. Who holds some and cannot go on without more must give them back before: see above."""
+        size = min(size, self._budget.limit)
+        await self._budget.acquire(size)
+        if not self.held:
+            self._since = asyncio.get_running_loop().time()
+        self.held += size
+
+    def keep(self, size: int) -> None:
+        """Give back what is held over ``size``."""
+        size = min(size, self.held)
+        self._budget.release(self.held - size)
+        self.held = size
+
+    def hand_over(self) -> int:
+        """Make what is held the caller's, who gives it back to the budget."""
+        held, self.held = self.held, 0
+        return held
+
+
+async def read_attentively(requests: AsyncIterator[T], give_way: Callable[[], Awaitable[None]]) -> AsyncIterator[T]:
+    """The messages of a stream; ``give_way`` is called before each, and every ``PATIENCE`` seconds while none comes."""
+    while True:
+        coming = asyncio.ensure_future(anext(requests, None))
+        try:
+            while not coming.done():
+                await asyncio.wait((coming,), timeout=PATIENCE)
+                await give_way()
+        except BaseException:
+            coming.cancel()
+            coming.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody else looks
+            raise
+        message = coming.result()
+        if message is None:
+            return
+        yield message

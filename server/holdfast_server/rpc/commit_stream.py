@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from holdfast.format.digests import block_count
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast_server.domain.artifacts import MAX_FILE_SIZE, NewEntry
 from holdfast_server.errors import InvalidArgument, Reason
+from holdfast_server.rpc.byte_budget import read_attentively
 from holdfast_server.rpc.convert.artifacts import new_entry_from_proto
 from holdfast_server.services.commits import InlineEntry
 
@@ -40,13 +41,15 @@ class CommitStream:
         self._payload.update(first.SerializeToString(deterministic=True))
         return first.header
 
-    async def read_entries(self) -> AsyncIterator[list[NewEntry | InlineEntry]]:
-        """All entries, about a message's worth at a time.
+    async def read_entries(
+        self, give_way: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[list[NewEntry | InlineEntry]]:
+        """All entries, about a message's worth at a time; ``give_way`` is called between messages, and while none come.
 
         Raises:
             InvalidArgument: A message or an entry breaks a rule, or the stream ended without its end.
         """
-        async for message in self._requests:
+        async for message in read_attentively(self._requests, give_way):
             part = message.WhichOneof("part")
             if self._end is not None:
                 raise InvalidArgument("Nothing comes after the end of a commit.", field="end")

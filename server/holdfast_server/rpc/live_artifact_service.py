@@ -9,7 +9,7 @@ from typing import Any
 from holdfast.format.digests import BLOCK_SIZE
 from holdfast.v1 import live_artifact_service_pb2 as pb
 from holdfast.v1 import live_artifact_service_pb2_grpc as service_grpc
-from holdfast_server.domain.live import Append, LiveFile
+from holdfast_server.domain.live import MAX_TAIL, Append, LiveFile
 from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import Conflict, InvalidArgument
 from holdfast_server.rpc.byte_budget import ByteBudget
@@ -27,11 +27,17 @@ class LiveArtifactServicer(service_grpc.LiveArtifactServiceServicer):
     """Implements ``holdfast.v1.LiveArtifactService``."""
 
     def __init__(
-        self, database: Database, service: LiveArtifactService, tails: TailService, *, byte_budget: int
+        self,
+        database: Database,
+        service: LiveArtifactService,
+        tails: TailService,
+        small_writes: ByteBudget,
+        *,
+        byte_budget: int,
     ) -> None:
         self._database, self._service, self._tails = database, service, tails
         # Two budgets: readers that wait for slow networks must not keep writers from going on.
-        self._writing = ByteBudget(byte_budget)
+        self._writing = small_writes
         self._sender = TailSender(tails, ByteBudget(byte_budget))
 
     async def OpenLiveArtifact(self, request: pb.OpenLiveArtifactRequest, context: Any) -> pb.OpenLiveArtifactResponse:
@@ -50,9 +56,12 @@ class LiveArtifactServicer(service_grpc.LiveArtifactServiceServicer):
     ) -> pb.AppendLiveArtifactResponse:
         """Add bytes, and make a block of them when they fill one."""
         append = Append(request.live_id, request.writer, request.offset, request.data)
-        live = await self._service.append(append, request.digest)
+        # Twice: as it came, and joined with what is at the end. A few bytes, which the database takes itself, need no
+        # room: a log does not wait for a slow store.
+        async with self._in_memory(2 * len(append.data) if len(append.data) > MAX_TAIL else 0):
+            live = await self._service.append(append, request.digest)
         if live.in_blocks - live.full >= BLOCK_SIZE:
-            async with self._block_in_memory():
+            async with self._in_memory(BLOCK_SIZE):
                 await self._service.consolidate(live)
         return pb.AppendLiveArtifactResponse(size=live.size)
 
@@ -60,7 +69,7 @@ class LiveArtifactServicer(service_grpc.LiveArtifactServiceServicer):
         self, request: pb.CloseLiveArtifactRequest, context: Any
     ) -> pb.CloseLiveArtifactResponse:
         """Make a file of it."""
-        async with self._block_in_memory():
+        async with self._in_memory(BLOCK_SIZE):
             live = await self._service.close(request.live_id, request.writer, request.size)
         return pb.CloseLiveArtifactResponse(live_artifact=convert.live_to_proto(live))
 
@@ -106,10 +115,11 @@ class LiveArtifactServicer(service_grpc.LiveArtifactServiceServicer):
         return source
 
     @contextlib.asynccontextmanager
-    async def _block_in_memory(self) -> AsyncIterator[None]:
-        """Count the block that is put together; how many there are at once is bounded."""
-        await self._writing.acquire(BLOCK_SIZE)
+    async def _in_memory(self, size: int) -> AsyncIterator[None]:
+        """Count bytes that are put together; how many there are at once is bounded."""
+        if size:  # even nothing would wait its turn
+            await self._writing.acquire(size)
         try:
             yield
         finally:
-            self._writing.release(BLOCK_SIZE)
+            self._writing.release(size)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from holdfast.v1 import live_artifact_service_pb2 as pb
-from holdfast_server.domain.live import MAX_TAIL, LiveState
-from holdfast_server.rpc.byte_budget import ByteBudget
+from holdfast_server.domain.live import MAX_TAIL, LiveState, Piece
+from holdfast_server.rpc.byte_budget import ByteBudget, Share
 from holdfast_server.rpc.convert.live import STATE_TO_PROTO
 from holdfast_server.services.live_pieces import Source
 from holdfast_server.services.live_tails import TailService
@@ -26,26 +26,42 @@ class TailSender:
         live_id = source.live.id if source.live else ""
         header = pb.TailHeader(live_id=live_id, start_offset=offset, size=source.size, digest=source.digest)
         yield pb.TailArtifactResponse(header=header)
-        while True:
-            source, pieces = await self._service.look(source, offset)
-            # Held until the peer took the last of it and asks for more. Those who are at the end of a log, which are
-            # many, need little and do not wait for those who fetch much.
-            size = sum(piece.length for piece in pieces)
-            held = size if size > MAX_TAIL else 0
-            if held:  # even nothing would wait its turn
-                await self._budget.acquire(held)
-            try:
-                for digest, data in await self._service.read(pieces, offset) if pieces else ():
-                    yield pb.TailArtifactResponse(data=pb.TailData(offset=offset, data=data, digest=digest))
-                    offset += len(data)
-            finally:
-                self._budget.release(held)
-            if source.state is LiveState.REPLACED or (offset >= source.size and not _may_grow(source, follow)):
-                break
-            if offset >= source.size and not await self._service.wait(source, HEARTBEAT):
-                yield pb.TailArtifactResponse(heartbeat=pb.TailHeartbeat(size=source.size))
+        share = Share(self._budget)
+        try:
+            while True:
+                source, pieces = await self._look(source, offset, share)
+                if pieces:
+                    source, chunks = await self._service.read(source, pieces, offset)
+                    while chunks:
+                        digest, data = chunks.pop(0)
+                        yield pb.TailArtifactResponse(data=pb.TailData(offset=offset, data=data, digest=digest))
+                        offset += len(data)
+                    data = b""  # who follows a log keeps nothing while it waits, perhaps for hours
+                share.keep(0)  # the peer took the last of it and asks for more
+                if source.state is LiveState.REPLACED or (offset >= source.size and not _may_grow(source, follow)):
+                    break
+                if offset >= source.size and not await self._service.wait(source, HEARTBEAT):
+                    yield pb.TailArtifactResponse(heartbeat=pb.TailHeartbeat(size=source.size))
+        finally:
+            share.keep(0)
         end = pb.TailEnd(state=STATE_TO_PROTO[source.state], size=source.size, digest=source.digest)
         yield pb.TailArtifactResponse(end=end)
+
+    async def _look(self, source: Source, offset: int, share: Share) -> tuple[Source, Sequence[Piece]]:
+        """What is to be sent next, with room for it."""
+        while True:
+            source, pieces = await self._service.look(source, offset)
+            # Those who are at the end of a log, which are many, need little and do not wait for those who fetch much.
+            size = sum(piece.length for piece in pieces)
+            needed = size if size > MAX_TAIL else 0
+            if needed > share.held:
+                share.keep(0)
+                is_free = share.has_free(needed)
+                await share.acquire(needed)
+                if not is_free:
+                    continue  # pieces are joined and moved while a file grows: those seen before the wait may be gone
+            share.keep(needed)
+            return source, pieces
 
 
 def _may_grow(source: Source, follow: bool) -> bool:

@@ -14,9 +14,11 @@ from holdfast.format.digests import BLOCK_SIZE
 from holdfast.v1 import artifact_service_pb2 as service_pb
 from holdfast_server.domain.artifacts import NewBlock, has_digest
 from holdfast_server.errors import DomainError, InvalidArgument, Reason
+from holdfast_server.rpc.arriving_block import ArrivingBlock
 from holdfast_server.rpc.block_assembly import BlockAssembler
-from holdfast_server.rpc.byte_budget import ByteBudget
+from holdfast_server.rpc.byte_budget import ByteBudget, Share, read_attentively
 from holdfast_server.services.artifacts import ArtifactService
+from holdfast_server.services.ports.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,8 @@ class BlockReceiver:
     Bad blocks are answered as results: gRPC loses a status that is sent while the peer still writes.
     """
 
-    def __init__(self, service: ArtifactService, budget: ByteBudget) -> None:
-        self._service, self._budget = service, budget
+    def __init__(self, service: ArtifactService, budget: ByteBudget, spool: Spool) -> None:
+        self._service, self._budget, self._spool = service, budget, spool
         self._streams = 0
 
     async def receive(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Response]:
@@ -72,25 +74,23 @@ class BlockReceiver:
 
     async def _read(self, requests: AsyncIterator[bytes], stream: _Stream) -> None:
         assembler, tasks = BlockAssembler(), set[asyncio.Task[None]]()
-        held = 0  # bytes of the budget taken for the block that is arriving
+        arriving = ArrivingBlock(Share(self._budget), assembler, self._spool)
         try:
-            async for raw in requests:
+            async for raw in read_attentively(requests, arriving.give_way):
                 message = _decode(raw)
-                begins = message.digest != b"" if isinstance(message, Chunk) else True
-                if begins:
-                    # What was held belonged to a block that was cut short, if to any.
-                    self._budget.release(held)
-                    held = 0
-                    wanted = min(message.size, BLOCK_SIZE) if isinstance(message, Chunk) else len(raw)
-                    await self._budget.acquire(wanted)
-                    held = wanted
+                if not isinstance(message, Chunk):
+                    await arriving.take(len(raw))
+                elif message.digest:
+                    await arriving.begin(min(message.size, BLOCK_SIZE))
                 stream.taken += len(raw)
                 blocks = assembler.feed(message)
                 if blocks:
+                    blocks, held = await arriving.finish(blocks)
                     task = asyncio.create_task(self._store(blocks, held, stream.results))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
-                    held = 0
+                else:
+                    await arriving.keep()
                 if assembler.rejected or stream.taken - stream.told >= TAKEN_STEP:
                     stream.told = stream.taken
                     stream.results.put_nowait(assembler.rejected)
@@ -99,7 +99,7 @@ class BlockReceiver:
             if assembler.rejected:
                 stream.results.put_nowait(assembler.rejected)
         finally:
-            self._budget.release(held)
+            arriving.close()
             while tasks:
                 await asyncio.wait(tasks)
             stream.results.put_nowait(None)

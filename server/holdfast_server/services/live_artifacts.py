@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE
 from holdfast_server.domain.artifacts import Entry, Extent, Kind, NewBlock, NewEntry, Owner
-from holdfast_server.domain.live import MAX_OPEN, MAX_TAIL, Append, LiveFile, LiveState, OpenMode, Piece
+from holdfast_server.domain.live import MAX_OPEN, MAX_TAIL, Append, LiveFile, LiveState, OpenMode
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import ancestors, nfc
 from holdfast_server.errors import (
@@ -26,7 +26,8 @@ from holdfast_server.errors import (
     Reason,
     Unavailable,
 )
-from holdfast_server.services.live_pieces import get_live, kept_bytes, read_pieces
+from holdfast_server.services.live_pieces import get_live, kept_bytes
+from holdfast_server.services.live_reading import OpenFileReader, not_open
 from holdfast_server.services.live_watch import LiveWatch
 from holdfast_server.services.owners import check_writable
 from holdfast_server.services.ports.artifacts import BlockStore
@@ -47,6 +48,7 @@ class LiveArtifactService:
 
     def __init__(self, database: Database, store: BlockStore, executor: Executor, watch: LiveWatch) -> None:
         self._database, self._store, self._executor, self._watch = database, store, executor, watch
+        self._reader = OpenFileReader(database, store, self._in_thread)
 
     async def append(self, append: Append, digest: bytes) -> LiveFile:
         """Add bytes, durable when this returns; those that are there already are compared.
@@ -133,7 +135,7 @@ class LiveArtifactService:
     async def _without_known(self, live: LiveFile, append: Append) -> Append:
         """What is new of an append that begins before the end; the rest must be what is there."""
         end = min(live.size, append.offset + len(append.data))
-        if await self._read(live, append.offset, end) != append.data[: end - append.offset]:
+        if await self._reader.read(live, append.offset, end) != append.data[: end - append.offset]:
             raise InvalidArgument(
                 f"{shown(live.path)} has other bytes at {append.offset} than those that were sent. A writer repeats "
                 "the same, or goes on at the end.",
@@ -159,7 +161,7 @@ class LiveArtifactService:
         return await self._store_blocks(blocks, add)
 
     async def _merge(self, live: LiveFile) -> None:
-        block = await self._join(live, live.full + BLOCK_SIZE)
+        block = await self._reader.join(live, live.full + BLOCK_SIZE)
 
         def merge(tx: Transaction) -> bool:
             now = get_live(tx, live.id)
@@ -172,7 +174,7 @@ class LiveArtifactService:
 
     async def _close(self, live: LiveFile) -> LiveFile | None:
         """Commit the file; None when it changed meanwhile and nothing was done."""
-        last = await self._join(live, live.size) if live.size > live.full else None
+        last = await self._reader.join(live, live.size) if live.size > live.full else None
 
         def close(tx: Transaction) -> LiveFile | None:
             now = get_live(tx, live.id)
@@ -194,40 +196,6 @@ class LiveArtifactService:
             return get_live(tx, live.id)
 
         return await self._store_blocks([last] if last is not None else [], close)
-
-    async def _join(self, live: LiveFile, end: int) -> NewBlock:
-        """The block from the last full one to before ``end``."""
-        pieces = await self._pieces(live, live.full, end)
-
-        def read() -> NewBlock:
-            parts = tuple(read_pieces(self._store, pieces))
-            digest = hashlib.sha256()
-            for part in parts:
-                digest.update(part)
-            return NewBlock(digest.digest(), parts, sum(map(len, parts)))
-
-        return await self._in_thread(read)
-
-    async def _read(self, live: LiveFile, start: int, end: int) -> bytes:
-        pieces = await self._pieces(live, start, end)
-        data = b"".join(await self._in_thread(lambda: read_pieces(self._store, pieces)))
-        return data[start - pieces[0].offset : end - pieces[0].offset]
-
-    async def _pieces(self, live: LiveFile, start: int, end: int) -> list[Piece]:
-        """All pieces of an open file that hold a range."""
-
-        def read(tx: Transaction) -> list[Piece]:
-            now = get_live(tx, live.id)
-            if now.state is not LiveState.OPEN:
-                raise _not_open(now)
-            found: list[Piece] = []
-            at = start
-            while at < end:
-                found.extend(tx.live.list_pieces(now, at, 256))
-                at = found[-1].end
-            return [piece for piece in found if piece.offset < end]
-
-        return await self._database.read(read)
 
     async def _store_blocks(self, blocks: Sequence[NewBlock], job: Callable[[Transaction], T]) -> T:
         """Store blocks, then record them and run ``job`` in one transaction; what comes of nothing is removed again."""
@@ -387,13 +355,4 @@ def _check_writer(live: LiveFile, writer: str) -> None:
             metadata={"live_id": live.id},
         )
     if live.state is not LiveState.OPEN:
-        raise _not_open(live)
-
-
-def _not_open(live: LiveFile) -> FailedPrecondition:
-    what = "was closed" if live.state is LiveState.CLOSED else "was begun anew by another writer"
-    return FailedPrecondition(
-        f"{shown(live.path)} {what} and cannot be appended to. Open it again, with mode 'a' to go on where it ends.",
-        reason=Reason.NOT_OPEN,
-        metadata={"live_id": live.id},
-    )
+        raise not_open(live)

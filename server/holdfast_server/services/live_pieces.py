@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from holdfast.format.digests import BLOCK_SIZE, block_count
 from holdfast_server.domain.artifacts import Entry, Extent
@@ -12,6 +13,8 @@ from holdfast_server.domain.live import LiveFile, LiveState, Piece
 from holdfast_server.errors import DataLoss, NotFound, Reason
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Transaction
+
+T = TypeVar("T")
 
 # Pieces of one look at the database, and bytes that are read together.
 PIECES = 64
@@ -78,6 +81,28 @@ def first_batch(pieces: Sequence[Piece]) -> list[Piece]:
             break
         batch.append(piece)
     return batch
+
+
+async def read_or_look_again(
+    pieces: Sequence[Piece],
+    read: Callable[[Sequence[Piece]], Awaitable[T]],
+    look: Callable[[], Awaitable[Sequence[Piece]]],
+) -> T:
+    """What ``read`` makes of ``pieces``, or of what ``look`` finds in their place when one of them is gone.
+
+    Compaction moves pieces, appends join them, and an upload may have stored a lost one anew.
+
+    Raises:
+        DataLoss: One is gone or damaged where the database says that it is now.
+    """
+    while True:
+        try:
+            return await read(pieces)
+        except DataLoss:
+            found = await look()
+            if list(found) == list(pieces):
+                raise
+            pieces = found
 
 
 def read_pieces(store: BlockStore, pieces: Sequence[Piece]) -> list[bytes]:

@@ -12,9 +12,16 @@ from holdfast_server.domain.live import LiveState, Piece
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import NotFound
 from holdfast_server.services.artifact_uris import place_of, resolve
-from holdfast_server.services.live_pieces import Source, first_batch, get_live, list_pieces, read_pieces
+from holdfast_server.services.live_pieces import (
+    Source,
+    first_batch,
+    get_live,
+    list_pieces,
+    read_or_look_again,
+    read_pieces,
+)
 from holdfast_server.services.live_watch import LiveWatch
-from holdfast_server.services.owners import check_writable, snapshot
+from holdfast_server.services.owners import check_writable, expired, snapshot
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
 
@@ -45,26 +52,51 @@ class TailService:
         return await self._database.read(lambda tx: Source(get_live(tx, live_id), None))
 
     async def look(self, source: Source, offset: int) -> tuple[Source, list[Piece]]:
-        """The file as it is now, and a few of its pieces from the one at ``offset`` on.
+        """The file as it is now, and a few of its pieces from the one at ``offset`` on; none at its end.
 
-        Read them before the next look: pieces are joined while a file grows, and those seen long ago may be gone.
+        Raises:
+            FailedPrecondition: SNAPSHOT_EXPIRED, the entry was replaced and collected meanwhile.
         """
 
         def read(tx: Transaction) -> tuple[Source, list[Piece]]:
             now = Source(get_live(tx, source.live.id), None) if source.live is not None else source
-            return now, first_batch(list_pieces(tx, now, offset))
+            pieces = first_batch(list_pieces(tx, now, offset))
+            if not pieces and offset < now.size and now.state is not LiveState.REPLACED:
+                raise expired("The file")
+            return now, pieces
 
         return await self._database.read(read)
 
-    async def read(self, pieces: Sequence[Piece], offset: int) -> list[tuple[bytes, bytes]]:
-        """The bytes of pieces from ``offset`` on, in chunks, each with its digest before it."""
+    async def read(
+        self, source: Source, pieces: Sequence[Piece], offset: int
+    ) -> tuple[Source, list[tuple[bytes, bytes]]]:
+        """The bytes from ``offset`` on of pieces that a look found, in chunks, each with its digest before it.
 
-        def read() -> list[tuple[bytes, bytes]]:
+        Where one is gone by now it looks again, and returns the file as it was found last; without chunks when it was
+        replaced.
+
+        Raises:
+            DataLoss: One is lost or damaged.
+        """
+        now = source
+
+        def cut(pieces: Sequence[Piece]) -> list[tuple[bytes, bytes]]:
             data = memoryview(b"".join(read_pieces(self._store, pieces)))[offset - pieces[0].offset :]
             chunks = [bytes(data[start : start + CHUNK]) for start in range(0, len(data), CHUNK)]
             return [(hashlib.sha256(chunk).digest(), chunk) for chunk in chunks]
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, read)
+        async def read(pieces: Sequence[Piece]) -> list[tuple[bytes, bytes]]:
+            if not pieces:
+                return []
+            return await asyncio.get_running_loop().run_in_executor(self._executor, cut, pieces)
+
+        async def look() -> Sequence[Piece]:
+            nonlocal now
+            now, found = await self.look(now, offset)
+            return found
+
+        chunks = await read_or_look_again(pieces, read, look)
+        return now, chunks
 
     async def wait(self, source: Source, timeout: float) -> bool:
         """Return when an open file is not as in ``source`` any more; False after ``timeout`` seconds.

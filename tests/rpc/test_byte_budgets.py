@@ -1,0 +1,134 @@
+"""Calls that wait for memory wait for the server's own work, not for what another peer does."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from holdfast.format.chunks import Chunk, encode_chunk
+from holdfast.v1 import artifact_pb2 as artifact_pb
+from holdfast.v1 import artifact_service_pb2 as pb
+from holdfast.v1 import live_artifact_service_pb2 as live_pb
+from holdfast.v1 import run_service_pb2
+from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from holdfast.v1.live_artifact_service_pb2_grpc import LiveArtifactServiceStub
+from holdfast_server.app import App
+from holdfast_server.config import MIB, ServerConfig
+from holdfast_server.domain.artifacts import Extent, NewBlock
+from holdfast_server.rpc import byte_budget
+
+LONG = 30.0  # seconds; the idle timeout is 120
+
+
+@pytest.fixture
+def server_config(tmp_path: Path) -> ServerConfig:
+    """Room for two blocks, and for 8 MiB of inline data."""
+    return ServerConfig(data_dir=tmp_path / "data", addresses=("127.0.0.1:0",), byte_budget=16 * MIB)
+
+
+@pytest.fixture
+async def owner(runs: Any) -> artifact_pb.TreeOwner:
+    return artifact_pb.TreeOwner(run_id=(await runs.CreateRun(run_service_pb2.CreateRunRequest())).run.run_id)
+
+
+@pytest.fixture
+def artifacts(channel: grpc.aio.Channel) -> Any:
+    return ArtifactServiceStub(channel)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens in the server."""
+
+    async def look() -> None:
+        while not condition():  # noqa: ASYNC110 - it has no event here
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(look(), LONG)
+
+
+def inline(path: str, data: bytes) -> pb.NewEntry:
+    return pb.NewEntry(path=path, kind=artifact_pb.ENTRY_KIND_FILE, size=len(data), inline_data=data)
+
+
+async def commit(
+    artifacts: Any,
+    owner: artifact_pb.TreeOwner,
+    messages: list[list[pb.NewEntry]],
+    before_end: asyncio.Event | None = None,
+) -> pb.CommitFilesResponse:
+    async def requests() -> AsyncIterator[pb.CommitFilesRequest]:
+        yield pb.CommitFilesRequest(header=pb.CommitHeader(owner=owner))
+        for entries in messages:
+            yield pb.CommitFilesRequest(entries=pb.CommitEntries(entries=entries))
+        if before_end is not None:
+            await before_end.wait()
+        yield pb.CommitFilesRequest(end=pb.CommitEnd(entry_count=sum(map(len, messages))))
+
+    return await artifacts.CommitFiles(requests())
+
+
+async def test_commits_get_through_while_uploads_stand_still(artifacts, owner, monkeypatch):
+    monkeypatch.setattr(byte_budget, "PATIENCE", 1e6)  # nobody gives way
+    stalled = [artifacts.WriteBlocks() for _ in range(2)]
+    for number, call in enumerate(stalled):
+        chunk = encode_chunk(Chunk(bytes([number]) * 32, 8 * MIB, bytes(MIB)))
+        await call.write(pb.WriteBlocksRequest.FromString(chunk))
+        while (await call.read()).taken_bytes < MIB:
+            pass
+    answer = await asyncio.wait_for(commit(artifacts, owner, [[inline("f", b"x" * 1_000)]]), LONG)
+    assert answer.committed.sequence == 1
+    for call in stalled:
+        call.cancel()
+
+
+async def test_commits_that_stand_still_give_way_and_lose_nothing(app: App, artifacts, owner, monkeypatch):
+    monkeypatch.setattr(byte_budget, "PATIENCE", 0.05)
+    data, go_on = b"x" * 60_000, asyncio.Event()
+    messages = [[[inline(f"{call}/{part}/{n}", data) for n in range(16)] for part in range(4)] for call in range(2)]
+    stalled = [asyncio.create_task(commit(artifacts, owner, parts, go_on)) for parts in messages]
+    await until(lambda: app._small_writes.used > 7 * MIB)
+    whole = [[inline(f"whole/{n}", data) for n in range(16)]]
+    await asyncio.wait_for(commit(artifacts, owner, whole), LONG)
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(*stalled), LONG)
+    listing = await artifacts.ListFiles(pb.ListFilesRequest(owner=owner, recursive=True))
+    files = [entry for entry in listing.entries if entry.kind == artifact_pb.ENTRY_KIND_FILE]
+    assert {entry.digest for entry in files} == {hashlib.sha256(data).digest()}
+    assert len(files) == 2 * 4 * 16 + 16
+    assert app._small_writes.used == 0
+
+
+async def test_appends_are_counted_and_logs_do_not_wait_for_a_slow_store(app: App, channel, owner, monkeypatch):
+    live = LiveArtifactServiceStub(channel)
+    gate, write = threading.Event(), app.live._store.write
+
+    def wait_and_write(blocks: Sequence[NewBlock]) -> list[Extent]:
+        gate.wait(2 * LONG)
+        return write(blocks)
+
+    monkeypatch.setattr(app.live._store, "write", wait_and_write)
+
+    async def append(path: str, data: bytes) -> int:
+        request = live_pb.OpenLiveArtifactRequest(owner=owner, path=path, mode=live_pb.OPEN_MODE_CREATE)
+        begun = await live.OpenLiveArtifact(request)
+        digest = hashlib.sha256(data).digest()
+        request = live_pb.AppendLiveArtifactRequest(
+            live_id=begun.live_artifact.live_id, writer=begun.writer, data=data, digest=digest
+        )
+        return (await live.AppendLiveArtifact(request)).size
+
+    try:
+        appends = [asyncio.create_task(append(f"large/{number}", bytes(MIB))) for number in range(9)]
+        await until(lambda: app._small_writes.used == 8 * MIB)
+        assert await asyncio.wait_for(append("log", b"a line\n"), LONG) == 7
+    finally:
+        gate.set()
+    assert await asyncio.wait_for(asyncio.gather(*appends), LONG) == [MIB] * 9
+    assert app._small_writes.used == 0
