@@ -109,6 +109,14 @@ class SqlChecks:
         )
         return bool(cursor.rowcount)
 
+    def mark_found(self, block: BlockRow) -> bool:
+        """Take ``mark_lost`` back for a block that is still where it was."""
+        cursor = self._connection.execute(
+            'UPDATE blocks SET state = 0 WHERE block_id = ? AND object_id = ? AND "offset" = ? AND state != 0',
+            (block.block_id, block.object_id, block.extent.offset),
+        )
+        return bool(cursor.rowcount)
+
     def find_inconsistencies(self, limit: int) -> list[Finding]:
         """Rows that contradict each other, and damage to the database file itself."""
         return [finding for _, finding in zip(range(limit), self._inconsistencies(limit), strict=False)]
