@@ -107,6 +107,7 @@ class SqlChecks:
             'UPDATE blocks SET state = 1 WHERE block_id = ? AND object_id = ? AND "offset" = ? AND state = 0',
             (block.block_id, block.object_id, block.extent.offset),
         )
+        self._connection.execute("UPDATE block_store SET repairs = repairs + ?", (cursor.rowcount,))
         return bool(cursor.rowcount)
 
     def mark_found(self, block: BlockRow) -> bool:
