@@ -145,6 +145,46 @@ async def test_a_commit_of_a_known_content_whose_block_is_lost_asks_for_it(store
     assert caught.value.digests == [sha(data)]
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["of a file that is there", "of its own"])
+async def test_a_repair_while_a_large_commit_is_staged_makes_it_ask_for_what_is_lost(store: UpkeepStore, known: bool):
+    run, other, data = await store.new_run(), await store.new_run(), random_bytes(MIB)
+    await store.put(other, {"kept": random_bytes(MIB), **({"f": data} if known else {})})
+    if not known:
+        await store.write(data)
+    many = [NewEntry(f"d/{n}", Kind.DIRECTORY) for n in range(2_001)]
+    entry = NewEntry("f", Kind.FILE, size=len(data), block_digests=(sha(data),))
+    commit = store.artifacts.begin_commit(run)
+    await commit.add([entry, *many])
+    await commit.flush()
+    key = next(key for key in store.listed() if sha(data).hex() in key)
+    store.objects.delete(key)
+    _, checked = await store.check(repair=True)
+    assert checked.repaired == 1
+    with pytest.raises(BlocksMissing) as caught:
+        await commit.finish()
+    assert caught.value.digests == [sha(data)]
+    await commit.abandon()
+    assert await store.database.read(lambda tx: tx.trees.latest_sequence(run)) == 0
+    await store.write(data)
+    commit = store.artifacts.begin_commit(run)
+    await commit.add([entry, *many])
+    await commit.finish()
+    assert await store.read(run, "f") == data
+
+
+async def test_a_repair_of_what_a_large_commit_does_not_need_is_none_of_its_business(store: UpkeepStore):
+    run, data, lost = await store.new_run(), random_bytes(MIB), random_bytes(MIB)
+    await store.put(await store.new_run(), {"lost": lost})
+    await store.write(data)
+    commit = store.artifacts.begin_commit(run)
+    await commit.add([NewEntry(f"d/{n}", Kind.DIRECTORY) for n in range(2_001)])
+    await commit.add([NewEntry("f", Kind.FILE, size=len(data), block_digests=(sha(data),))])
+    store.objects.delete(next(key for key in store.listed() if sha(lost).hex() in key))
+    assert (await store.check(repair=True))[1].repaired == 1
+    await commit.finish()
+    assert await store.read(run, "f") == data
+
+
 async def test_orphans_and_unreferenced_blocks_are_reported_and_no_problem(store: UpkeepStore, logged):
     run, files = logged
     await store.write(b"never committed")

@@ -70,8 +70,9 @@ class StorageCalls(Calls):
 
         Args:
             deep: Read every block and compare its bytes with its digest.
-            repair: Remove orphaned objects, and count lost and damaged blocks as missing, so that logging the same
-                content again makes every file whole that needs them. Nothing that can be read is deleted.
+            repair: Remove orphaned objects, and count lost, damaged and unreadable blocks as missing, so that logging
+                the same content again makes every file whole that needs them. Nothing that can be read is deleted, and
+                what was counted as missing and can be read again is counted as present again.
             grace: Objects without a row that are younger may belong to an upload and are passed over; in seconds, at
                 least an hour. None for 24 hours.
             on_finding: Takes findings as they come; without it they are returned.

@@ -67,6 +67,7 @@ class FindingKind(enum.Enum):
     MISSING = "missing"
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"
+    UNREADABLE = "unreadable"
     LOST = "lost"
     DANGLING = "dangling"
     DATABASE = "database"

@@ -11,12 +11,12 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from holdfast_server.domain.upkeep import DEFAULT_GRACE_MS, ORPHAN_AGE_MS, Checked, Finding, FindingKind
-from holdfast_server.errors import DataLoss
+from holdfast_server.domain.upkeep import DEFAULT_GRACE_MS, ORPHAN_AGE_MS, Checked, Finding, FindingKind, Place
+from holdfast_server.errors import DataLoss, Unavailable
 from holdfast_server.services.garbage import PREFIXES
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.services.ports.upkeep import BlockRow
-from holdfast_server.services.store_access import StoreAccess, listed
+from holdfast_server.services.store_access import StoreAccess, Unreadable, listed
 from holdfast_server.services.upkeep_lease import UpkeepLease, upkeep_lease
 
 Report = Callable[[Finding], Awaitable[None]]
@@ -28,12 +28,24 @@ READS = 2
 MAX_AFFECTED = 10
 MAX_INCONSISTENCIES = 1_000
 
-_WAY_OUT = "Log the same content again after `holdfast fsck --repair`, or restore the store from a backup."
 _TEXTS = {
     FindingKind.MISSING: "Block {digest} is lost: object {key} is not in the store.",
     FindingKind.TRUNCATED: "Block {digest} is damaged: object {key} is too short.",
     FindingKind.CORRUPT: "Block {digest} is damaged: its bytes in object {key} do not have this digest.",
+    FindingKind.UNREADABLE: "Block {digest} cannot be read from object {key}. {cause}",
 }
+# The ways out, before and after a repair.
+_DAMAGED = (
+    "Log the same content again after `holdfast fsck --repair`, or restore the store from a backup.",
+    "Log the same content again, or restore the store from a backup.",
+)
+_UNREADABLE = (
+    "Mend the store, or log the same content again after `holdfast fsck --repair`.",
+    "Log the same content again; or mend the store, and have `holdfast fsck --repair` count it as present again.",
+)
+_STILL_LOST = "Block {digest} was lost and still is. Log the same content again."
+_FOUND_AGAIN = "Block {digest} was counted as missing, and can be read again. `holdfast fsck --repair` takes that back."
+_TAKEN_BACK = "Block {digest} was counted as missing, and can be read again. It counts as present from now on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +54,8 @@ class CheckSettings:
 
     Attributes:
         deep: Read and verify every block.
-        repair: Remove orphans, and count lost and damaged blocks as missing, so that the next upload stores them anew.
+        repair: Remove orphans, and count lost, damaged and unreadable blocks as missing, so that the next upload stores
+            them anew. Nothing else happens to them, and one that can be read again later counts as present again.
         grace_ms: Objects without a row are only looked at when they are older.
     """
 
@@ -208,7 +221,7 @@ class _Check:
             await self._access.in_thread(
                 lambda: len(self._access.blocks.read([(b.digest, b.extent) for b in batch]))  # nothing is kept of it
             )
-        except DataLoss:
+        except (DataLoss, Unavailable):
             for block in batch:
                 await self._judge(block)
         self._checked.read_bytes += sum(block.extent.length for block in batch)
@@ -220,14 +233,14 @@ class _Check:
         now = await self._lease.read(lambda tx: tx.upkeep.checks.locate(block.block_id))
         if now is None:
             return
-        kind = await self._access.in_thread(lambda: self._diagnose(now))
+        kind, cause = await self._diagnose(now)
         if kind is None:
             return
         self._reported.add(now.block_id)
         affected = await self._lease.read(lambda tx: tx.upkeep.checks.affected(now.block_id, MAX_AFFECTED))
         repaired = self._settings.repair and await self._lease.write(lambda tx: tx.upkeep.checks.mark_lost(now))
-        text = _TEXTS[kind].format(digest=now.digest.hex(), key=now.extent.object_key)
-        way_out = "Log the same content again, or restore the store from a backup." if repaired else _WAY_OUT
+        text = _TEXTS[kind].format(digest=now.digest.hex(), key=now.extent.object_key, cause=cause)
+        way_out = (_UNREADABLE if kind is FindingKind.UNREADABLE else _DAMAGED)[repaired]
         await self._add(
             Finding(
                 kind=kind,
@@ -240,7 +253,14 @@ class _Check:
             )
         )
 
-    def _diagnose(self, block: BlockRow) -> FindingKind | None:
+    async def _diagnose(self, block: BlockRow) -> tuple[FindingKind | None, str]:
+        """What is wrong with a block, if anything is, and what the store says about it."""
+        try:
+            return await self._access.read(lambda: self._judge_bytes(block)), ""
+        except Unreadable as error:
+            return FindingKind.UNREADABLE, error.message
+
+    def _judge_bytes(self, block: BlockRow) -> FindingKind | None:
         extent = block.extent
         try:
             data = self._access.objects.get(extent.object_key, extent.offset, extent.length)
@@ -259,20 +279,30 @@ class _Check:
                 return
             after = blocks[-1].block_id
             for block in blocks:
-                if block.block_id in self._reported:
-                    continue
-                affected = await self._lease.read(
-                    lambda tx, number=block.block_id: tx.upkeep.checks.affected(number, MAX_AFFECTED)  # type: ignore[misc]
-                )
-                await self._add(
-                    Finding(
-                        kind=FindingKind.LOST,
-                        message=f"Block {block.digest.hex()} was lost and still is. Log the same content again.",
-                        digest=block.digest,
-                        size=block.extent.length,
-                        affected=tuple(affected),
-                    )
-                )
+                if block.block_id not in self._reported:
+                    await self._judge_lost(block)
+
+    async def _judge_lost(self, block: BlockRow) -> None:
+        """Report a block that counts as missing; one whose bytes are back after all is counted as present again."""
+        kind, _ = await self._diagnose(block)
+        if await self._lease.read(lambda tx: tx.upkeep.checks.locate(block.block_id)) is not None:
+            return  # somebody logged its content meanwhile
+        text, repaired, affected = _STILL_LOST, False, list[Place]()
+        if kind is not None:
+            affected = await self._lease.read(lambda tx: tx.upkeep.checks.affected(block.block_id, MAX_AFFECTED))
+        else:
+            repaired = self._settings.repair and await self._lease.write(lambda tx: tx.upkeep.checks.mark_found(block))
+            text = _TAKEN_BACK if repaired else _FOUND_AGAIN
+        await self._add(
+            Finding(
+                kind=FindingKind.LOST,
+                message=text.format(digest=block.digest.hex()),
+                digest=block.digest,
+                size=block.extent.length,
+                affected=tuple(affected),
+                repaired=repaired,
+            )
+        )
 
     async def _add(self, finding: Finding) -> None:
         self._checked.counts[finding.kind] = self._checked.counts.get(finding.kind, 0) + 1

@@ -94,6 +94,8 @@ class Commit:
     _expectations: list[NewEntry] = field(default_factory=list)
     _commit_id: int | None = None
     _missing: dict[bytes, None] = field(default_factory=dict)
+    # As counted when the first part was staged; from then on a repair may take blocks away that were there.
+    _repairs: int = 0
 
     @property
     def held_bytes(self) -> int:
@@ -185,6 +187,7 @@ class Commit:
             lost = record(tx, rows, began_ms)
             if self._commit_id is None:
                 check_writable(tx, self._owner)
+                self._repairs = tx.blocks.count_repairs()
             commit_id = self._commit_id if self._commit_id is not None else tx.trees.begin_commit(self._owner)
             return commit_id, tx.trees.stage(commit_id, plain, all_ancestors=True), lost
 
@@ -236,10 +239,16 @@ class Commit:
     async def _seal_staged(self) -> int:
         commit_id = self._commit_id
         assert commit_id is not None
-        checked = await self._database.read(lambda tx: tx.trees.check_conflicts(commit_id))
+
+        def check(tx: Transaction) -> int:
+            self._check_repairs(tx, commit_id)
+            return tx.trees.check_conflicts(commit_id)
+
+        checked = await self._database.read(check)
 
         def job(tx: Transaction) -> bytes:
             check_writable(tx, self._owner)
+            self._check_repairs(tx, commit_id)
             # Only what was committed since the reader looked; usually nothing, so the lock is held for a moment.
             tx.trees.check_conflicts(commit_id, since=checked)
             self._check_expectations(tx)
@@ -250,6 +259,15 @@ class Commit:
             await self._database.write(lambda tx: tx.trees.abandon(commit_id))
         self._commit_id = None
         return sequence
+
+    def _check_repairs(self, tx: Transaction, commit_id: int) -> None:
+        """Refuse blocks that were there when they were staged and that a repair found to be lost since."""
+        repairs = tx.blocks.count_repairs()
+        if repairs != self._repairs:
+            lost = tx.trees.find_lost(commit_id, MAX_MISSING)
+            if lost:
+                raise BlocksMissing(lost)
+            self._repairs = repairs
 
     def _check_expectations(self, tx: Transaction) -> None:
         if not self._expectations:

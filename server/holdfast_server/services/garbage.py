@@ -17,7 +17,7 @@ from holdfast_server.errors import DataLoss
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.ports.upkeep import BlockRow, IdPage, ObsoleteEntry, UnprunedTree
-from holdfast_server.services.store_access import StoreAccess, listed
+from holdfast_server.services.store_access import StoreAccess, Unreadable, listed
 from holdfast_server.services.upkeep_lease import UpkeepLease, upkeep_lease
 
 T = TypeVar("T")
@@ -104,6 +104,7 @@ class _Collection:
         self, access: StoreAccess, lease: UpkeepLease, settings: CollectionSettings, collected: Collected
     ) -> None:
         self._access, self._lease, self._settings, self._collected = access, lease, settings, collected
+        self._passed_over: set[int] = set()
 
     async def purge(self) -> None:
         """Take runs and models deleted long ago out of reach, and delete what hangs on those that were."""
@@ -219,11 +220,9 @@ class _Collection:
         store = self._access.blocks
         kept_ms = min(REPLACED_KEPT_MS, self._settings.grace_ms)
         try:
-            data = await self._access.in_thread(lambda: store.read([(b.digest, b.extent) for b in blocks]))
-        except DataLoss as error:
-            # What is damaged stays where it is, for the check of the store to report.
-            logger.warning("%d blocks were not moved: %s", len(blocks), error.message)
-            self._collected.failures += len({block.object_id for block in blocks})
+            data = await self._access.read(lambda: store.read([(b.digest, b.extent) for b in blocks]))
+        except (DataLoss, Unreadable) as error:
+            await self._move_apart(blocks, error.message)
             return
         new = [NewBlock(block.digest, (piece,), len(piece)) for block, piece in zip(blocks, data, strict=True)]
         extents = await self._access.in_thread(lambda: store.write(new))
@@ -234,6 +233,21 @@ class _Collection:
         if unneeded:
             await self._access.in_thread(lambda: store.discard(unneeded))
         self._collected.moved_bytes += sum(block.extent.length for block in blocks)
+
+    async def _move_apart(self, blocks: Sequence[BlockRow], error: str) -> None:
+        """Move the blocks of each pack by themselves after some could not be read; a pack with such is passed over."""
+        packs = {block.object_id: block.extent.object_key for block in blocks}
+        if len(packs) > 1:
+            for number in packs:
+                await self._move([block for block in blocks if block.object_id == number])
+            return
+        # What is damaged stays where it is, for the check of the store to report.
+        ((number, key),) = packs.items()
+        logger.warning("pack %s was not rewritten: %s", key, error)
+        if number not in self._passed_over:
+            self._passed_over.add(number)
+            self._collected.failures += 1
+            self._collected.compacted_packs -= 1
 
     async def delete_objects(self) -> None:
         """Remove objects that hold no block any more from the store, then their rows."""

@@ -21,6 +21,16 @@ logger = logging.getLogger(__name__)
 LISTED = 500
 # Objects that one thread removes before it lets others work.
 REMOVED = 64
+# How often something is read that the store gives an error for.
+ATTEMPTS = 2
+
+
+class Unreadable(Exception):  # noqa: N818 - not an error of the store as a whole, which goes on to answer
+    """The store gives an error for an object again and again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,23 @@ class StoreAccess:
     async def confirm_identity(self) -> None:
         """Make sure that the store is that of the database: in another one everything would be missing or orphaned."""
         await self.in_thread(self.check_identity)
+
+    async def read(self, work: Callable[[], T]) -> T:
+        """Read from the store in a thread, again after an error while the store itself answers.
+
+        Raises:
+            Unreadable: One object is broken, or this user may not read it.
+            Unavailable: The store does not answer at all.
+            FailedPrecondition: STORE_MISMATCH, it is not that of the database any more.
+        """
+        message = ""
+        for _ in range(ATTEMPTS):
+            try:
+                return await self.in_thread(work)
+            except Unavailable as error:
+                message = error.message
+            await self.confirm_identity()
+        raise Unreadable(message)
 
     def new_holder(self) -> str:
         """A name for one who takes a lease."""

@@ -46,8 +46,8 @@ class StorageFinding:
     """Something that ``Client.check_storage`` found.
 
     Attributes:
-        kind: ``"MISSING"``, ``"TRUNCATED"``, ``"CORRUPT"`` or ``"LOST"`` blocks, ``"DANGLING"`` rows, a damaged
-            ``"DATABASE"``; or, which is only space, ``"ORPHANED"`` objects and ``"UNREFERENCED"`` blocks.
+        kind: ``"MISSING"``, ``"TRUNCATED"``, ``"CORRUPT"``, ``"UNREADABLE"`` or ``"LOST"`` blocks, ``"DANGLING"`` rows,
+            a damaged ``"DATABASE"``; or, which is only space, ``"ORPHANED"`` objects and ``"UNREFERENCED"`` blocks.
         is_problem: Whether something cannot be read, or rows contradict each other.
         message: What is wrong, and the way out.
         digest: Of the block or content, 64 hex digits; empty when none is concerned.

@@ -96,6 +96,10 @@ class BlockIndex(Protocol):
         """Those that are present and were not touched for a minute."""
         ...
 
+    def count_repairs(self) -> int:
+        """How often a present block was ever counted as missing. As long as it is the same, none was meanwhile."""
+        ...
+
     def find_places(self, digests: Sequence[bytes]) -> dict[bytes, Extent]:
         """Where those of ``digests`` are that have a row, present or lost."""
         ...
@@ -159,6 +163,10 @@ class TreeRepository(Protocol):
             FailedPrecondition: PATH_CONFLICT, a file would stand in the place of a directory or the reverse, or two
                 siblings would be equal after normalization.
         """
+        ...
+
+    def find_lost(self, commit_id: int, limit: int) -> list[bytes]:
+        """Digests of blocks of a staged commit that count as missing by now; takes as long as there are lost ones."""
         ...
 
     def seal(self, commit_id: int) -> Tree:

@@ -216,6 +216,10 @@ class CheckRepository(Protocol):
         """Count a block as missing from now on if it is still where it was, so that it is written anew."""
         ...
 
+    def mark_found(self, block: BlockRow) -> bool:
+        """Take ``mark_lost`` back for a block that is still where it was."""
+        ...
+
     def find_inconsistencies(self, limit: int) -> list[Finding]:
         """Rows that contradict each other; it takes as long as there is much."""
         ...

@@ -76,7 +76,7 @@ class LocalObjectStore:
         (self._directory / key).unlink(missing_ok=True)
 
     def list_objects(self, prefix: str = "") -> Iterator[StoredObject]:
-        """All objects whose keys begin with ``prefix``, in no order."""
+        """All objects whose keys begin with ``prefix``, in no order; what cannot be looked at is passed over."""
         for folder, names, files in os.walk(self._directory):
             if _TEMPORARY in names:
                 names.remove(_TEMPORARY)
@@ -84,7 +84,7 @@ class LocalObjectStore:
                 path = Path(folder, name)
                 key = path.relative_to(self._directory).as_posix()
                 if key.startswith(prefix):
-                    with contextlib.suppress(FileNotFoundError):
+                    with contextlib.suppress(OSError):
                         status = path.stat()
                         yield StoredObject(key, status.st_size, status.st_mtime_ns // 1_000_000)
 

@@ -97,6 +97,10 @@ class SqlBlockIndex:
             found.update((bytes(row["digest"]), None) for row in rows)
         return list(found)
 
+    def count_repairs(self) -> int:
+        """How often a present block was ever counted as missing."""
+        return int(self._connection.execute("SELECT repairs FROM block_store").fetchone()["repairs"])
+
     def find_places(self, digests: Sequence[bytes]) -> dict[bytes, Extent]:
         """Where those of ``digests`` are that have a row, present or lost."""
         found: dict[bytes, Extent] = {}

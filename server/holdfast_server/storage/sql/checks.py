@@ -107,6 +107,15 @@ class SqlChecks:
             'UPDATE blocks SET state = 1 WHERE block_id = ? AND object_id = ? AND "offset" = ? AND state = 0',
             (block.block_id, block.object_id, block.extent.offset),
         )
+        self._connection.execute("UPDATE block_store SET repairs = repairs + ?", (cursor.rowcount,))
+        return bool(cursor.rowcount)
+
+    def mark_found(self, block: BlockRow) -> bool:
+        """Take ``mark_lost`` back for a block that is still where it was."""
+        cursor = self._connection.execute(
+            'UPDATE blocks SET state = 0 WHERE block_id = ? AND object_id = ? AND "offset" = ? AND state != 0',
+            (block.block_id, block.object_id, block.extent.offset),
+        )
         return bool(cursor.rowcount)
 
     def find_inconsistencies(self, limit: int) -> list[Finding]:

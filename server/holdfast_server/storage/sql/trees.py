@@ -37,6 +37,14 @@ _STAGED_AT_NORMALIZED = (
     "SELECT nfc_path AS name, path, kind FROM entries INDEXED BY entries_nfc"
     " WHERE tree_id = ? AND commit_id = ? AND nfc_path IN ({marks})"
 )
+# From the lost blocks, which are few, to those files of the commit that need them. INDEXED BY keeps the planner from
+# going through all entries of the commit for each.
+_LOST_OF_STAGED = """
+SELECT DISTINCT b.digest FROM blocks b INDEXED BY blocks_lost
+CROSS JOIN file_blocks fb ON fb.block_id = b.block_id
+CROSS JOIN entries e INDEXED BY entries_file ON e.file_id = fb.file_id AND e.commit_id = ?
+WHERE b.state != 0 LIMIT ?
+"""
 
 
 class _Row(NamedTuple):
@@ -144,6 +152,10 @@ class SqlTrees(SqlSnapshots):
                 if found:
                     raise _conflict(found["path"], found["kind"], found["live_path"], found["live_kind"])
         return sequence
+
+    def find_lost(self, commit_id: int, limit: int) -> list[bytes]:
+        """Digests of blocks of a staged commit that count as missing by now, each once."""
+        return [bytes(row["digest"]) for row in self._connection.execute(_LOST_OF_STAGED, (commit_id, limit))]
 
     def seal(self, commit_id: int) -> Tree:
         """Make a staged commit visible under the next number of its tree."""
