@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import grpc
@@ -243,6 +243,52 @@ async def test_a_disk_that_cannot_take_slow_blocks_ends_their_streams_and_frees_
     await asyncio.wait_for(budget.acquire(8 * MIB), 30)
     with pytest.raises(Unavailable, match="arrives slowly"):
         await asyncio.wait_for(task, 30)
+
+
+async def test_a_peer_that_reads_no_answers_is_read_no_further(tmp_path: Path) -> None:
+    receiver = BlockReceiver(Nothing(), ByteBudget(16 * MIB), DirectorySpool(tmp_path))  # type: ignore[arg-type]
+    bad = encode_chunk(Chunk(bytes(32), 1, b"two"))  # one that is answered at once
+    read = 0
+
+    async def flood() -> AsyncIterator[bytes]:
+        nonlocal read
+        for read in range(10_000):  # noqa: B007 - counts for the outside
+            await asyncio.sleep(0)
+            yield bad
+
+    answers = receiver.receive(flood())
+    await anext(answers)
+    await asyncio.wait_for(settled(lambda: read), 30)
+    assert read < 1_000
+    assert sum([len(answer.results) async for answer in answers]) == 10_000
+
+
+async def settled(count: Callable[[], int]) -> None:
+    """Wait until a count does not change any more."""
+    before = -1
+    while count() != before:
+        before = count()
+        await asyncio.sleep(0.05)
+
+
+async def test_a_message_of_tiny_blocks_counts_what_they_take(tmp_path: Path) -> None:
+    class Noting:
+        used = 0
+
+        async def write_blocks(self, blocks: Sequence[NewBlock]) -> None:
+            self.used = budget.used
+
+    budget, service = ByteBudget(16 * MIB), Noting()
+    blocks = [artifact_pb.Block(digest=hashlib.sha256(b"x").digest(), data=b"x")] * 5_000
+    message = pb.WriteBlocksRequest(blocks=blocks).SerializeToString()
+
+    async def requests() -> AsyncIterator[bytes]:
+        yield message
+
+    async for _ in BlockReceiver(service, budget, DirectorySpool(tmp_path)).receive(requests()):  # type: ignore[arg-type]
+        pass
+    assert service.used > 5_000 * 1_000
+    assert budget.used == 0
 
 
 async def test_a_starved_budget_slows_a_long_download_and_no_more() -> None:

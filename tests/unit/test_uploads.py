@@ -117,6 +117,9 @@ def test_an_empty_chunk_is_refused() -> None:
     assembler = BlockAssembler()
     with pytest.raises(InvalidArgument, match="never empty"):
         assembler.feed(Chunk(_digest(b"ab"), 2, b""))
+    with pytest.raises(InvalidArgument, match="never empty"):
+        BlockAssembler().feed(Chunk(_digest(b""), 0, b""))
+    assembler = BlockAssembler()
     assembler.feed(Chunk(_digest(b"ab"), 2, b"a"))
     with pytest.raises(InvalidArgument, match="never empty"):
         assembler.feed(Chunk(b"", 0, b""))

@@ -72,7 +72,7 @@ class BlockAssembler:
             self._digest, self._size, self._received, self._parts = chunk.digest, chunk.size, 0, []
         elif not self._digest:
             raise InvalidArgument("The first chunk of a block carries its digest and size.")
-        if not chunk.data and self._size:
+        if not chunk.data:
             raise InvalidArgument("A chunk is never empty.")
         self._received += len(chunk.data)
         if not 0 < self._size <= BLOCK_SIZE:

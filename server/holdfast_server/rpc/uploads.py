@@ -35,6 +35,10 @@ WINDOW_MIN = 2 << 20
 WINDOW_MAX = 32 << 20
 # How often a stream hears what was taken of it.
 TAKEN_STEP = 1 << 20
+# What a block of a message costs besides its bytes, roughly: objects on its way, and its answer.
+BLOCK_COST = 1 << 10
+# Answers that may wait for a peer that does not read them before nothing more is read of it.
+MAX_UNSENT = 256
 
 
 class BlockReceiver:
@@ -58,6 +62,7 @@ class BlockReceiver:
                 response = self._news(stream)
                 response.results.extend(results)
                 yield response
+                stream.sent.set()
             await reader
         finally:
             self._streams -= 1
@@ -79,7 +84,7 @@ class BlockReceiver:
             async for raw in read_attentively(requests, arriving.give_way):
                 message = _decode(raw)
                 if not isinstance(message, Chunk):
-                    await arriving.take(len(raw))
+                    await arriving.take(len(raw) + BLOCK_COST * len(message.blocks))
                 elif message.digest:
                     await arriving.begin(min(message.size, BLOCK_SIZE))
                 stream.taken += len(raw)
@@ -95,6 +100,7 @@ class BlockReceiver:
                     stream.told = stream.taken
                     stream.results.put_nowait(assembler.rejected)
                     assembler.rejected = []
+                await stream.keep_pace()
             assembler.close()
             if assembler.rejected:
                 stream.results.put_nowait(assembler.rejected)
@@ -136,6 +142,13 @@ class _Stream:
     results: asyncio.Queue[list[Result] | None] = field(default_factory=asyncio.Queue)
     taken: int = 0
     told: int = 0
+    sent: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def keep_pace(self) -> None:
+        """Wait while too many answers are not sent yet."""
+        while self.results.qsize() >= MAX_UNSENT:
+            self.sent.clear()
+            await self.sent.wait()
 
 
 def _decode(raw: bytes) -> Chunk | service_pb.WriteBlocksRequest:
