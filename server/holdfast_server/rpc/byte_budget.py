@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 # Seconds that a stream may keep others waiting for bytes that it holds while its peer sends what belongs to them.
-PATIENCE = 1.0
+PATIENCE = 3.0
 
 
 class ByteBudget:

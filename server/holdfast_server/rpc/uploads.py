@@ -30,8 +30,8 @@ Result = service_pb.BlockResult
 Response = service_pb.WriteBlocksResponse
 
 # Bytes that all streams together should have under way, what one has at least (a message) and at most.
-WINDOW_TOTAL = 128 << 20
-WINDOW_MIN = 2 << 20
+WINDOW_TOTAL = 48 << 20
+WINDOW_MIN = 1 << 20
 WINDOW_MAX = 32 << 20
 # How often a stream hears what was taken of it.
 TAKEN_STEP = 1 << 20

@@ -27,7 +27,7 @@ SMALL = 64 << 10
 # Bytes that may be sent and not yet answered; they are kept to be sent again when the connection breaks.
 MAX_UNANSWERED = 32 << 20
 # Bytes that may be under way before the server has said how many.
-INITIAL_WINDOW = 4 << 20
+INITIAL_WINDOW = 1 << 20
 # Times that a block is sent before a mismatch is an error.
 ATTEMPTS = 4
 
