@@ -35,7 +35,10 @@ class TailSender:
             if held:  # even nothing would wait its turn
                 await self._budget.acquire(held)
             try:
-                for digest, data in await self._service.read(pieces, offset) if pieces else ():
+                chunks = await self._service.read(source, pieces, offset) if pieces else []
+                if chunks is None:
+                    continue
+                for digest, data in chunks:
                     yield pb.TailArtifactResponse(data=pb.TailData(offset=offset, data=data, digest=digest))
                     offset += len(data)
             finally:

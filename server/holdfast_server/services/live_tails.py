@@ -7,14 +7,14 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
-from holdfast_server.domain.artifacts import Kind
+from holdfast_server.domain.artifacts import Extent, Kind
 from holdfast_server.domain.live import LiveState, Piece
 from holdfast_server.domain.names import shown
-from holdfast_server.errors import NotFound
+from holdfast_server.errors import DataLoss, NotFound
 from holdfast_server.services.artifact_uris import place_of, resolve
 from holdfast_server.services.live_pieces import Source, first_batch, get_live, list_pieces, read_pieces
 from holdfast_server.services.live_watch import LiveWatch
-from holdfast_server.services.owners import check_writable, snapshot
+from holdfast_server.services.owners import check_writable, expired, snapshot
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
 
@@ -48,23 +48,42 @@ class TailService:
         """The file as it is now, and a few of its pieces from the one at ``offset`` on.
 
         Read them before the next look: pieces are joined while a file grows, and those seen long ago may be gone.
+
+        Raises:
+            FailedPrecondition: SNAPSHOT_EXPIRED, the file of a snapshot is gone.
         """
 
         def read(tx: Transaction) -> tuple[Source, list[Piece]]:
             now = Source(get_live(tx, source.live.id), None) if source.live is not None else source
-            return now, first_batch(list_pieces(tx, now, offset))
+            pieces = list_pieces(tx, now, offset)
+            if not pieces and offset < now.size and now.state is not LiveState.REPLACED:
+                raise expired("The file")
+            return now, first_batch(pieces)
 
         return await self._database.read(read)
 
-    async def read(self, pieces: Sequence[Piece], offset: int) -> list[tuple[bytes, bytes]]:
-        """The bytes of pieces from ``offset`` on, in chunks, each with its digest before it."""
+    async def read(self, source: Source, pieces: Sequence[Piece], offset: int) -> list[tuple[bytes, bytes]] | None:
+        """The bytes of pieces from ``offset`` on, in chunks, each with its digest before it.
+
+        None when one of them is elsewhere since the look, moved by compaction, stored anew, or joined with others.
+
+        Raises:
+            DataLoss: One is damaged where it is now.
+            Unavailable: The store cannot be reached.
+        """
 
         def read() -> list[tuple[bytes, bytes]]:
             data = memoryview(b"".join(read_pieces(self._store, pieces)))[offset - pieces[0].offset :]
             chunks = [bytes(data[start : start + CHUNK]) for start in range(0, len(data), CHUNK)]
             return [(hashlib.sha256(chunk).digest(), chunk) for chunk in chunks]
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, read)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, read)
+        except DataLoss:
+            _, now = await self.look(source, offset)
+            if all(piece in now for piece in pieces if isinstance(piece.place, Extent)):
+                raise
+            return None
 
     async def wait(self, source: Source, timeout: float) -> bool:
         """Return when an open file is not as in ``source`` any more; False after ``timeout`` seconds.
