@@ -122,7 +122,7 @@ class Unauthenticated(DomainError):
 
 
 class DataLoss(DomainError):
-    """Stored bytes do not have their digest."""
+    """Stored bytes do not have their digest, or the database is damaged."""
 
     default_reason = Reason.DATA_LOSS
 

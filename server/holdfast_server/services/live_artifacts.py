@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE
-from holdfast_server.domain.artifacts import Entry, Extent, Kind, NewBlock, NewEntry, Owner
+from holdfast_server.domain.artifacts import Extent, Kind, NewBlock, NewEntry, Owner
 from holdfast_server.domain.live import MAX_OPEN, MAX_TAIL, Append, LiveFile, LiveState, OpenMode
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import ancestors, nfc
@@ -26,7 +26,7 @@ from holdfast_server.errors import (
     Reason,
     Unavailable,
 )
-from holdfast_server.services.live_pieces import get_live, kept_bytes
+from holdfast_server.services.live_pieces import blocks_to_go_on, get_live, kept_bytes
 from holdfast_server.services.live_reading import OpenFileReader, not_open
 from holdfast_server.services.live_watch import LiveWatch
 from holdfast_server.services.owners import check_writable
@@ -238,6 +238,7 @@ def open_live(tx: Transaction, owner: Owner, path: str, mode: OpenMode) -> LiveF
         AlreadyExists: With EXCLUSIVE, something is there.
         FailedPrecondition: PATH_CONFLICT, or the owner cannot be written.
         InvalidArgument: LIMIT_EXCEEDED, too many are open.
+        DataLoss: A file is to go on of which a block is lost.
     """
     check_writable(tx, owner)
     live = tx.live.get_open(owner, path)
@@ -253,7 +254,7 @@ def open_live(tx: Transaction, owner: Owner, path: str, mode: OpenMode) -> LiveF
         tx.live.replace(live)
     begun = tx.live.create(owner, path, writer=writer, executable=entry is not None and entry.executable)
     if mode is OpenMode.APPEND and entry is not None and entry.size:
-        tx.live.add_blocks(begun, _blocks_of(tx, entry))
+        tx.live.add_blocks(begun, blocks_to_go_on(tx, entry))
     return get_live(tx, begun.id)
 
 
@@ -305,11 +306,6 @@ def _cut(offset: int, data: bytes) -> list[NewBlock]:
         blocks.append(NewBlock(hashlib.sha256(part).digest(), (part,), size))
         view, offset = view[size:], offset + size
     return blocks
-
-
-def _blocks_of(tx: Transaction, entry: Entry) -> list[tuple[bytes, int]]:
-    found = tx.trees.list_blocks_of([entry.file_id])[entry.file_id]
-    return [(block.digest, block.extent.length) for block in found]
 
 
 def _entry(live: LiveFile, block_digests: tuple[bytes, ...]) -> NewEntry:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from holdfast.format.digests import BLOCK_SIZE, block_count
 from holdfast_server.domain.artifacts import Entry, Extent
 from holdfast_server.domain.live import LiveFile, LiveState, Piece
+from holdfast_server.domain.names import shown
 from holdfast_server.errors import DataLoss, NotFound, Reason
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Transaction
@@ -57,6 +58,22 @@ def get_live(tx: Transaction, live_id: str) -> LiveFile:
             reason=Reason.LIVE_ARTIFACT_NOT_FOUND,
         )
     return live
+
+
+def blocks_to_go_on(tx: Transaction, entry: Entry) -> list[tuple[bytes, int]]:
+    """Digests and lengths of the blocks of a file that is opened to append to it.
+
+    Raises:
+        DataLoss: One counts as missing, so that no file could be made of it and what is appended.
+    """
+    found = tx.trees.list_blocks_of([entry.file_id])[entry.file_id]
+    missing = tx.blocks.find_missing([block.digest for block in found])
+    if missing:
+        raise DataLoss(
+            f"Nothing can be appended to {shown(entry.path)}: its block {missing[0].hex()} is lost. Log the same "
+            "content again, or begin the file anew with mode 'w'."
+        )
+    return [(block.digest, block.extent.length) for block in found]
 
 
 def list_pieces(tx: Transaction, source: Source, start: int) -> list[Piece]:

@@ -209,7 +209,7 @@ class CheckRepository(Protocol):
         ...
 
     def affected(self, block_id: int, limit: int) -> list[Place]:
-        """Files that need a block, in snapshots that can be read."""
+        """Files that need a block, in snapshots that can be read, or that are being written."""
         ...
 
     def mark_lost(self, block: BlockRow) -> bool:

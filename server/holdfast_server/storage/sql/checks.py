@@ -16,11 +16,17 @@ _BLOCKS = (
     " FROM blocks b JOIN objects o ON o.object_id = b.object_id"
 )
 _AFFECTED = """
-SELECT DISTINCT t.owner, e.path FROM file_blocks fb
+SELECT t.owner, e.path FROM file_blocks fb
 JOIN entries e ON e.file_id = fb.file_id
 JOIN commits c ON c.commit_id = e.commit_id AND c.sequence IS NOT NULL
 JOIN trees t ON t.tree_id = e.tree_id
-WHERE fb.block_id = ? LIMIT ?
+WHERE fb.block_id = :block_id
+UNION
+SELECT t.owner, l.path FROM live_segments s
+JOIN live_files l ON l.live_no = s.live_no AND l.state = 0
+JOIN trees t ON t.tree_id = l.tree_id
+WHERE s.block_id = :block_id
+LIMIT :limit
 """
 # What foreign keys cannot express. Each row: a digest or NULL, and a text.
 _CONTRADICTIONS = (
@@ -98,8 +104,8 @@ class SqlChecks:
         return block_row(row) if row else None
 
     def affected(self, block_id: int, limit: int) -> list[Place]:
-        """Files that need a block."""
-        return [Place(*row) for row in self._connection.execute(_AFFECTED, (block_id, limit))]
+        """Files that need a block, those that are being written with them."""
+        return [Place(*row) for row in self._connection.execute(_AFFECTED, {"block_id": block_id, "limit": limit})]
 
     def mark_lost(self, block: BlockRow) -> bool:
         """Count a block as missing from now on if it is still where it was, so that it is written anew."""

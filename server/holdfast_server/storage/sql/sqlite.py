@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from holdfast_server.errors import Unavailable
 from holdfast_server.services.ports.database import Clock, Ids, RequestKey, Transaction
 from holdfast_server.storage.sql.connection import Connection, DatabaseError, connect
+from holdfast_server.storage.sql.failures import failure_of, failure_of_group
 from holdfast_server.storage.sql.migrate import migrate
 from holdfast_server.storage.sql.requests import SqlRequests
 from holdfast_server.storage.sql.transaction import SqlTransaction
@@ -139,7 +140,12 @@ class SqliteDatabase:
                 if connection.in_transaction:  # not when SQLite itself rolled back, after an I/O error
                     connection.execute("ROLLBACK")
         except DatabaseError as error:
-            raise _lost(error) from error
+            self._give_up_reader_connection()
+            failure = failure_of(error)
+            if failure is None:
+                raise
+            logger.exception("a read failed")
+            raise failure from error
 
     def _reader_connection(self) -> Connection:
         """The connection of this thread."""
@@ -148,6 +154,15 @@ class SqliteDatabase:
             connection = self._local.connection = connect(self._path, read_only=True)
             self._reader_connections.append(connection)
         return connection
+
+    def _give_up_reader_connection(self) -> None:
+        """Close the connection of this thread, whatever state it is in; the next read opens another."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            self._reader_connections.remove(connection)
+            with contextlib.suppress(DatabaseError):
+                connection.close()
 
     def _write_loop(self) -> None:
         """Run groups until the end; whatever fails, every job gets an answer and the next group a sound connection."""
@@ -161,7 +176,7 @@ class SqliteDatabase:
                 logger.exception("a group of %d transactions failed", len(group))
                 self._give_up_connection()
                 for job in group:
-                    job.error = job.error or _lost(error)
+                    job.error = job.error or failure_of_group(error)
             _answer(group)
         if self._connection is not None:
             self._connection.close()
@@ -201,8 +216,11 @@ class SqliteDatabase:
         try:
             job.result = job.run(transaction)
         except Exception as error:
-            if not connection.in_transaction:
-                raise  # SQLite itself rolled back (disk full, I/O error): the whole group is lost
+            job.error = failure_of(error)
+            if job.error is not None or not connection.in_transaction:
+                # The whole group is lost: SQLite rolled back by itself (disk full, I/O error), or would fail whatever
+                # comes after in this transaction (as it does once it met a damaged page).
+                raise
             connection.execute("ROLLBACK TO job")
             job.error = error
         connection.execute("RELEASE job")
@@ -229,10 +247,3 @@ def _deliver(jobs: list[_Job]) -> None:
             job.future.exception()  # retrieved here: a caller that was cancelled never will
         else:
             job.future.set_result(job.result)
-
-
-def _lost(error: BaseException) -> Unavailable:
-    """What a job of a failed group is told; one error each, because raising changes an error."""
-    lost = Unavailable("The database cannot be used right now; try again. The server's log says why.")
-    lost.__cause__ = error
-    return lost
