@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import sys
 import tracemalloc
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holdfast.format.chunks import Chunk, decode_chunk, encode_chunk
 from holdfast.v1 import artifact_pb2, artifact_service_pb2
+from holdfast_server.domain.artifacts import NewBlock
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.block_assembly import SMALL_CHUNK, BlockAssembler
 from holdfast_server.rpc.byte_budget import ByteBudget
+from holdfast_server.rpc.uploads import BlockReceiver
+from holdfast_server.storage.spool import DirectorySpool
 
 
 def _digest(data: bytes) -> bytes:
@@ -153,3 +159,33 @@ def test_small_and_large_chunks_keep_their_order() -> None:
         blocks = assembler.feed(Chunk(b"", 0, memoryview(part)))
     (block,) = blocks
     assert b"".join(block.parts) == data
+
+
+async def test_a_stream_that_waits_for_its_next_block_keeps_nothing_of_the_last() -> None:
+    class Service:
+        async def write_blocks(self, blocks: list[NewBlock]) -> None:
+            pass
+
+    async def requests() -> AsyncIterator[bytes]:
+        for data in (b"a" * 100_000, b"b" * 100_000):
+            raw = bytes(encode_chunk(Chunk(_digest(data), len(data), data)))
+            if data[0] == ord("a"):
+                sent.append(raw)
+            yield raw
+            del raw
+            await stored.wait()
+
+    sent: list[bytes] = []
+    stored = asyncio.Event()
+    budget = ByteBudget(100_000)
+    receiver = BlockReceiver(Service(), budget, DirectorySpool(Path()))  # type: ignore[arg-type]  # what is used of it
+    answers = receiver.receive(requests())
+    while not (await anext(answers)).results:
+        pass
+    await budget.acquire(1)  # another stream's; the next block of this one has to wait
+    stored.set()
+    while not budget.is_wanted:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0)
+    references = sys.getrefcount(sent[0])
+    assert references == 2, "something but this test holds the bytes of a block that was answered"
+    await answers.aclose()

@@ -74,7 +74,9 @@ class BlockReceiver:
         Without it gRPC would hold, in buffers of its own, all that the network brings while disks are slow.
         """
         stream.told = stream.taken
-        window = max(WINDOW_MIN, min(WINDOW_MAX, WINDOW_TOTAL // self._streams))
+        # More only once some was taken: who still waits for a first turn would fill what it was told before.
+        grown = WINDOW_MIN + 2 * stream.taken
+        window = max(WINDOW_MIN, min(WINDOW_MAX, WINDOW_TOTAL // self._streams, grown))
         return Response(taken_bytes=stream.taken, window_bytes=window)
 
     async def _read(self, requests: AsyncIterator[bytes], stream: _Stream) -> None:
@@ -94,6 +96,8 @@ class BlockReceiver:
                     task = asyncio.create_task(self._store(blocks, held, stream.results))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
+                    # Otherwise this stream kept the block's bytes, which nobody counts, while it waits for the next.
+                    del blocks
                 else:
                     await arriving.keep()
                 if assembler.rejected or stream.taken - stream.told >= TAKEN_STEP:
