@@ -23,6 +23,8 @@ from holdfast_server.app import App
 from holdfast_server.config import MIB, ServerConfig
 from holdfast_server.domain.artifacts import Extent, NewBlock
 from holdfast_server.rpc import byte_budget
+from holdfast_server.rpc.uploads import MAX_UNSENT, BlockReceiver
+from holdfast_server.storage.spool import DirectorySpool
 
 LONG = 30.0  # seconds; the idle timeout is 120
 
@@ -132,3 +134,55 @@ async def test_appends_are_counted_and_logs_do_not_wait_for_a_slow_store(app: Ap
         gate.set()
     assert await asyncio.wait_for(asyncio.gather(*appends), LONG) == [MIB] * 9
     assert app._small_writes.used == 0
+
+
+async def upload_within_the_window(artifacts: Any, data: bytes, chunk_size: int) -> list[pb.BlockResult]:
+    """Send a block as docs/protocol.md says, to the letter: never more under way than the newest answer allows."""
+    call = artifacts.WriteBlocks()
+    digest, sent, taken, window = hashlib.sha256(data).digest(), 0, 0, 0
+    for start in range(0, len(data), chunk_size):
+        first = start == 0
+        raw = encode_chunk(Chunk(digest if first else b"", len(data) if first else 0, data[start : start + chunk_size]))
+        while sent and sent + len(raw) - taken > window:
+            answer = await asyncio.wait_for(call.read(), LONG)
+            taken, window = answer.taken_bytes, answer.window_bytes
+        await call.write(pb.WriteBlocksRequest.FromString(raw))
+        sent += len(raw)
+    await call.done_writing()
+    results: list[pb.BlockResult] = []
+    while (answer := await call.read()) is not grpc.aio.EOF:
+        results += answer.results
+    return results
+
+
+@pytest.mark.parametrize("chunk_size", [16 << 10, 128 << 10, 256 << 10, 512 << 10, 700 << 10, MIB], ids="{:,}".format)
+async def test_a_client_that_keeps_to_the_window_never_waits_for_good(artifacts, owner, chunk_size):
+    data = hashlib.shake_128(b"%d" % chunk_size).digest(8 * MIB)
+    (result,) = await upload_within_the_window(artifacts, data, chunk_size)
+    assert result.status == pb.BLOCK_STATUS_STORED
+
+
+async def test_a_peer_that_reads_no_answers_gives_its_room_to_others(monkeypatch, tmp_path):
+    monkeypatch.setattr(byte_budget, "PATIENCE", 0.05)
+    budget = byte_budget.ByteBudget(8 * MIB)
+    stored = 0
+
+    class Service:
+        async def write_blocks(self, blocks: Sequence[NewBlock]) -> None:
+            nonlocal stored
+            stored += len(blocks)
+
+    async def requests() -> AsyncIterator[bytes]:
+        for number in range(MAX_UNSENT):
+            data = b"%d" % number
+            block = artifact_pb.Block(digest=hashlib.sha256(data).digest(), data=data)
+            yield pb.WriteBlocksRequest(blocks=[block]).SerializeToString()
+        await until(lambda: stored == MAX_UNSENT)
+        yield bytes(encode_chunk(Chunk(bytes(32), 8 * MIB, bytes(MIB))))
+        await asyncio.Event().wait()
+
+    answers = BlockReceiver(Service(), budget, DirectorySpool(tmp_path)).receive(requests())
+    await anext(answers)  # and no more
+    await until(lambda: budget.used == 8 * MIB)
+    await asyncio.wait_for(budget.acquire(8 * MIB), LONG)
+    await answers.aclose()

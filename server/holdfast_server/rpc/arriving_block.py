@@ -71,9 +71,9 @@ class ArrivingBlock:
 
     def close(self) -> None:
         """Forget what is kept, and give the room back."""
-        self._close_file()
-        self._assembler.take_parts()
         self._share.keep(0)
+        self._assembler.take_parts()
+        self._close_file()
 
     def _close_file(self) -> None:
         if self._file is not None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 from holdfast_server.domain.artifacts import NewEntry
-from holdfast_server.errors import DomainError
 from holdfast_server.rpc.byte_budget import Share
 from holdfast_server.services.commits import Commit, InlineEntry
 
@@ -34,10 +32,13 @@ class InlineData:
         self._share.keep(self._commit.held_bytes)
 
     async def give_way(self) -> None:
-        """Stage what is held when others have waited for the room for long: the peer sends slowly, or nothing."""
+        """Stage what is held when others have waited for the room for long: the peer sends slowly, or nothing.
+
+        Raises:
+            DomainError: What came before cannot be committed.
+        """
         if self._share.is_overdue:
-            with contextlib.suppress(DomainError):  # the next entries, or the end, meet it again
-                await self._commit.flush()
+            await self._commit.flush()
             self._share.keep(self._commit.held_bytes)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from holdfast.format.digests import BLOCK_SIZE
 from holdfast.v1 import artifact_service_pb2 as service_pb
 from holdfast_server.domain.artifacts import NewBlock, has_digest
 from holdfast_server.errors import DomainError, InvalidArgument, Reason
+from holdfast_server.rpc import byte_budget
 from holdfast_server.rpc.arriving_block import ArrivingBlock
 from holdfast_server.rpc.block_assembly import BlockAssembler
 from holdfast_server.rpc.byte_budget import ByteBudget, Share, read_attentively
@@ -29,12 +31,13 @@ UNAVAILABLE = service_pb.BLOCK_STATUS_UNAVAILABLE
 Result = service_pb.BlockResult
 Response = service_pb.WriteBlocksResponse
 
-# Bytes that all streams together should have under way, what one has at least (a message) and at most.
-WINDOW_TOTAL = 48 << 20
-WINDOW_MIN = 1 << 20
-WINDOW_MAX = 32 << 20
 # How often a stream hears what was taken of it.
-TAKEN_STEP = 1 << 20
+TAKEN_STEP = 256 << 10
+# Bytes that all streams together should have under way, what one has at least and at most. The least is what a client
+# may not have heard of yet and one message of 1 MiB beside it: with less, it could wait for news that wait for it.
+WINDOW_TOTAL = 48 << 20
+WINDOW_MIN = 1_536 << 10
+WINDOW_MAX = 32 << 20
 # What a block of a message costs besides its bytes, roughly: objects on its way, and its answer.
 BLOCK_COST = 1 << 10
 # Answers that may wait for a peer that does not read them before nothing more is read of it.
@@ -104,7 +107,9 @@ class BlockReceiver:
                     stream.told = stream.taken
                     stream.results.put_nowait(assembler.rejected)
                     assembler.rejected = []
-                await stream.keep_pace()
+                while stream.is_unread:
+                    await stream.wait_for_reader()
+                    await arriving.give_way()
             assembler.close()
             if assembler.rejected:
                 stream.results.put_nowait(assembler.rejected)
@@ -148,11 +153,16 @@ class _Stream:
     told: int = 0
     sent: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def keep_pace(self) -> None:
-        """Wait while too many answers are not sent yet."""
-        while self.results.qsize() >= MAX_UNSENT:
-            self.sent.clear()
-            await self.sent.wait()
+    @property
+    def is_unread(self) -> bool:
+        """Whether too many answers are not sent yet."""
+        return self.results.qsize() >= MAX_UNSENT
+
+    async def wait_for_reader(self) -> None:
+        """Wait until an answer is sent, though not for longer than a stream may keep others waiting."""
+        self.sent.clear()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.sent.wait(), byte_budget.PATIENCE)
 
 
 def _decode(raw: bytes) -> Chunk | service_pb.WriteBlocksRequest:
