@@ -278,6 +278,13 @@ def test_a_flush_to_a_server_that_hangs_fails_soon_and_loses_nothing(
             with pytest.raises(UnavailableError, match="does not answer"):
                 other.close()
             server.process.send_signal(signal.SIGCONT)
+        assert other.closed
+        with pytest.raises(UnavailableError, match="does not answer"), client.open_artifact(run_id, "last") as last:  # noqa: PT012 - what is left of it shows when the block ends
+            server.process.send_signal(signal.SIGSTOP)
+            last.write("the last lines")
+        server.process.send_signal(signal.SIGCONT)
+        last.close()
+        assert client.artifacts.read_bytes(f"runs:/{run_id}/last") == b"the last lines"
         file.close()
         assert client.artifacts.read_bytes(f"runs:/{run_id}/log") == b"there, while it hung, and after."
 

@@ -136,8 +136,9 @@ class LiveWriter(io.BufferedIOBase):
         """Make what was written a file of the run, visible at once. Closing again does nothing.
 
         Raises:
-            UnavailableError: The server stays away or does not answer, as for ``flush``. What it acknowledged becomes a
-                file after a day; opening the path again with mode ``a`` goes on behind that.
+            UnavailableError: The server stays away or does not answer, as for ``flush``, and once more as long for the
+                closing itself. The file stays open and goes on sending; close it again to wait for that. If the
+                program ends before, what was acknowledged becomes a file after a day.
             FailedPreconditionError: As ``write`` does; or a directory stands at the path by now.
         """
         if self.closed:
@@ -146,12 +147,12 @@ class LiveWriter(io.BufferedIOBase):
             if not self._foreign:
                 self.flush()
                 self._close()
-        finally:
-            with self._changed:
-                self._ending = True
-                self._changed.notify_all()
-            _open_files.remove(self)
-            super().close()
+        except UnavailableError:
+            raise  # with what is pending it would be lost
+        except BaseException:
+            self._end()
+            raise
+        self._end()
 
     def disown(self) -> None:
         """The file is another process's, which this one was forked from: here it cannot be written."""
@@ -159,13 +160,20 @@ class LiveWriter(io.BufferedIOBase):
         self._changed = threading.Condition()  # a thread of the other process may have held it
         self._pending = bytearray()
 
+    def _end(self) -> None:
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        _open_files.remove(self)
+        super().close()
+
     def _close(self) -> None:
         method = self.channel.stub(LiveArtifactServiceStub).CloseLiveArtifact
         request = pb.CloseLiveArtifactRequest(live_id=self._live_id, writer=self._token, size=self._acknowledged)
         try:
             self.channel.call(method, request, timeout=ANSWER_SECONDS)
         except DeadlineExceededError as error:
-            raise self._unanswered("It becomes a file when the server goes on, or after a day.") from error
+            raise self._unanswered("Close it again when the server goes on; after a day it becomes a file.") from error
 
     def _refuse_if_unusable(self) -> None:
         if self.closed:
