@@ -20,6 +20,9 @@ import pytest
 from tests.counting_proxy import counting_proxy
 from tests.server_process import clean_environment
 
+from holdfast._transfer import checking
+from holdfast._transfer.artifacts import Artifacts
+from holdfast._transfer.progress import Progress
 from holdfast.cli import main
 
 MIB = 1 << 20
@@ -275,6 +278,28 @@ def test_verify_reads_everything_and_goes_on_after_damage(server, client, run, r
     assert {problem["path"] for problem in problems} == {"many/100b", "many/150b"}
     assert (totals["files"], totals["problems"]) == (202, 2)
     assert run("verify", "-q", f"runs:/{run_id}/many/000").stderr == b""
+
+
+def test_verify_tells_what_it_found_as_it_goes(server, client, run_id, tmp_path, monkeypatch):
+    monkeypatch.setattr(checking, "TOLD_AT_ONCE", 7)
+    for number in range(50):
+        (tmp_path / f"{number:02}").write_bytes(secrets.token_bytes(1_000))
+    client.log_artifacts(run_id, tmp_path)
+    before = {p for p in (server.app.config.data_dir / "store").rglob("*") if p.is_file()}
+    client.log_bytes(run_id, secrets.token_bytes(2_000), "30b")
+    damage(server, before)
+    untold, take = [], checking.StoredFiles._take
+
+    def take_and_count(self, entry, data):
+        goes_on = take(self, entry, data)
+        untold.append(len(self._checks))
+        return goes_on
+
+    monkeypatch.setattr(checking.StoredFiles, "_take", take_and_count)
+    checks = list(Artifacts(client.channel).verify(f"runs:/{run_id}", Progress("checking")))
+    assert max(untold) == 7
+    assert [check.path for check in checks] == sorted(["30b", *(f"{number:02}" for number in range(50))])
+    assert [check.path for check in checks if check.problem] == ["30b"]
 
 
 def test_verify_compares_a_local_copy(run, filled, tmp_path):

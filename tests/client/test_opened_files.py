@@ -17,7 +17,9 @@ import pytest
 from tests.client.counting_proxy import CountingProxy
 
 from holdfast._client import Client
+from holdfast._transfer.block_reading import BlockReader
 from holdfast._transfer.reader import CACHED
+from holdfast.errors import UnavailableError
 from holdfast.format.digests import BLOCK_SIZE
 
 MIB = 1 << 20
@@ -150,6 +152,29 @@ def test_after_ctrl_c_in_a_read_the_file_goes_on(counted, proxy, uri, archive, r
         reader.seek(0)
         assert reader.read() == archive
     join_reading_ahead()
+
+
+def test_what_failed_while_reading_ahead_is_fetched_anew_when_it_is_read(client, uri, archive, monkeypatch):
+    """An outage that was over long before."""
+    failing, read = {3, 4}, BlockReader.read
+
+    def fail_once(self, *arguments, offset, **options):
+        if offset // BLOCK_SIZE in failing:
+            failing.remove(offset // BLOCK_SIZE)
+            raise UnavailableError("away")
+        return read(self, *arguments, offset=offset, **options)
+
+    monkeypatch.setattr(BlockReader, "read", fail_once)
+    with client.artifacts.open(uri) as reader:
+        assert reader.read(3 * BLOCK_SIZE) == archive[: 3 * BLOCK_SIZE]
+        join_reading_ahead()
+        assert not failing
+        assert reader.read() == archive[3 * BLOCK_SIZE :]
+        reader.seek(0)
+        failing.add(0)
+        with pytest.raises(UnavailableError):
+            reader.read(1)
+        assert reader.read(1) == archive[:1]
 
 
 def test_threads_may_share_a_reader_and_each_byte_comes_to_one_of_them(client, uri, archive):

@@ -18,6 +18,8 @@ from holdfast.errors import DataLossError
 from holdfast.format.digests import BLOCK_SIZE, file_digest
 from holdfast.v1 import artifact_pb2 as artifact_pb
 
+# Small files after which their checks are told; the stream is begun again behind them.
+TOLD_AT_ONCE = 5_000
 _OTHER_BYTES = "The bytes that came do not have its digest."
 
 
@@ -56,33 +58,33 @@ class StoredFiles:
 
     def _check_all(self) -> Iterator[Check]:
         listed = self._reader.list_entries(self._location, recursive=True)
-        while not self._read_small():
-            # The error does not say of which file. One by one, then, until that is found; there the stream goes on.
-            for entry in listed:
-                if entry.kind == artifact_pb.ENTRY_KIND_FILE and entry.path.encode() > self._after.encode():
-                    self._after = entry.path
-                    self._progress.expect(entry.size, files=1)
-                    self._checks.append(self._check_one(entry))
-                    if self._checks[-1].problem:
-                        break
-            yield from self._told()
-        yield from self._told()
+        is_more = True
+        while is_more:
+            try:
+                is_more = self._read_small()
+            except DataLossError:
+                self._pass_damage(listed)
+            yield from self._checks
+            self._checks = []
         for entry in self._large:
             yield self._check_one(entry)
 
-    def _told(self) -> list[Check]:
-        told, self._checks = self._checks, []
-        return told
-
     def _read_small(self) -> bool:
-        """Read on in the stream of small files, and note the large ones; False if it ended with damage."""
-        try:
-            self._reader.read_files(
-                self._location, self._take, self._stopping, max_data_size=MAX_BATCHED, start_after=self._after
-            )
-        except DataLossError:
-            return False
-        return True
+        """Read on in the stream of small files, and note the large ones; False at its end."""
+        self._reader.read_files(
+            self._location, self._take, self._stopping, max_data_size=MAX_BATCHED, start_after=self._after
+        )
+        return len(self._checks) >= TOLD_AT_ONCE
+
+    def _pass_damage(self, listed: Iterator[artifact_pb.Entry]) -> None:
+        """Read one by one until the damaged file is found, which the error did not name; the stream goes on there."""
+        for entry in listed:
+            if entry.kind == artifact_pb.ENTRY_KIND_FILE and entry.path.encode() > self._after.encode():
+                self._after = entry.path
+                self._progress.expect(entry.size, files=1)
+                self._checks.append(self._check_one(entry))
+                if self._checks[-1].problem:
+                    return
 
     def _take(self, entry: artifact_pb.Entry, data: bytes) -> bool:
         self._after = entry.path
@@ -94,7 +96,7 @@ class StoredFiles:
                 self._progress.advance(entry.size)
                 sound = hashlib.sha256(data).digest() == entry.digest
                 self._checks.append(Check(path=self._path(entry)) if sound else self._damaged(entry, _OTHER_BYTES))
-        return True
+        return len(self._checks) < TOLD_AT_ONCE
 
     def _check_one(self, entry: artifact_pb.Entry) -> Check:
         def count(_: int, parts: Parts) -> None:

@@ -12,6 +12,7 @@ from holdfast._transfer.block_reading import BlockReader
 from holdfast._transfer.following import FollowedCall
 from holdfast._transfer.receiving import Parts
 from holdfast._transfer.stopping import Stopping
+from holdfast.errors import HoldfastError
 from holdfast.format.digests import BLOCK_SIZE, block_length
 from holdfast.v1 import artifact_pb2 as artifact_pb
 
@@ -117,19 +118,32 @@ class ArtifactReader(io.RawIOBase):
         if number != self._last:
             self._steps = self._steps + 1 if number == self._last + 1 and number > 0 else 0
         ahead = READ_AHEAD if self._steps >= STEPS else 0
+        was_fetched_ahead = number in self._blocks
         for wanted in range(number, min(number + 1 + ahead, len(self._digests))):
-            if wanted not in self._blocks:
-                self._blocks[wanted] = _Block(partial(self._read, wanted))
+            self._fetch(wanted)
         try:
-            data = self._blocks[number].data()
-        except BaseException:
-            # Also on Ctrl-C, after which the program may go on; the next read tries again.
-            self._blocks.pop(number).close()
-            raise
+            data = self._data(number)
+        except HoldfastError:
+            if not was_fetched_ahead:
+                raise
+            self._fetch(number)  # the error may be of long ago
+            data = self._data(number)
         self._last = number
         self._blocks.move_to_end(number)
         self._evict(number)
         return data
+
+    def _fetch(self, number: int) -> None:
+        if number not in self._blocks:
+            self._blocks[number] = _Block(partial(self._read, number))
+
+    def _data(self, number: int) -> bytes:
+        try:
+            return self._blocks[number].data()
+        except BaseException:
+            # Also on Ctrl-C, after which the program may go on; the next read tries again.
+            self._blocks.pop(number).close()
+            raise
 
     def _read(self, number: int, stopping: Stopping) -> bytes:
         pieces: list[bytes | memoryview] = []
