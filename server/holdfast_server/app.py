@@ -10,7 +10,6 @@ import os
 import secrets
 import socket
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -56,7 +55,8 @@ logger = logging.getLogger(__name__)
 MAX_MESSAGE = 4 * MIB
 MAINTENANCE_SECONDS = 3600
 S3_THREADS = 8
-# Of the threads that hash and store blocks; with it they get a tenth of what others get who want the same core.
+# By how much the threads that hash, store and read blocks are nicer than the rest of the server; with it they get a
+# tenth of what others get who want the same core.
 BLOCKS_NICE = 10
 SERVICES = (
     *(
@@ -231,4 +231,4 @@ def _give_way() -> None:
     """Let this thread wait for those that answer small calls, where cores are scarce; on Linux a thread can."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # a sandbox may forbid it
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BLOCKS_NICE)
+            os.nice(BLOCKS_NICE)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
@@ -12,6 +14,7 @@ from google.protobuf import empty_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from holdfast import errors
+from holdfast._channel import Channel
 from holdfast._config import parse_target
 from holdfast._rpc_errors import ERRORS, translate
 
@@ -45,6 +48,20 @@ def error_info(reason: str, domain: str = "holdfast", **metadata: str) -> error_
     return error_details_pb2.ErrorInfo(reason=reason, domain=domain, metadata=metadata)
 
 
+@contextlib.contextmanager
+def serving(answer: Callable[[Any, grpc.ServicerContext], Any]) -> Iterator[int]:
+    """The port of a server whose only method is ``answer``."""
+    handlers = {"Answer": grpc.unary_unary_rpc_method_handler(answer)}
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Service", handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()
+
+
 def expected(status: grpc.StatusCode) -> type[errors.HoldfastError]:
     """The error for a status that comes without a reason."""
     broken = status in {grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL}
@@ -64,16 +81,12 @@ def test_a_status_travels_through_a_real_call(status):
     def fail(request: Any, context: grpc.ServicerContext) -> None:
         context.abort(status, "what happened")
 
-    handler = grpc.unary_unary_rpc_method_handler(fail)
-    server = grpc.server(futures.ThreadPoolExecutor(1))
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Service", {"Fail": handler})])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as info:
-            channel.unary_unary("/test.Service/Fail")(b"", timeout=30)
-    finally:
-        server.stop(None).wait()
+    with (
+        serving(fail) as port,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+        pytest.raises(grpc.RpcError) as info,
+    ):
+        channel.unary_unary("/test.Service/Answer")(b"", timeout=30)
     assert type(translate(info.value, TARGET)) is expected(status)
 
 
@@ -107,6 +120,36 @@ def test_a_defect_of_the_server_names_the_entry_of_its_log():
 def test_details_that_are_not_ours_are_passed_over(trailing):
     error = translate(FakeRpcError(grpc.StatusCode.NOT_FOUND, "no", trailing), TARGET)
     assert (str(error), error.reason, error.metadata) == ("no", "", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("Received RST_STREAM with error code 2", errors.UnavailableError),
+        ("Exception deserializing response!", errors.InternalError),
+        ("Exception serializing request!", errors.InternalError),
+        ("Received http2 header with status: 400", errors.InternalError),
+    ],
+)
+def test_what_gRPC_finds_wrong_with_a_message_is_no_outage(text, error):  # noqa: N802 - its name
+    assert type(translate(FakeRpcError(grpc.StatusCode.INTERNAL, text), TARGET)) is error
+
+
+def test_an_answer_that_cannot_be_read_is_not_asked_for_again():
+    asked = []
+
+    def answer(request: Any, context: grpc.ServicerContext) -> bytes:
+        asked.append(request)
+        return b"\xff"
+
+    with (
+        serving(answer) as port,
+        contextlib.closing(Channel(parse_target(f"holdfast://127.0.0.1:{port}", {}))) as channel,
+    ):
+        method = channel.grpc.unary_unary("/test.Service/Answer", None, empty_pb2.Empty.FromString)
+        with pytest.raises(errors.InternalError, match="deserializing"):
+            channel.call(method, b"")
+    assert len(asked) == 1
 
 
 def test_an_error_without_a_status_is_internal():

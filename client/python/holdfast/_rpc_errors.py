@@ -36,6 +36,8 @@ ERRORS: dict[grpc.StatusCode, type[errors.HoldfastError]] = {
 # What gRPC makes of a connection that breaks at the wrong moment, and of a server that stops in good order. One that
 # has something to say gives a reason.
 _BROKEN = {grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL}
+# How the texts begin where a repetition would fail the same way: a message of another version, and a proxy's refusal.
+_LASTING = ("Exception ", "Received http2 header with status")
 
 
 def status_of(error: grpc.RpcError) -> grpc.StatusCode:
@@ -56,7 +58,7 @@ def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
     details = getattr(error, "details", None)
     text = (details() if callable(details) else None) or str(error)
     reason, metadata = _error_info(error)
-    if status in _BROKEN and not reason:
+    if status in _BROKEN and not reason and not text.startswith(_LASTING):
         status = grpc.StatusCode.UNAVAILABLE
     return ERRORS[status](
         # A message with a reason comes from our server and says what to do by itself.
