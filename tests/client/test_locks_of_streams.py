@@ -25,6 +25,7 @@ WAYS: dict[str, Callable[[Client, str, Path], object]] = {
     "all is downloaded": lambda client, run, folder: client.artifacts.download(run, folder),
     "a file is opened": lambda client, run, _: client.artifacts.open(f"{run}/large").read(),
     "all is verified": lambda client, run, _: list(client.artifacts.verify(run, Progress("verifying", shown=False))),
+    "a file is tailed": lambda client, run, _: b"".join(client.tail_artifact(f"{run}/large")),
     "a file is read": lambda client, run, _: client.artifacts.read_bytes(f"{run}/large"),
 }
 

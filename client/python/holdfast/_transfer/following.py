@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import queue
 import threading
 from collections.abc import Callable, Iterable
@@ -28,14 +29,22 @@ class FollowedCall(Generic[Answer]):
     Args:
         begin: Makes the call.
         answers: Takes what the call answers; ends, or raises the call's error.
+        ahead: Answers that may wait to be taken before no more are asked for; None for any number.
     """
 
-    def __init__(self, begin: Callable[[], Any], answers: Callable[[Any], Iterable[Answer]]) -> None:
+    def __init__(
+        self, begin: Callable[[], Any], answers: Callable[[Any], Iterable[Answer]], *, ahead: int | None = None
+    ) -> None:
         self._begin, self._take = begin, answers
         self._answers: queue.SimpleQueue[tuple[Answer | None, BaseException | None]] = queue.SimpleQueue()
+        # One item for each answer that may still be put; a semaphore has locks of Python's own.
+        self._room: queue.SimpleQueue[None] | None = None if ahead is None else queue.SimpleQueue()
+        for _ in range(ahead or 0):
+            self._give_room()
         self._call: Any = None
         self._closed = False
-        self._thread = threading.Thread(target=self._follow, name="holdfast-answers", daemon=True)
+        context = contextvars.copy_context()  # how long the caller has
+        self._thread = threading.Thread(target=context.run, args=(self._follow,), name="holdfast-answers", daemon=True)
 
     def start(self) -> None:
         """Begin the call; apart from making this, so that it can be closed when Ctrl-C falls upon its beginning."""
@@ -54,6 +63,7 @@ class FollowedCall(Generic[Answer]):
                 break
         if error is not None:
             raise error
+        self._give_room()
         return answer  # type: ignore[return-value]  # there is one where there is no error
 
     def close(self) -> None:
@@ -70,10 +80,21 @@ class FollowedCall(Generic[Answer]):
             if self._closed:
                 self._call.cancel()
             for answer in self._take(self._call):
+                self._wait_for_room()
                 self._answers.put((answer, None))
             self._answers.put((None, StopIteration()))
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             self._answers.put((None, error))
+
+    def _give_room(self) -> None:
+        if self._room is not None:
+            self._room.put(None)
+
+    def _wait_for_room(self) -> None:
+        while self._room is not None and not self._closed:
+            with contextlib.suppress(queue.Empty):
+                self._room.get(timeout=LOOK_SECONDS)
+                return
 
 
 def answer_of(channel: Channel, begin: Callable[[], Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -52,14 +51,13 @@ class Stopping:
 
         Ctrl-C ends the waiting, and with it the work.
         """
-        context = contextvars.copy_context()
-        with contextlib.closing(FollowedCall[Result](lambda: self, lambda _: [context.run(work)])) as followed:
+        with contextlib.closing(FollowedCall[Result](lambda: self, lambda _: [work()])) as followed:
             followed.start()
             return followed.next()
 
-    def follow(self, items: Callable[[], Iterable[Result]]) -> Iterator[Result]:
-        """Take ``items`` in a thread, as ``run`` does its work."""
-        with contextlib.closing(FollowedCall[Result](lambda: self, lambda _: items())) as followed:
+    def follow(self, items: Callable[[], Iterable[Result]], *, ahead: int | None = None) -> Iterator[Result]:
+        """Take ``items`` in a thread, as ``run`` does its work, and not more than ``ahead`` before they are wanted."""
+        with contextlib.closing(FollowedCall[Result](lambda: self, lambda _: items(), ahead=ahead)) as followed:
             followed.start()
             while True:
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import deque
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import grpc
 
 from holdfast._channel import Channel, Patience
 from holdfast._rpc_errors import is_interruption
+from holdfast._transfer.stopping import Stopping
 from holdfast._transfer.streams import BrokenStreamError, Messages
 from holdfast.errors import ConflictError, DataLossError, HoldfastError, UnavailableError
 from holdfast.v1 import live_artifact_pb2 as live_pb
@@ -18,24 +20,28 @@ from holdfast.v1.live_artifact_service_pb2_grpc import LiveArtifactServiceStub
 
 # Bytes before the end in which lines are looked for first; then eight times as many.
 LINES_WINDOW = 64 << 10
+# Pieces, of up to 1 MiB, that may wait to be taken.
+AHEAD = 4
 
 
 class Tail:
     """The bytes of a file from an offset on, as an iterator that goes on where it was when a connection breaks.
 
     Attributes:
-        position: The offset after the last byte that came; None before anything did.
+        position: The offset after the last byte that was taken; None before it is known where the first is.
     """
 
     def __init__(self, channel: Channel, uri: str, offset: int, *, follow: bool) -> None:
         self._channel, self._uri = channel, uri
         self._request = pb.TailArtifactRequest(uri=uri, offset=offset, follow=follow)
+        self._stopping = Stopping()
         self._patience = self._fresh_patience()
         self._ended = False
+        self._reached = 0  # the offset after the last byte that came
         self.position: int | None = None
 
     def chunks(self) -> Iterator[bytes]:
-        """Pieces as they come, each verified.
+        """Pieces as they come, each verified; once.
 
         Raises:
             NotFoundError: It is not there.
@@ -43,27 +49,42 @@ class Tail:
             DataLossError: Bytes do not have their digest.
             UnavailableError: The server stays away.
         """
-        method = self._channel.stub(LiveArtifactServiceStub).TailArtifact
+        for end, data in self._stopping.follow(self._follow, ahead=AHEAD):
+            self.position = end
+            yield data
+        self.position = self._reached
+
+    def _follow(self) -> Iterator[tuple[int, bytes]]:
+        """The pieces, each after the offset behind it."""
         while not self._ended:
-            call, header = self._channel.run(lambda: _begin(Messages(method(self._request))))
             failure: HoldfastError = UnavailableError("The server ended the stream early.")
             try:
-                self._note(header)
-                for message in call:
-                    self._patience = self._fresh_patience()
-                    part = message.WhichOneof("part")
-                    if part == "data":
-                        yield self._take(message.data)
-                    elif part == "end":
-                        # The call is read on to its own end, so that nothing of it is under way when the program ends.
-                        self._check_end(message.end)
+                for data in self._read_on():
+                    yield self._reached, data
             except grpc.RpcError as error:
                 failure = self._interruption(error)
-            finally:
-                call.close()
             # Outside of the handler, so that gRPC's error is no context of what may be raised here.
-            if not self._ended and not self._patience.pause():
+            if not self._ended and not self._patience.pause(self._stopping.event):
                 raise failure
+
+    def _read_on(self) -> Iterator[bytes]:
+        """What one call brings."""
+        method = self._channel.stub(LiveArtifactServiceStub).TailArtifact
+        with contextlib.ExitStack() as calls:
+
+            def begin() -> tuple[Messages, pb.TailHeader]:
+                return _begin(calls.enter_context(self._stopping.watch(method(self._request))))
+
+            call, header = self._channel.run(begin, stopped=self._stopping.event)
+            self._note(header)
+            for message in call:
+                self._patience = self._fresh_patience()
+                part = message.WhichOneof("part")
+                if part == "data":
+                    yield self._take(message.data)
+                elif part == "end":
+                    # The call is read on to its own end, so that nothing of it is under way when the program ends.
+                    self._check_end(message.end)
 
     def _fresh_patience(self) -> Patience:
         return Patience(self._channel.retry, self._channel.retry.window)
@@ -77,20 +98,20 @@ class Tail:
 
     def _note(self, header: pb.TailHeader) -> None:
         """Ask for this very file, from where it was left, when the stream breaks."""
-        self.position = self._request.offset = header.start_offset
+        self._reached = self._request.offset = header.start_offset
         if header.live_id:
             self._request.live_id = header.live_id
         else:
             self._request.expected_digest = header.digest
 
     def _take(self, data: pb.TailData) -> bytes:
-        if data.offset != self.position or hashlib.sha256(data.data).digest() != data.digest:
+        if data.offset != self._reached or hashlib.sha256(data.data).digest() != data.digest:
             raise DataLossError(
-                f"What came of {self._uri} at {self.position} does not have its digest. Try again; if it stays so, the "
+                f"What came of {self._uri} at {self._reached} does not have its digest. Try again; if it stays so, the "
                 "server's store is damaged.",
                 reason="DATA_LOSS",
             )
-        self.position = self._request.offset = data.offset + len(data.data)
+        self._reached = self._request.offset = data.offset + len(data.data)
         return data.data
 
     def _check_end(self, end: pb.TailEnd) -> None:
@@ -100,8 +121,8 @@ class Tail:
                 "beginning.",
                 reason="CONFLICT",
             )
-        if end.size != self.position:
-            raise DataLossError(f"{self.position} bytes came of {self._uri}, which has {end.size}.", reason="DATA_LOSS")
+        if end.size != self._reached:
+            raise DataLossError(f"{self._reached} bytes came of {self._uri}, which has {end.size}.", reason="DATA_LOSS")
         self._ended = True
 
 
