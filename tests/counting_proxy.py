@@ -78,7 +78,8 @@ class CountingProxy:
         self._cut()
         for thread in self._threads:
             thread.join(10)
-        self._listener.close()
+        for end in (self._listener, *self._sockets):
+            end.close()
 
     def _accept(self) -> None:
         while True:
@@ -140,10 +141,5 @@ class CountingProxy:
 @contextmanager
 def counting_proxy(target_port: int) -> Iterator[CountingProxy]:
     """A proxy before a port of this machine, gone at the end with all its connections."""
-    proxy = CountingProxy(target_port)
-    try:
+    with contextlib.closing(CountingProxy(target_port)) as proxy:
         yield proxy
-    finally:
-        proxy.close()
-        for end in proxy._sockets:
-            end.close()

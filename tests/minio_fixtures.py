@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -10,17 +11,26 @@ import pytest
 from tests.minio_server import MISSING, MinioServer, find_binary, start_minio
 
 
-@pytest.fixture(scope="session")
-def minio() -> Iterator[MinioServer]:
-    """A real server, started when the first test asks; without a binary tests skip, or fail when it is required."""
+@contextlib.contextmanager
+def running_minio() -> Iterator[MinioServer]:
+    """A real server; without a binary the test is skipped, or fails when it is required."""
     binary = find_binary()
     if binary is None:
         if os.environ.get("HOLDFAST_REQUIRE_MINIO") == "1":
             pytest.fail(f"HOLDFAST_REQUIRE_MINIO=1 and {MISSING}", pytrace=False)
         pytest.skip(MISSING)
     server = start_minio(binary)
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def minio() -> Iterator[MinioServer]:
+    """A server that is started when the first test asks."""
+    with running_minio() as server:
+        yield server
 
 
 @pytest.fixture

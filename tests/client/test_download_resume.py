@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.client.counting_proxy import CountingProxy
-from tests.counting_proxy import counting_proxy
+from tests.counting_proxy import CountingProxy, counting_proxy
 from tests.faults.test_server_killed import PATIENT, free_port, server_arguments
 from tests.server_process import clean_environment, running_server
 
@@ -44,7 +43,7 @@ with holdfast.Client(sys.argv[1]) as client:
 
 @pytest.fixture
 def proxy(server) -> Iterator[CountingProxy]:
-    with CountingProxy(server.port) as proxy:
+    with counting_proxy(server.port) as proxy:
         yield proxy
 
 
@@ -75,7 +74,7 @@ def hold_after(proxy: CountingProxy, size: int, process: subprocess.Popen[str]) 
     """Let some more bytes pass, then none."""
     begin = proxy.received
     until(lambda: proxy.received >= begin + size, process)
-    proxy.flowing.clear()
+    proxy.hold(received=0)
 
 
 def partial_of(folder: Path) -> Path:
@@ -96,10 +95,10 @@ def test_a_killed_download_goes_on_and_fetches_again_only_what_is_damaged(client
     client.log_bytes(run_id, data, "big")
     process = begin_download(proxy.port, run_id, "big", tmp_path)
     until(lambda: any(p.stat().st_size >= 6 * BLOCK_SIZE for p in tmp_path.glob(".holdfast-*.part")), process)
-    proxy.flowing.clear()
+    proxy.hold(received=0)
     process.kill()
     process.communicate()
-    proxy.flowing.set()
+    proxy.go_on()
     assert not (tmp_path / "big").exists()
     damage(partial_of(tmp_path), BLOCK_SIZE + 77)
     before = proxy.received
@@ -188,7 +187,7 @@ def test_a_download_goes_on_over_a_killed_server_and_sends_nothing_twice(tmp_pat
     data = secrets.token_bytes(16 * BLOCK_SIZE)
     port, target = free_port(), tmp_path / "out"
     arguments = server_arguments(tmp_path / "data", port)
-    with CountingProxy(port) as proxy, Client(f"holdfast://127.0.0.1:{proxy.port}", retry=PATIENT) as client:
+    with counting_proxy(port) as proxy, Client(f"holdfast://127.0.0.1:{proxy.port}", retry=PATIENT) as client:
         with running_server(*arguments) as server:
             run_id = client.create_run("0").info.run_id
             client.log_bytes(run_id, data, "big")
@@ -248,7 +247,7 @@ def test_ctrl_c_stops_a_stalled_download_at_once_and_it_goes_on_later(client, ru
 def test_ctrl_c_ends_the_pause_between_retries(tmp_path):
     data = secrets.token_bytes(8 * BLOCK_SIZE)
     port = free_port()
-    with CountingProxy(port) as proxy:
+    with counting_proxy(port) as proxy:
         with running_server(*server_arguments(tmp_path / "data", port)) as server:
             with Client(f"holdfast://127.0.0.1:{port}") as client:
                 run_id = client.create_run("0").info.run_id
@@ -258,7 +257,7 @@ def test_ctrl_c_ends_the_pause_between_retries(tmp_path):
             hold_after(proxy, 2 * BLOCK_SIZE, process)
             server.process.kill()
             server.process.wait()
-        proxy.flowing.set()
+        proxy.go_on()
         time.sleep(1.5)  # some attempts fail, and the pauses grow
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
@@ -274,20 +273,21 @@ def test_a_download_without_progress_ends(client, server, run_id, tmp_path):
 
     # Answers come, and break before anything whole came of them.
     class Cutting(CountingProxy):
-        def _forward(self, source, target, counted):
-            if not counted:
-                return super()._forward(source, target, counted)
+        def _pump(self, source, sink, *, up):
+            if up:
+                super()._pump(source, sink, up=up)
+                return
             passed = 0
-            while passed < 20_000 and (data := source.recv(1 << 12)):
-                passed += len(data)
-                target.sendall(data)
-            for end in (source, target):
+            with contextlib.suppress(OSError):
+                while passed < 20_000 and (data := source.recv(1 << 12)):
+                    passed += len(data)
+                    sink.sendall(data)
+            for end in (source, sink):
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
-            return None
 
     for path in ("big", "small"):
-        with Cutting(server.port) as proxy:
+        with contextlib.closing(Cutting(server.port)) as proxy:
             retry = RetryPolicy(window=0.5, first_window=0.5)
             with Client(f"holdfast://127.0.0.1:{proxy.port}", retry=retry) as cut, pytest.raises(HoldfastError):
                 cut.download_artifacts(run_id, path, tmp_path / path)

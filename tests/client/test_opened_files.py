@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.client.counting_proxy import CountingProxy
+from tests.counting_proxy import CountingProxy, counting_proxy
 
 from holdfast._client import Client
 from holdfast._transfer.block_reading import BlockReader
@@ -27,7 +27,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def proxy(server) -> Iterator[CountingProxy]:
-    with CountingProxy(server.port) as proxy:
+    with counting_proxy(server.port) as proxy:
         yield proxy
 
 
@@ -125,7 +125,7 @@ def test_a_closed_reader_leaves_no_thread_and_refuses_reads(counted, proxy, uri,
     reader = counted.artifacts.open(uri)
     reader.read(2 * BLOCK_SIZE + 1)
     join_reading_ahead()
-    proxy.flowing.clear()
+    proxy.hold(received=0)
     reader.read(BLOCK_SIZE)  # was read ahead; what is to be next stalls
     assert reading_ahead()
     reader.close()
@@ -140,13 +140,13 @@ def test_after_ctrl_c_in_a_read_the_file_goes_on(counted, proxy, uri, archive, r
         if reads_on:
             reader.read(3 * BLOCK_SIZE)
             join_reading_ahead()
-        proxy.flowing.clear()
+        proxy.hold(received=0)
         interrupt = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
         interrupt.start()
         with pytest.raises(KeyboardInterrupt):
             reader.read()
         interrupt.join()
-        proxy.flowing.set()
+        proxy.go_on()
         assert reader.seek(3 * BLOCK_SIZE + 5) == 3 * BLOCK_SIZE + 5
         assert reader.read(BLOCK_SIZE) == archive[3 * BLOCK_SIZE + 5 :][:BLOCK_SIZE]
         reader.seek(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import secrets
 import threading
@@ -17,7 +16,8 @@ from tests.faults.backends import Backend, socket_directory
 from tests.faults.faulty_proxy import FaultyProxy
 from tests.faults.scoreboard import Scoreboard
 from tests.faults.workload import NO_RETRIES
-from tests.minio_server import MISSING, MinioServer, find_binary, start_minio
+from tests.minio_fixtures import running_minio
+from tests.minio_server import MinioServer
 
 from holdfast._channel import RetryPolicy
 from holdfast._client import Client
@@ -33,14 +33,8 @@ PATIENT = RetryPolicy(window=90, first_window=90)
 @pytest.fixture
 def own_minio() -> Iterator[MinioServer]:
     """One that no other test uses, as it is killed."""
-    binary = find_binary()
-    if binary is None:
-        if os.environ.get("HOLDFAST_REQUIRE_MINIO") == "1":
-            pytest.fail(f"HOLDFAST_REQUIRE_MINIO=1 and {MISSING}", pytrace=False)
-        pytest.skip(MISSING)
-    server = start_minio(binary)
-    yield server
-    server.stop()
+    with running_minio() as server:
+        yield server
 
 
 @pytest.fixture

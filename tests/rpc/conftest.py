@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from tests.rpc.artifact_api import ArtifactApi
 
 from holdfast.v1 import (
     experiment_service_pb2_grpc,
@@ -30,6 +31,11 @@ class Refusal:
 @pytest.fixture
 def experiments(channel: grpc.aio.Channel) -> Any:
     return experiment_service_pb2_grpc.ExperimentServiceStub(channel)
+
+
+@pytest.fixture
+def api(channel: grpc.aio.Channel) -> ArtifactApi:
+    return ArtifactApi(channel)
 
 
 @pytest.fixture

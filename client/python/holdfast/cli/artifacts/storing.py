@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from holdfast.cli import client_of
+from holdfast.cli.artifacts.options import symlinks_option
 from holdfast.cli.artifacts.reporting import report, summary_json
 from holdfast.cli.artifacts.uris import artifact_uri, run_path
 
@@ -24,13 +25,7 @@ STDIN = "-"
 @click.argument("uri", type=artifact_uri)
 @click.option("--name", help="What to call it in the run; needed for standard input.")
 @click.option("--contents", is_flag=True, help="Store what is in the directories, not the directories themselves.")
-@click.option(
-    "--symlinks",
-    type=click.Choice(["inside", "follow"]),
-    default="inside",
-    show_default=True,
-    help="Follow the links that stay inside a directory and refuse others, or follow all.",
-)
+@symlinks_option(help="Follow the links that stay inside a directory and refuse others, or follow all.")
 @click.option("-q", "--quiet", is_flag=True, help="Neither bar nor report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.pass_context

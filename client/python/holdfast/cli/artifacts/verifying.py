@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from holdfast.cli import FAILED, client_of
+from holdfast.cli.artifacts.options import symlinks_option
 from holdfast.cli.artifacts.uris import artifact_uri
 from holdfast.cli.sizes import count_text, rate_text, seconds_text, size_text
 from holdfast.errors import HoldfastError
@@ -24,13 +25,7 @@ class _CouldNotCheckError(click.ClickException):
     type=click.Path(path_type=Path),
     help="Compare this local copy with URI by digests, in place of reading all of URI from the server.",
 )
-@click.option(
-    "--symlinks",
-    type=click.Choice(["inside", "follow"]),
-    default="inside",
-    show_default=True,
-    help="Which links of the local copy to follow, as for put.",
-)
+@symlinks_option(help="Which links of the local copy to follow, as for put.")
 @click.option("-q", "--quiet", is_flag=True, help="Neither bar nor report: problems, and the exit code.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each problem, and one of totals at the end.")
 @click.pass_context
