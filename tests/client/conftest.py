@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.counting_proxy import CountingProxy, counting_proxy
 
 from holdfast import _active_run, _connection
 from holdfast._client import Client
@@ -51,6 +52,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
     server = ServerThread(tmp_path_factory.mktemp("server") / "data")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def proxy(server: ServerThread) -> Iterator[CountingProxy]:
+    """Stands before the server."""
+    with counting_proxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def counted(proxy: CountingProxy) -> Iterator[Client]:
+    """A client whose bytes are counted."""
+    with Client(f"holdfast://127.0.0.1:{proxy.port}") as client:
+        yield client
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,19 +40,6 @@ with holdfast.Client(sys.argv[1]) as client:
 """
 
 
-@pytest.fixture
-def proxy(server) -> Iterator[CountingProxy]:
-    with counting_proxy(server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def counted(proxy) -> Iterator[Client]:
-    """A client whose bytes are counted."""
-    with Client(f"holdfast://127.0.0.1:{proxy.port}") as client:
-        yield client
-
-
 def begin_download(port: int, run_id: str, path: str, target: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", DOWNLOAD, f"holdfast://127.0.0.1:{port}", run_id, path, str(target)],
@@ -70,11 +56,12 @@ def until(condition, process: subprocess.Popen[str]) -> None:
         time.sleep(0.001)
 
 
-def hold_after(proxy: CountingProxy, size: int, process: subprocess.Popen[str]) -> None:
-    """Let some more bytes pass, then none."""
-    begin = proxy.received
-    until(lambda: proxy.received >= begin + size, process)
-    proxy.hold(received=0)
+def begin_and_hold(proxy: CountingProxy, size: int, run_id: str, path: str, target: Path) -> subprocess.Popen[str]:
+    """Begin a download of which only about ``size`` bytes come."""
+    proxy.hold(received=size)
+    process = begin_download(proxy.port, run_id, path, target)
+    proxy.wait_until(lambda proxy: proxy.holding)
+    return process
 
 
 def partial_of(folder: Path) -> Path:
@@ -228,9 +215,7 @@ def test_ctrl_c_stops_a_stalled_download_at_once_and_it_goes_on_later(client, ru
     client.log_bytes(run_id, big[::-1], "other")
     for i in range(40):
         client.log_bytes(run_id, secrets.token_bytes(60_000), f"small/{i}")
-    proxy.received = 0
-    process = begin_download(proxy.port, run_id, path, tmp_path)
-    hold_after(proxy, MIB if path == "small" else 3 * BLOCK_SIZE, process)
+    process = begin_and_hold(proxy, MIB if path == "small" else 3 * BLOCK_SIZE, run_id, path, tmp_path)
     time.sleep(0.2)  # for what is on its way: then every thread waits for the network
     begin = time.monotonic()
     process.send_signal(signal.SIGINT)
@@ -253,8 +238,7 @@ def test_ctrl_c_ends_the_pause_between_retries(tmp_path):
                 run_id = client.create_run("0").info.run_id
                 client.log_bytes(run_id, data, "big")
                 client.log_bytes(run_id, data[::-1], "other")
-            process = begin_download(proxy.port, run_id, "", tmp_path / "out")
-            hold_after(proxy, 2 * BLOCK_SIZE, process)
+            process = begin_and_hold(proxy, 2 * BLOCK_SIZE, run_id, "", tmp_path / "out")
             server.process.kill()
             server.process.wait()
         proxy.go_on()

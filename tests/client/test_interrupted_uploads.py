@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.counting_proxy import CountingProxy, counting_proxy
+from tests.counting_proxy import CountingProxy
 from tests.server_process import clean_environment
 
 from holdfast._client import Client
@@ -66,12 +66,6 @@ except KeyboardInterrupt as error:
     sys.stdin.readline()
     client.log_text(sys.argv[2], "the client goes on", "after.txt")
 """
-
-
-@pytest.fixture
-def proxy(server) -> Iterator[CountingProxy]:
-    with counting_proxy(server.port) as proxy:
-        yield proxy
 
 
 def make_file(folder: Path, blocks: int) -> Path:

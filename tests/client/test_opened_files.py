@@ -9,12 +9,10 @@ import secrets
 import signal
 import threading
 import zipfile
-from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.counting_proxy import CountingProxy, counting_proxy
 
 from holdfast._client import Client
 from holdfast._transfer.block_reading import BlockReader
@@ -23,19 +21,6 @@ from holdfast.errors import UnavailableError
 from holdfast.format.digests import BLOCK_SIZE
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def proxy(server) -> Iterator[CountingProxy]:
-    with counting_proxy(server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def counted(proxy) -> Iterator[Client]:
-    """A client whose bytes are counted."""
-    with Client(f"holdfast://127.0.0.1:{proxy.port}") as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
