@@ -62,16 +62,16 @@ def test_a_follower_goes_on_with_a_file_that_is_begun_anew(server, client, run_i
 
 
 def test_a_follower_can_come_before_the_writer(server, client, run_id):
-    command = [HOLDFAST, "--uri", server.uri, "artifacts", "tail", "-f", "--wait", f"runs:/{run_id}/log"]
+    command = [HOLDFAST, "--uri", server.uri, "artifacts", "tail", "-f", "--all", "--wait", f"runs:/{run_id}/log"]
     with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
         with client.open_artifact(run_id, "log", "wb") as file:
             file.write(LINES)
             file.flush()
-            assert process.stdout.readline() == b"line 91\n"
+            assert process.stdout.readline() == b"line 1\n"
         assert process.wait(30) == 0
-        assert process.stdout.read().splitlines()[-1] == b"line 100"
+        assert b"line 1\n" + process.stdout.read() == LINES
     unknown = tail(server, "--wait", f"runs:/{'0' * 32}/log", expect=1).decode()
     assert "There is no run" in unknown
 

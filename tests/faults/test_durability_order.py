@@ -9,7 +9,8 @@ import hashlib
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -45,14 +46,30 @@ class TracedServer:
     def stop(self) -> Trace:
         """End the server in order, and return what it did."""
         assert self._server.stop() == 0
-        return Trace(self._trace.read_text().splitlines()[self._skipped :])
+        # The tracer is a process of its own, which ends after the server.
+        deadline = time.monotonic() + 30
+        while f"{self._server.process.pid} +++ exited" not in self._trace.read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return Trace(whole_calls(self._trace.read_text().splitlines()[self._skipped :]))
+
+
+def whole_calls(lines: Iterable[str]) -> Iterator[str]:
+    """Lines of strace; of a call that others interrupt, its beginning, and where it returned all of it."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        thread = line.partition(" ")[0]
+        head, unfinished, _ = line.partition(" <unfinished ...>")
+        resumed = re.match(r"\d+ +<\.\.\. \w+ resumed>(.*)", line)
+        if unfinished:
+            begun[thread] = head
+        yield begun.pop(thread) + resumed[1] if resumed and thread in begun else line
 
 
 class Trace:
     """Lines of strace."""
 
-    def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = list(lines)
 
     def first(self, pattern: str, start: int = -1) -> int:
         """Number of the first line after ``start`` that the pattern is found in."""
@@ -89,6 +106,11 @@ class Trace:
         assert self.answer(answer, written) > committed
         # The row is not written before its bytes are safe.
         self.never(r"pwrite64\(\d+<.*holdfast\.db-wal>", written, directory)
+
+
+def test_a_call_that_was_interrupted_in_the_trace_is_put_together() -> None:
+    lines = ["7 fsync(3</a> <unfinished ...>", "8 write(1) = 1", "7 <... fsync resumed>)            = 0"]
+    assert list(whole_calls(lines)) == [*lines[:2], "7 fsync(3</a>)            = 0"]
 
 
 @pytest.fixture
