@@ -256,8 +256,8 @@ from holdfast._client import Client
 client = Client(sys.argv[1])
 watch = client.watch_run(sys.argv[2])
 next(watch)
-print("watching", flush=True)
 try:
+    print("watching", flush=True)
     next(watch)
 except KeyboardInterrupt:
     watch.close()

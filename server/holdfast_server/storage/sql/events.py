@@ -51,13 +51,12 @@ class SqlEvents:
 
     def newest(self) -> int:
         """The sequence of the newest event ever; 0 when there was none."""
-        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-        return int(row["seq"]) if row else 0
+        row = self._connection.execute("SELECT MAX(sequence) AS newest FROM events").fetchone()
+        return int(row["newest"] or 0)
 
     def forgotten(self) -> int:
         """The sequence up to which events are not kept any more; 0 when all are."""
-        first = self._first()
-        return self.newest() if first is None else first - 1
+        return (self._first() or 1) - 1
 
     def list_all(self, after: int, limit: int) -> list[Event]:
         """Events behind ``after``, in their order."""
@@ -80,15 +79,16 @@ class SqlEvents:
     def delete_expired(self, limit: int = 5_000) -> int:
         """Forget events that are too old or too many, the oldest first, a bounded number at a time; returns the count.
 
-        What is kept is always a whole end of the sequence, also where the clock was set back.
+        What is kept is always a whole end of the sequence, also where the clock was set back; the newest stays.
         """
         first = self._first()
         if first is None:
             return 0
-        last = min(first + limit - 1, self.newest())
+        newest = self.newest()
+        last = min(first + limit, newest) - 1
         row = self._connection.execute(
             "SELECT MIN(sequence) AS kept FROM events WHERE sequence BETWEEN ? AND ? AND sequence > ? AND time >= ?",
-            (first, last, self.newest() - MAX_KEPT, self._now_ms - KEPT_MS),
+            (first, last, newest - MAX_KEPT, self._now_ms - KEPT_MS),
         ).fetchone()
         if row["kept"] is not None:
             last = row["kept"] - 1

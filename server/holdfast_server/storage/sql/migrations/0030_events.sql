@@ -1,8 +1,9 @@
--- What changed, in the order in which it was committed, kept for some days; AUTOINCREMENT so that no number comes again.
+-- What changed, in the order in which it was committed, kept for some days. The newest event is never removed, so that no
+-- sequence comes again; AUTOINCREMENT would see to that too, and write another page with each event.
 -- number: of what subject names (experiment_id, run_no, model_no or registered_no, the latter for versions and aliases).
 -- experiment_id: NULL for what belongs to the registry.
 CREATE TABLE events (
-  sequence      INTEGER PRIMARY KEY AUTOINCREMENT,
+  sequence      INTEGER PRIMARY KEY,
   time          INTEGER NOT NULL,
   principal     TEXT NOT NULL DEFAULT '',
   subject       TEXT NOT NULL,
