@@ -35,12 +35,15 @@ from holdfast_server.rpc.model_registry_service import ModelRegistryServicer
 from holdfast_server.rpc.model_service import ModelServicer
 from holdfast_server.rpc.run_service import RunServicer
 from holdfast_server.rpc.storage_service import StorageServicer
+from holdfast_server.rpc.watches import WatchSender
 from holdfast_server.services.artifact_uris import resolve_model_source
 from holdfast_server.services.artifacts import ArtifactService
+from holdfast_server.services.event_hub import EventHub
 from holdfast_server.services.live_artifacts import LiveArtifactService
 from holdfast_server.services.live_tails import TailService
 from holdfast_server.services.live_watch import LiveWatch
 from holdfast_server.services.ports.artifacts import ObjectStore
+from holdfast_server.services.run_leases import LeaseKeeper, LeaseTerms
 from holdfast_server.services.store_access import StoreAccess
 from holdfast_server.storage.blocks.identity import check_identity, confirm_identity
 from holdfast_server.storage.blocks.local import LocalObjectStore
@@ -84,9 +87,12 @@ class RandomIds:
 
 
 class App:
-    """A running server: open, ``start``, wait, ``stop``."""
+    """A running server: open, ``start``, wait, ``stop``.
 
-    def __init__(self, config: ServerConfig) -> None:
+    ``embedded``: it ends when no client is left.
+    """
+
+    def __init__(self, config: ServerConfig, *, embedded: bool = False) -> None:
         self.config = config
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.ExitStack() as opened:
@@ -113,6 +119,9 @@ class App:
         self._watch = LiveWatch(self.database)
         self.live = LiveArtifactService(self.database, store, executor, self._watch)
         self._tails = TailService(self.database, store, executor, self._watch)
+        self._hub = EventHub(self.database)
+        self._lease_terms = LeaseTerms(round(config.run_lease * 1000), embedded)
+        self.leases = LeaseKeeper(self.database, self._lease_terms)
         # For what is small and must get through while blocks wait: commits' inline data, and live artifacts.
         self._small_writes = ByteBudget(config.byte_budget // 2)
         self.ports: list[int] = []
@@ -148,6 +157,7 @@ class App:
             ],
         )
         self._add_services(server)
+        await self.leases.start()
         self.ports = [_bind(server, address) for address in self.config.addresses]
         await server.start()
         self._server = server
@@ -160,6 +170,8 @@ class App:
         if self._maintenance is not None:
             self._maintenance.cancel()
         self._watch.stop()
+        self._hub.stop()
+        await self.leases.stop()
         if self._server is not None:
             await self._server.stop(self.config.drain_timeout)
         await asyncio.get_running_loop().run_in_executor(None, self._opened.close)
@@ -197,12 +209,14 @@ class App:
             self.database, self.live, self._tails, self._small_writes, byte_budget=self.config.byte_budget // 2
         )
         live_grpc.add_LiveArtifactServiceServicer_to_server(live, server)
-        experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database), server)
+        watches = WatchSender(self.database, self._hub)
+        experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database, watches), server)
         storage_grpc.add_StorageServiceServicer_to_server(StorageServicer(self.store_access), server)
-        run_grpc.add_RunServiceServicer_to_server(RunServicer(self.database, SystemClock()), server)
+        runs = RunServicer(self.database, SystemClock(), self._lease_terms, watches)
+        run_grpc.add_RunServiceServicer_to_server(runs, server)
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.database), server)
         registry_grpc.add_ModelRegistryServiceServicer_to_server(
-            ModelRegistryServicer(self.database, resolve_model_source), server
+            ModelRegistryServicer(self.database, resolve_model_source, watches), server
         )
 
 

@@ -23,6 +23,7 @@ class ServerConfig:
         byte_budget: Bytes of uploads and downloads held in memory by all streams together.
         workers: Threads that hash and move blocks.
         reflection: Offer gRPC server reflection.
+        run_lease: Seconds after which a run is lost whose client does not renew its lease.
         s3_credentials_file: AWS credentials file (INI) for ``store``; None: the environment's.
     """
 
@@ -35,4 +36,5 @@ class ServerConfig:
     byte_budget: int = 64 * MIB
     workers: int = 2
     reflection: bool = False
+    run_lease: float = 60.0
     s3_credentials_file: Path | None = field(default=None, repr=False)

@@ -29,7 +29,7 @@ ADDRESS_FILE = "server.address"
 
 async def serve(data_dir: Path, socket: Path, ready_fd: int) -> None:
     """Serve until no client is left, then remove the address."""
-    app = App(ServerConfig(data_dir=data_dir, addresses=(f"unix:{socket}",), drain_timeout=5.0))
+    app = App(ServerConfig(data_dir=data_dir, addresses=(f"unix:{socket}",), drain_timeout=5.0), embedded=True)
     await app.start()
     _publish(data_dir, socket)
     with contextlib.suppress(BrokenPipeError):  # the client that started this server is gone; the lock tells below
@@ -44,6 +44,8 @@ async def serve(data_dir: Path, socket: Path, ready_fd: int) -> None:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(stopped.wait(), POLL_SECONDS)
     # The exclusive lock is held from here on: a client that comes now waits, finds no address, and starts a server.
+    if not stopped.is_set():
+        await app.leases.end_embedded()
     _remove(data_dir / ADDRESS_FILE)
     await app.stop()
     _remove(socket)

@@ -22,6 +22,7 @@ class Reason(str, enum.Enum):
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     PARAM_IMMUTABLE = "PARAM_IMMUTABLE"
     CONTENT_MISMATCH = "CONTENT_MISMATCH"
+    INVALID_CURSOR = "INVALID_CURSOR"
     EXPERIMENT_NOT_FOUND = "EXPERIMENT_NOT_FOUND"
     RUN_NOT_FOUND = "RUN_NOT_FOUND"
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
@@ -41,6 +42,7 @@ class Reason(str, enum.Enum):
     SNAPSHOT_EXPIRED = "SNAPSHOT_EXPIRED"
     UPKEEP_RUNNING = "UPKEEP_RUNNING"
     STORE_MISMATCH = "STORE_MISMATCH"
+    CURSOR_EXPIRED = "CURSOR_EXPIRED"
     WRITER_SUPERSEDED = "WRITER_SUPERSEDED"
     NOT_OPEN = "NOT_OPEN"
     PERMISSION_DENIED = "PERMISSION_DENIED"
@@ -107,6 +109,12 @@ class Conflict(DomainError):
     """Somebody else changed it first; read again and retry."""
 
     default_reason = Reason.CONFLICT
+
+
+class OutOfRange(DomainError):
+    """What the caller would go on with is not kept any more; read again and begin anew."""
+
+    default_reason = Reason.CURSOR_EXPIRED
 
 
 class PermissionDenied(DomainError):

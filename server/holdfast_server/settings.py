@@ -218,6 +218,14 @@ SETTINGS = (
         help="Threads that hash and move blocks.",
     ),
     Setting(
+        name="run_lease",
+        field="run_lease",
+        default="60",
+        metavar="SECONDS",
+        parse=_seconds,
+        help="A running run is marked as lost when its client gives no sign of life for so long.",
+    ),
+    Setting(
         name="reflection",
         field="reflection",
         default="off",

@@ -130,7 +130,8 @@ def fill(message: Any, source: random.Random, depth: int = 0) -> Any:
 async def test_odd_requests_never_break_the_server(channel, method):
     await prepare(channel)
     request_type, response_type = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
-    call = channel.unary_unary(
+    kind = channel.unary_stream if method.server_streaming else channel.unary_unary
+    call = kind(
         f"/{method.containing_service.full_name}/{method.name}",
         request_serializer=request_type.SerializeToString,
         response_deserializer=response_type.FromString,
@@ -156,7 +157,11 @@ async def prepare(channel: grpc.aio.Channel) -> None:
 
 async def status_of(call: Any) -> str:
     try:
-        await call
+        if hasattr(call, "read"):  # a watch goes on until it is ended; its first answer tells
+            await call.read()
+            call.cancel()
+        else:
+            await call
     except grpc.aio.AioRpcError as error:
         return error.code().name
     return "OK"

@@ -60,7 +60,7 @@ def test_unspecified_view_is_active_only():
 @pytest.mark.parametrize("end_time", [None, 0, 5])
 @pytest.mark.parametrize("status", RunStatus)
 def test_runs_survive(status, end_time):
-    info = RunInfo(3, RUN_ID, 1, "n", "ada", status, Lifecycle.ACTIVE, 1_001, end_time)
+    info = RunInfo(3, RUN_ID, 1, "n", "ada", status, Lifecycle.ACTIVE, 1_001, end_time, end_time is None)
     data = RunData(
         params=(Param("p", "1"),),
         tags=TAGS,

@@ -55,6 +55,7 @@ VALUES = [
     pytest.param("byte_budget", "128MiB", "byte_budget", 128 * MIB, id="byte-budget"),
     pytest.param("workers", "7", "workers", 7, id="workers"),
     pytest.param("reflection", "on", "reflection", True, id="reflection"),
+    pytest.param("run_lease", "90", "run_lease", 90.0, id="run-lease"),
 ]
 
 

@@ -73,6 +73,9 @@ if TYPE_CHECKING:
         set_tags,
         set_tracking_uri,
         start_run,
+        watch_experiment,
+        watch_model,
+        watch_run,
     )
 
     __version__: str
@@ -140,6 +143,9 @@ __all__ = [
     "set_tracking_uri",
     "sklearn",
     "start_run",
+    "watch_experiment",
+    "watch_model",
+    "watch_run",
 ]
 
 _SUBMODULES = frozenset({"artifacts", "entities", "errors", "models", "pyfunc", "sklearn"})

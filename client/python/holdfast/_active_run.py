@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from holdfast import _open_files
+from holdfast import _leases, _open_files
 from holdfast._context import PARENT_TAG
 from holdfast.entities import Run
 from holdfast.errors import FailedPreconditionError, HoldfastError, NotFoundError
@@ -141,6 +141,7 @@ def _record_end(run_id: str, item: _Open) -> None:
 def _forget(run_id: str) -> None:
     with _lock:
         _open.pop(run_id, None)
+    _leases.drop(run_id)
 
 
 def active_run() -> ActiveRun | None:

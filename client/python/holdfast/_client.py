@@ -15,6 +15,7 @@ from holdfast._logged_models import LoggedModelCalls
 from holdfast._registry_calls import RegistryCalls
 from holdfast._run_calls import RunCalls
 from holdfast._storage import StorageCalls
+from holdfast._watch_calls import WatchCalls
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
 
 
 class Client(
-    ExperimentCalls, RunCalls, LoggedModelCalls, RegistryCalls, ArtifactCalls, LiveArtifactCalls, StorageCalls
+    ExperimentCalls,
+    RunCalls,
+    LoggedModelCalls,
+    RegistryCalls,
+    ArtifactCalls,
+    LiveArtifactCalls,
+    StorageCalls,
+    WatchCalls,
 ):
     """A client of one server, for any number of threads; a forked process opens a connection of its own.
 

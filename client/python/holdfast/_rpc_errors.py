@@ -26,7 +26,7 @@ ERRORS: dict[grpc.StatusCode, type[errors.HoldfastError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhaustedError,
     grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPreconditionError,
     grpc.StatusCode.ABORTED: errors.ConflictError,
-    grpc.StatusCode.OUT_OF_RANGE: errors.InvalidArgumentError,
+    grpc.StatusCode.OUT_OF_RANGE: errors.OutOfRangeError,
     grpc.StatusCode.UNIMPLEMENTED: errors.UnimplementedError,
     grpc.StatusCode.INTERNAL: errors.InternalError,
     grpc.StatusCode.UNAVAILABLE: errors.UnavailableError,

@@ -66,6 +66,7 @@ class RunCalls(Calls):
         run_name: str | None = None,
         *,
         run_id: str | None = None,
+        take_lease: bool = False,
     ) -> Run:
         """Create a run, RUNNING.
 
@@ -75,6 +76,7 @@ class RunCalls(Calls):
             tags: At most 100.
             run_name: None to have one made up.
             run_id: 32 hex digits of one's own, for work begun elsewhere; creating is idempotent by it.
+            take_lease: Whether it is lost unless its lease is renewed, which ``holdfast.start_run`` sees to by itself.
         """
         request = build(
             messages.CreateRunRequest,
@@ -84,6 +86,7 @@ class RunCalls(Calls):
             tags=tags_to_proto(tags, MAX_RUN_TAG),
             user_id=str((tags or {}).get(USER_TAG, "")),
             run_id=run_id or "",
+            take_lease=take_lease,
         )
         return self._run(self._mutate(self._runs.CreateRun, request).run)
 

@@ -47,6 +47,7 @@ def run_from_proto(proto: run_pb2.Run) -> Run:
             end_time=ms_from_proto(proto.end_time) if proto.HasField("end_time") else None,
             lifecycle_stage=lifecycle_stage(proto.lifecycle_stage),
             artifact_uri=f"runs:/{proto.run_id}",
+            lost=proto.lost,
         ),
         data=RunData(
             metrics=_newest(proto.metrics),

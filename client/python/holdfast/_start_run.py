@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from holdfast import _active_run, _connection
+from holdfast import _active_run, _connection, _leases
 from holdfast._active_run import ActiveRun
 from holdfast._checks import check_unicode
 from holdfast._connection import current_client
@@ -87,7 +87,9 @@ def start_run(  # noqa: PLR0917 - MLflow's own signature
         run = _create(
             client, parent, experiment_id=experiment_id, run_name=run_name, tags=tags, description=description
         )
-    return _active_run.begin(_activate(run, client))
+    active = _active_run.begin(_activate(run, client))
+    _leases.hold(active.info.run_id, client.channel, taken=run_id is None)
+    return active
 
 
 def _resume(
@@ -136,6 +138,7 @@ def _create(
         experiment_id or _experiment_for_new_run(client, parent),
         tags=all_tags,
         run_name=run_name or given.get(RUN_NAME_TAG),
+        take_lease=True,
     )
 
 

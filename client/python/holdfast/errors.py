@@ -11,6 +11,7 @@
     ├── PermissionDeniedError (PermissionError)
     ├── UnauthenticatedError
     ├── ResourceExhaustedError                 a quota or a message limit
+    ├── OutOfRangeError                        what was to be gone on with is not kept any more: read again, begin anew
     ├── DataLossError                          stored or received bytes do not have their digest
     ├── UnavailableError (ConnectionError)     the server cannot be reached, or is stopping
     ├── DeadlineExceededError (TimeoutError)
@@ -36,6 +37,7 @@ __all__ = [
     "InvalidArgumentError",
     "LocalFileError",
     "NotFoundError",
+    "OutOfRangeError",
     "PermissionDeniedError",
     "ResourceExhaustedError",
     "UnauthenticatedError",
@@ -104,6 +106,10 @@ class UnauthenticatedError(HoldfastError):
 
 class ResourceExhaustedError(HoldfastError):
     """A quota or a limit of size is reached."""
+
+
+class OutOfRangeError(HoldfastError):
+    """What the caller would go on with, such as a watch after a week, is not kept; read again and begin anew."""
 
 
 class DataLossError(HoldfastError):

@@ -33,6 +33,7 @@ from holdfast._fluent_experiments import (
     set_experiment_tag,
     set_experiment_tags,
 )
+from holdfast._fluent_watches import watch_experiment, watch_model, watch_run
 from holdfast._search_runs import search_runs
 from holdfast._start_run import require_run, start_run
 from holdfast.entities import LoggedModelInput, Metric, Run, RunStatus
@@ -92,6 +93,9 @@ __all__ = [
     "set_tags",
     "set_tracking_uri",
     "start_run",
+    "watch_experiment",
+    "watch_model",
+    "watch_run",
 ]
 
 _ENDS = (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED)

@@ -148,7 +148,10 @@ class ModelOutput:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """A run without what it logged. ``number`` is the storage's own name for it; times are milliseconds since 1970."""
+    """A run without what it logged. Times are milliseconds since 1970.
+
+    ``number`` is the storage's own name for it. ``lost``: it is RUNNING, and its client did not renew its lease.
+    """
 
     number: int
     id: str
@@ -159,6 +162,7 @@ class RunInfo:
     lifecycle: Lifecycle
     start_time: int
     end_time: int | None
+    lost: bool = False
 
     @property
     def is_active(self) -> bool:

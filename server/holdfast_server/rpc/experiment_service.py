@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 from holdfast.v1 import experiment_service_pb2 as pb
 from holdfast.v1 import experiment_service_pb2_grpc as service_grpc
+from holdfast_server.domain.event import Scope
 from holdfast_server.errors import InvalidArgument
+from holdfast_server.rpc.convert.events import wanted_from_proto
 from holdfast_server.rpc.convert.experiments import experiment_to_proto, tag_pairs, view_from_proto
 from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
+from holdfast_server.rpc.watches import Begun, WatchSender
 from holdfast_server.services import experiments
+from holdfast_server.services.cursors import begin_watch, resume_watch
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
@@ -24,8 +29,8 @@ from holdfast_server.services.search.walk import walk
 class ExperimentServicer(service_grpc.ExperimentServiceServicer):
     """Keeps experiments."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, watches: WatchSender) -> None:
+        self._database, self._watches = database, watches
 
     async def CreateExperiment(self, request: pb.CreateExperimentRequest, context: Any) -> pb.CreateExperimentResponse:
         """Create one."""
@@ -111,3 +116,19 @@ class ExperimentServicer(service_grpc.ExperimentServiceServicer):
             return pb.SetExperimentTagsResponse()
 
         return await mutate(self._database, request, pb.SetExperimentTagsResponse, job)
+
+    def WatchExperiment(
+        self, request: pb.WatchExperimentRequest, context: Any
+    ) -> AsyncIterator[pb.WatchExperimentResponse]:
+        """Stream an experiment and the changes in it."""
+        watched = ("WatchExperiment", request.experiment_id)
+        wanted = wanted_from_proto(request.types)
+
+        def begin(tx: Transaction) -> Begun:
+            if request.cursor:
+                return resume_watch(tx, watched, request.cursor), {}
+            experiment = experiments.get_experiment(tx, request.experiment_id)
+            start = begin_watch(tx, watched, Scope.experiment(experiment.id))
+            return start, {"experiment": experiment_to_proto(experiment)}
+
+        return self._watches.send(begin, pb.WatchExperimentResponse, wanted)

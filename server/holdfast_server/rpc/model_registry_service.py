@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 from holdfast.v1 import model_registry_service_pb2 as pb
 from holdfast.v1 import model_registry_service_pb2_grpc as service_grpc
+from holdfast_server.domain.event import Scope
 from holdfast_server.domain.experiment import TagChanges, TagLimit
 from holdfast_server.domain.registry import ModelVersion
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert import registry as convert
+from holdfast_server.rpc.convert.events import wanted_from_proto
 from holdfast_server.rpc.convert.experiments import tag_pairs
 from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
+from holdfast_server.rpc.watches import Begun, WatchSender
 from holdfast_server.services import registry
 from holdfast_server.services.artifact_uris import describe_large_source
+from holdfast_server.services.cursors import begin_watch, resume_watch
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
@@ -28,8 +33,8 @@ from holdfast_server.services.search.walk import walk
 class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
     """Keeps registered models and their versions."""
 
-    def __init__(self, database: Database, resolve_source: registry.ResolveSource) -> None:
-        self._database, self._resolve_source = database, resolve_source
+    def __init__(self, database: Database, resolve_source: registry.ResolveSource, watches: WatchSender) -> None:
+        self._database, self._resolve_source, self._watches = database, resolve_source, watches
 
     async def CreateRegisteredModel(
         self, request: pb.CreateRegisteredModelRequest, context: Any
@@ -197,6 +202,22 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
             return pb.DeleteAliasResponse()
 
         return await mutate(self._database, request, pb.DeleteAliasResponse, job)
+
+    def WatchRegisteredModel(
+        self, request: pb.WatchRegisteredModelRequest, context: Any
+    ) -> AsyncIterator[pb.WatchRegisteredModelResponse]:
+        """Stream a registered model and the changes of it, its versions and aliases."""
+        watched = ("WatchRegisteredModel", request.name)
+        wanted = wanted_from_proto(request.types, request.alias)
+
+        def begin(tx: Transaction) -> Begun:
+            if request.cursor:
+                return resume_watch(tx, watched, request.cursor), {}
+            model = registry.get_registered_model(tx, request.name)
+            start = begin_watch(tx, watched, Scope.registered_model(model.number))
+            return start, {"registered_model": convert.registered_model_to_proto(model)}
+
+        return self._watches.send(begin, pb.WatchRegisteredModelResponse, wanted)
 
 
 def _select_version(tx: Transaction, request: pb.GetModelVersionRequest) -> ModelVersion:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
@@ -10,18 +10,23 @@ from google.protobuf.message import Message
 
 from holdfast.v1 import run_service_pb2 as pb
 from holdfast.v1 import run_service_pb2_grpc as service_grpc
+from holdfast_server.domain.event import Scope
 from holdfast_server.domain.names import check_key, check_run_id
 from holdfast_server.domain.run import MAX_BATCH_BYTES
 from holdfast_server.errors import InvalidArgument, Reason
 from holdfast_server.rpc.convert import runs as convert
+from holdfast_server.rpc.convert.events import wanted_from_proto
 from holdfast_server.rpc.convert.experiments import experiment_ids_from_proto, tag_pairs, tag_to_proto, view_from_proto
 from holdfast_server.rpc.convert.times import optional_ms_from_proto
 from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import drop_largest_lists, fill_page, fill_parts, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
+from holdfast_server.rpc.watches import Begun, WatchSender
 from holdfast_server.services import runs
+from holdfast_server.services.cursors import begin_watch, resume_watch
 from holdfast_server.services.parts import run_parts
 from holdfast_server.services.ports.database import Clock, Database, Transaction
+from holdfast_server.services.run_leases import LeaseTerms, hold_lease, renew_leases
 from holdfast_server.services.run_logging import log_batch
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
@@ -43,8 +48,8 @@ _PARTS: dict[str, Callable[[Any], Message]] = {
 class RunServicer(service_grpc.RunServiceServicer):
     """Keeps runs and what they log."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, clock: Clock, leases: LeaseTerms, watches: WatchSender) -> None:
+        self._database, self._clock, self._leases, self._watches = database, clock, leases, watches
 
     async def CreateRun(self, request: pb.CreateRunRequest, context: Any) -> pb.CreateRunResponse:
         """Start one in an active experiment."""
@@ -59,6 +64,8 @@ class RunServicer(service_grpc.RunServiceServicer):
 
         def job(tx: Transaction) -> pb.CreateRunResponse:
             created = runs.create_run(tx, new)
+            if request.take_lease:
+                hold_lease(tx, created, self._leases)
             response = pb.CreateRunResponse(run=convert.run_to_proto(created))
             more = fill_parts(response.run, run_parts(tx, created, None), _PARTS)
             response.run.truncated = more is not None
@@ -198,3 +205,27 @@ class RunServicer(service_grpc.RunServiceServicer):
             return response
 
         return await self._database.read(job)
+
+    async def RenewLeases(self, request: pb.RenewLeasesRequest, context: Any) -> pb.RenewLeasesResponse:
+        """Take or renew the leases of runs whose client is there."""
+        response = pb.RenewLeasesResponse()
+        response.lease_duration.FromMilliseconds(self._leases.length_ms)
+        response.held_run_ids.extend(
+            await self._database.write(lambda tx: renew_leases(tx, request.run_ids, self._leases))
+        )
+        return response
+
+    def WatchRun(self, request: pb.WatchRunRequest, context: Any) -> AsyncIterator[pb.WatchRunResponse]:
+        """Stream a run and its changes."""
+        watched = ("WatchRun", check_run_id(request.run_id))
+        wanted = wanted_from_proto(request.types)
+
+        def begin(tx: Transaction) -> Begun:
+            run = runs.get_run(tx, request.run_id)
+            if request.cursor:
+                return resume_watch(tx, watched, request.cursor), {}
+            message = convert.run_to_proto(run)
+            message.truncated = fill_parts(message, run_parts(tx, run, None), _PARTS) is not None
+            return begin_watch(tx, watched, Scope.run(run.number, run.experiment_id)), {"run": message}
+
+        return self._watches.send(begin, pb.WatchRunResponse, wanted)

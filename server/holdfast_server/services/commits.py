@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from holdfast_server.domain.artifacts import MAX_INLINE, Extent, NewEntry, Owner, Tree
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import Conflict, DomainError, InvalidArgument, Reason, Unavailable
+from holdfast_server.services.changes import seal
 from holdfast_server.services.owners import check_writable
 from holdfast_server.services.ports.database import Database, RequestKey, Transaction
 from holdfast_server.services.recording import BlockRow, record
@@ -211,7 +212,7 @@ class Commit:
                 raise BlocksMissing(missing[:MAX_MISSING])
             tx.trees.check_conflicts(commit_id)
             self._check_expectations(tx)
-            answer = str(tx.trees.seal(commit_id).sequence).encode()
+            answer = str(seal(tx, self._owner, commit_id).sequence).encode()
             lost = recorded
             return answer
 
@@ -252,7 +253,7 @@ class Commit:
             # Only what was committed since the reader looked; usually nothing, so the lock is held for a moment.
             tx.trees.check_conflicts(commit_id, since=checked)
             self._check_expectations(tx)
-            return str(tx.trees.seal(commit_id).sequence).encode()
+            return str(seal(tx, self._owner, commit_id).sequence).encode()
 
         sequence = int(await self._database.write_once(self.key, job))
         if self.key is not None:
@@ -288,7 +289,7 @@ def delete_files(tx: Transaction, owner: Owner, paths: Sequence[str]) -> Tree:
     check_writable(tx, owner)
     commit_id = tx.trees.begin_commit(owner)
     tx.trees.stage_removals(commit_id, paths)
-    return tx.trees.seal(commit_id)
+    return seal(tx, owner, commit_id)
 
 
 def _expectation_failed(entry: NewEntry, why: str) -> Conflict:

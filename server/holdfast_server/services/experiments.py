@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from holdfast_server.domain.event import Change, EventType
 from holdfast_server.domain.experiment import DEFAULT_EXPERIMENT_ID, Experiment, Lifecycle, TagChanges, TagLimit
 from holdfast_server.domain.names import check_experiment_id, check_experiment_name, shown
 from holdfast_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Reason
+from holdfast_server.services.changes import experiment_changed, tag_changes
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.sizes import check_experiment_size
 
@@ -22,6 +24,7 @@ def create_experiment(tx: Transaction, name: str, tags: Iterable[tuple[str, str]
     _check_free(tx, check_experiment_name(name))
     experiment = tx.experiments.create(name, changes.tags, now_ms=tx.now_ms)
     check_experiment_size(experiment)
+    experiment_changed(tx, experiment, EventType.CREATED, [Change("name", None, name), *tag_changes(changes)])
     return experiment
 
 
@@ -84,6 +87,7 @@ def rename_experiment(tx: Transaction, experiment_id: str, name: str | None) -> 
     if name is not None and name != experiment.name:
         _check_free(tx, check_experiment_name(name))
         tx.experiments.rename(experiment.id, name, now_ms=tx.now_ms)
+        experiment_changed(tx, experiment, EventType.UPDATED, [Change("name", experiment.name, name)])
     return get_experiment(tx, experiment_id)
 
 
@@ -102,6 +106,7 @@ def delete_experiment(tx: Transaction, experiment_id: str) -> None:
         )
     tx.experiments.set_lifecycle(experiment.id, Lifecycle.DELETED, now_ms=tx.now_ms)
     tx.runs.delete_all_of(experiment.id, now_ms=tx.now_ms)
+    experiment_changed(tx, experiment, EventType.DELETED)
 
 
 def restore_experiment(tx: Transaction, experiment_id: str) -> None:
@@ -111,6 +116,7 @@ def restore_experiment(tx: Transaction, experiment_id: str) -> None:
         return
     tx.experiments.set_lifecycle(experiment.id, Lifecycle.ACTIVE, now_ms=tx.now_ms)
     tx.runs.restore_all_of(experiment.id)
+    experiment_changed(tx, experiment, EventType.RESTORED)
 
 
 def set_experiment_tags(
@@ -120,6 +126,8 @@ def set_experiment_tags(
     changes = TagChanges.parse(tags, deleted_keys, TagLimit.EXPERIMENT)
     experiment = get_active_experiment(tx, experiment_id)
     tx.experiments.change_tags(experiment.id, changes, now_ms=tx.now_ms)
+    if changes.tags or changes.deleted_keys:
+        experiment_changed(tx, experiment, EventType.UPDATED, tag_changes(changes))
     check_experiment_size(get_experiment(tx, experiment_id))
 
 

@@ -26,6 +26,7 @@ from holdfast_server.errors import (
     Reason,
     Unavailable,
 )
+from holdfast_server.services.changes import seal
 from holdfast_server.services.live_pieces import blocks_to_go_on, get_live, kept_bytes
 from holdfast_server.services.live_reading import OpenFileReader, not_open
 from holdfast_server.services.live_watch import LiveWatch
@@ -192,7 +193,7 @@ class LiveArtifactService:
                     "backup, or write the artifact anew."
                 )
             tx.trees.check_conflicts(commit_id)
-            tx.live.close(now, entry.file_digest, tx.trees.seal(commit_id).sequence)
+            tx.live.close(now, entry.file_digest, seal(tx, now.owner, commit_id).sequence)
             return get_live(tx, live.id)
 
         return await self._store_blocks([last] if last is not None else [], close)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from holdfast_server.domain.event import Change, EventType
 from holdfast_server.domain.experiment import Lifecycle, Tag, TagChanges
 from holdfast_server.domain.model import MAX_MODEL_TYPE, MAX_STATUS_MESSAGE, ModelInfo, ModelStatus
 from holdfast_server.domain.names import check_length, check_logged_model_name, check_model_id, check_run_id
 from holdfast_server.domain.run import Param
 from holdfast_server.domain.run_names import make_name
 from holdfast_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Reason
+from holdfast_server.services.changes import model_changed, param_changes, tag_changes
 from holdfast_server.services.experiments import get_active_experiment
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.run_logging import new_params
@@ -57,7 +59,7 @@ def create_model(tx: Transaction, new: NewModel) -> ModelInfo:
         experiment_id = experiment_id or str(run.experiment_id)
     experiment = get_active_experiment(tx, experiment_id or "0")
     model_id = new.model_id or f"m-{tx.ids.new_id()}"
-    return tx.models.create(
+    created = tx.models.create(
         model_id=model_id,
         experiment_id=experiment.id,
         name=new.name or make_name(model_id),
@@ -67,6 +69,9 @@ def create_model(tx: Transaction, new: NewModel) -> ModelInfo:
         tags=new.tags,
         now_ms=tx.now_ms,
     )
+    described = [Change("name", None, created.name), Change("status", None, created.status.value)]
+    model_changed(tx, created, EventType.CREATED, described)
+    return created
 
 
 def get_model(tx: Transaction, model_id: str) -> ModelInfo:
@@ -136,6 +141,7 @@ def finalize_model(tx: Transaction, model_id: str, status: ModelStatus, message:
             metadata={"model_id": model_id, "status": model.status.value},
         )
     tx.models.set_status(model.number, status, message, now_ms=tx.now_ms)
+    model_changed(tx, model, EventType.UPDATED, [Change("status", model.status.value, status.value)])
     return get_model(tx, model_id)
 
 
@@ -147,11 +153,14 @@ def update_model(tx: Transaction, model_id: str, params: Sequence[Param], change
         FailedPrecondition: DELETED.
     """
     model = get_active_model(tx, model_id)
-    if params:
-        known = tx.models.get_params(model.number, [param.key for param in params])
-        tx.models.add_params(model.number, new_params(f"model {model_id}", params, known))
+    known = tx.models.get_params(model.number, [param.key for param in params])
+    added = new_params(f"model {model_id}", params, known)
+    tx.models.add_params(model.number, added)
     tx.models.change_tags(model.number, changes)
     tx.models.touch(model.number, now_ms=tx.now_ms)
+    changed = [*param_changes(added), *tag_changes(changes)]
+    if changed:
+        model_changed(tx, model, EventType.UPDATED, changed)
 
 
 def delete_model(tx: Transaction, model_id: str) -> None:
@@ -159,6 +168,7 @@ def delete_model(tx: Transaction, model_id: str) -> None:
     model = get_model(tx, model_id)
     if model.is_active:
         tx.models.set_lifecycle(model.number, Lifecycle.DELETED, now_ms=tx.now_ms)
+        model_changed(tx, model, EventType.DELETED)
 
 
 def restore_model(tx: Transaction, model_id: str) -> None:
@@ -166,6 +176,7 @@ def restore_model(tx: Transaction, model_id: str) -> None:
     model = get_model(tx, model_id)
     if not model.is_active:
         tx.models.set_lifecycle(model.number, Lifecycle.ACTIVE, now_ms=tx.now_ms)
+        model_changed(tx, model, EventType.RESTORED)
 
 
 def _check_same(model: ModelInfo, new: NewModel) -> ModelInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from holdfast_server.domain.event import Change, EventType
 from holdfast_server.domain.experiment import Tag, TagChanges
 from holdfast_server.domain.names import (
     check_alias,
@@ -24,6 +25,13 @@ from holdfast_server.domain.registry import (
     Stage,
 )
 from holdfast_server.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, Reason
+from holdfast_server.services.changes import (
+    alias_changed,
+    differences,
+    registered_model_changed,
+    tag_changes,
+    version_changed,
+)
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.sizes import check_registered_model_size, check_version_size
 
@@ -78,6 +86,7 @@ def create_registered_model(tx: Transaction, name: str, description: str, tags: 
     check_length(description, MAX_DESCRIPTION, what="The description", field="description")
     _check_free(tx, check_registered_model_name(name))
     tx.registry.create(name, description, tags, now_ms=tx.now_ms)
+    registered_model_changed(tx, name, EventType.CREATED, tag_changes(TagChanges(tags)))
     return _checked(get_registered_model(tx, name))
 
 
@@ -102,10 +111,14 @@ def update_registered_model(
         AlreadyExists: The new name is taken.
     """
     check_length(description or "", MAX_DESCRIPTION, what="The description", field="description")
-    _check_exists(tx, name)
+    before = get_registered_model(tx, name)
     tx.registry.change_tags(name, tags)
     if new_name is not None and new_name != name:
         _check_free(tx, check_registered_model_name(new_name, field="new_name"))
+    wanted = {"name": new_name or name, "description": before.description if description is None else description}
+    changed = [*differences({"name": name, "description": before.description}, wanted), *tag_changes(tags)]
+    if changed:
+        registered_model_changed(tx, name, EventType.UPDATED, changed)
     tx.registry.update(name, new_name=new_name, description=description, now_ms=tx.now_ms)
     return _checked(get_registered_model(tx, name if new_name is None else new_name))
 
@@ -113,6 +126,7 @@ def update_registered_model(
 def delete_registered_model(tx: Transaction, name: str) -> None:
     """Delete one with its versions and aliases, for good."""
     _check_exists(tx, name)
+    registered_model_changed(tx, name, EventType.DELETED)
     tx.registry.delete(name)
 
 
@@ -127,6 +141,7 @@ def create_version(tx: Transaction, new: NewVersion, resolve: ResolveSource) -> 
         if not new.create_registered_model:
             raise _no_model(new.name)
         tx.registry.create(new.name, "", (), now_ms=tx.now_ms)
+        registered_model_changed(tx, new.name, EventType.CREATED)
     version = tx.registry.create_version(
         new.name,
         source_uri=new.source,
@@ -138,6 +153,7 @@ def create_version(tx: Transaction, new: NewVersion, resolve: ResolveSource) -> 
         now_ms=tx.now_ms,
     )
     created = get_version(tx, new.name, version)
+    version_changed(tx, new.name, version, EventType.CREATED, [Change("source", None, new.source)])
     check_version_size(created)
     return created
 
@@ -196,19 +212,27 @@ def get_latest_version(tx: Transaction, name: str, stage: Stage | None = None) -
 
 def update_version(tx: Transaction, name: str, version: int, changes: VersionChanges) -> ModelVersion:
     """Change description, stage and tags, and archive the others of that stage when asked."""
-    get_version(tx, name, version)
+    before = get_version(tx, name, version)
     tx.registry.change_version_tags(name, version, changes.tags)
     tx.registry.update_version(name, version, description=changes.description, stage=changes.stage, now_ms=tx.now_ms)
     if changes.archive_existing and changes.stage:
-        tx.registry.archive_others(name, version, changes.stage, now_ms=tx.now_ms)
+        for other in tx.registry.archive_others(name, version, changes.stage, now_ms=tx.now_ms):
+            archived = Change("stage", changes.stage.value, Stage.ARCHIVED.value)
+            version_changed(tx, name, other, EventType.UPDATED, [archived])
     updated = get_version(tx, name, version)
+    changed = [*differences(_described(before), _described(updated)), *tag_changes(changes.tags)]
+    if changed:
+        version_changed(tx, name, version, EventType.UPDATED, changed)
     check_version_size(updated)
     return updated
 
 
 def delete_version(tx: Transaction, name: str, version: int) -> None:
     """Delete a version with the aliases that name it, for good. Its number is not used again."""
-    get_version(tx, name, version)
+    deleted = get_version(tx, name, version)
+    for alias in deleted.aliases:
+        alias_changed(tx, name, alias, version, 0)
+    version_changed(tx, name, version, EventType.DELETED)
     tx.registry.delete_version(name, version, now_ms=tx.now_ms)
 
 
@@ -222,6 +246,7 @@ def set_alias(tx: Transaction, name: str, alias: str, version: int, *, expected:
     check_alias(alias)
     get_version(tx, name, version)
     _check_expected(tx, name, alias, expected)
+    alias_changed(tx, name, alias, tx.registry.get_alias(name, alias), version)
     tx.registry.set_alias(name, alias, version, now_ms=tx.now_ms)
     check_registered_model_size(get_registered_model(tx, name))
 
@@ -236,7 +261,13 @@ def delete_alias(tx: Transaction, name: str, alias: str, *, expected: int | None
     check_alias(alias)
     _check_exists(tx, name)
     _check_expected(tx, name, alias, expected)
+    alias_changed(tx, name, alias, tx.registry.get_alias(name, alias), 0)
     tx.registry.delete_alias(name, alias, now_ms=tx.now_ms)
+
+
+def _described(version: ModelVersion) -> dict[str, str | None]:
+    """What of a version itself can change."""
+    return {"description": version.description, "stage": version.stage.value}
 
 
 def _check_expected(tx: Transaction, name: str, alias: str, expected: int | None) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from holdfast_server.domain.event import Change, EventType
+from holdfast_server.domain.experiment import TagChanges
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.run import RUN_NAME_TAG, Batch, Metric, Param, RunInfo
 from holdfast_server.errors import Conflict, InvalidArgument, NotFound, Reason
+from holdfast_server.services.changes import metrics_logged, param_changes, run_changed, tag_changes
 from holdfast_server.services.ports.database import Transaction
-from holdfast_server.services.runs import check_models_exist, get_active_run
+from holdfast_server.services.runs import check_models_exist, get_active_run, note_activity
 
 
 def log_batch(tx: Transaction, run_id: str, batch: Batch) -> int:
@@ -24,11 +27,15 @@ def log_batch(tx: Transaction, run_id: str, batch: Batch) -> int:
         InvalidArgument: PARAM_IMMUTABLE, a param has another value already.
     """
     run = get_active_run(tx, run_id)
-    _add_params(tx, run, batch.params)
-    _change_tags(tx, run, batch)
+    note_activity(tx, run)
+    changed = [*param_changes(_add_params(tx, run, batch.params)), *_change_tags(tx, run, batch)]
+    if changed:
+        run_changed(tx, run, EventType.UPDATED, changed)
     metrics, mark = _new_metrics(tx, run, batch)
     numbers = check_models_exist(tx, (m.model_id for m in metrics if m.model_id), field="metrics.model_id")
-    tx.runs.add_metrics(run.number, metrics, numbers)
+    newest = tx.runs.add_metrics(run.number, metrics, numbers)
+    if metrics:
+        metrics_logged(tx, run, metrics, newest)
     return mark
 
 
@@ -51,13 +58,16 @@ def new_params(owner: str, params: Sequence[Param], known: dict[str, str]) -> li
     return [param for param in params if param.key not in known]
 
 
-def _add_params(tx: Transaction, run: RunInfo, params: Sequence[Param]) -> None:
-    if params:
-        known = tx.runs.get_params(run.number, [param.key for param in params])
-        tx.runs.add_params(run.number, new_params(f"run {run.id}", params, known))
+def _add_params(tx: Transaction, run: RunInfo, params: Sequence[Param]) -> list[Param]:
+    if not params:
+        return []
+    known = tx.runs.get_params(run.number, [param.key for param in params])
+    added = new_params(f"run {run.id}", params, known)
+    tx.runs.add_params(run.number, added)
+    return added
 
 
-def _change_tags(tx: Transaction, run: RunInfo, batch: Batch) -> None:
+def _change_tags(tx: Transaction, run: RunInfo, batch: Batch) -> list[Change]:
     missing = tx.runs.delete_tags(run.number, batch.deleted_tag_keys)
     if missing:
         raise NotFound(
@@ -66,9 +76,12 @@ def _change_tags(tx: Transaction, run: RunInfo, batch: Batch) -> None:
             metadata={"run_id": run.id, "key": missing[0]},
         )
     tx.runs.set_tags(run.number, batch.tags)
+    changed = tag_changes(TagChanges(batch.tags, batch.deleted_tag_keys))
     for tag in batch.tags:
         if tag.key == RUN_NAME_TAG and tag.value != run.name:
             tx.runs.update(run.number, name=tag.value, status=run.status, end_time=run.end_time)
+            changed.append(Change("name", run.name, tag.value))
+    return changed
 
 
 def _new_metrics(tx: Transaction, run: RunInfo, batch: Batch) -> tuple[Sequence[Metric], int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from holdfast_server.domain.event import Change, EventType
 from holdfast_server.domain.experiment import Lifecycle, Tag, TagChanges, TagLimit
 from holdfast_server.domain.names import check_count, check_model_id, check_run_id, check_run_name, check_user_id, shown
 from holdfast_server.domain.run import (
@@ -18,6 +19,7 @@ from holdfast_server.domain.run import (
 )
 from holdfast_server.domain.run_names import make_name
 from holdfast_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Reason
+from holdfast_server.services.changes import differences, run_changed
 from holdfast_server.services.experiments import get_active_experiment, get_experiment
 from holdfast_server.services.ports.database import Transaction
 
@@ -86,7 +88,7 @@ def create_run(tx: Transaction, new: NewRun) -> RunInfo:
     run_id = new.run_id or tx.ids.new_id()
     name = new.given_name or make_name(run_id)
     tags = {tag.key: tag for tag in (*new.tags, Tag(RUN_NAME_TAG, name))}
-    return tx.runs.create(
+    created = tx.runs.create(
         run_id=run_id,
         experiment_id=experiment.id,
         name=name,
@@ -95,6 +97,8 @@ def create_run(tx: Transaction, new: NewRun) -> RunInfo:
         start_time=tx.now_ms if new.start_time is None else new.start_time,
         tags=tuple(tags.values()),
     )
+    run_changed(tx, created, EventType.CREATED, differences({}, _described(created)))
+    return created
 
 
 def get_run(tx: Transaction, run_id: str) -> RunInfo:
@@ -136,7 +140,13 @@ def update_run(tx: Transaction, run_id: str, changes: RunChanges) -> RunInfo:
     tx.runs.update(run.number, name=name, status=status, end_time=end_time)
     if name != run.name:
         tx.runs.set_tags(run.number, [Tag(RUN_NAME_TAG, name)])
-    return get_run(tx, run_id)
+    if status is not RunStatus.RUNNING:
+        tx.run_leases.release(run.number)
+    updated = get_run(tx, run_id)
+    changed = differences(_described(run), _described(updated))
+    if changed:
+        run_changed(tx, updated, EventType.UPDATED, changed)
+    return updated
 
 
 def delete_run(tx: Transaction, run_id: str) -> None:
@@ -144,6 +154,7 @@ def delete_run(tx: Transaction, run_id: str) -> None:
     run = get_run(tx, run_id)
     if run.is_active:
         tx.runs.set_lifecycle(run.number, Lifecycle.DELETED, now_ms=tx.now_ms)
+        run_changed(tx, run, EventType.DELETED)
 
 
 def restore_run(tx: Transaction, run_id: str) -> None:
@@ -163,6 +174,14 @@ def restore_run(tx: Transaction, run_id: str) -> None:
             metadata={"run_id": run_id, "experiment_id": str(experiment.id)},
         )
     tx.runs.set_lifecycle(run.number, Lifecycle.ACTIVE, now_ms=tx.now_ms)
+    run_changed(tx, run, EventType.RESTORED)
+
+
+def note_activity(tx: Transaction, run: RunInfo) -> None:
+    """Take a write as a sign of life of a run that was lost."""
+    if run.lost:
+        tx.run_leases.renew(run.number)
+        run_changed(tx, run, EventType.RETURNED)
 
 
 def log_inputs(tx: Transaction, run_id: str, datasets: Sequence[DatasetInput], model_ids: Sequence[str]) -> None:
@@ -179,6 +198,11 @@ def log_inputs(tx: Transaction, run_id: str, datasets: Sequence[DatasetInput], m
     most_tags = tx.runs.add_dataset_inputs(run, datasets)
     check_count(most_tags, MAX_DATASET_TAGS, what="tags of one dataset input", field="datasets.tags")
     tx.runs.add_model_inputs(run.number, model_ids)
+    note_activity(tx, run)
+    inputs = [Change("dataset_inputs", None, f"{item.dataset.name} {item.dataset.digest}") for item in datasets]
+    links = [*inputs, *(Change("model_inputs", None, model_id) for model_id in model_ids)]
+    if links:
+        run_changed(tx, run, EventType.UPDATED, links)
 
 
 def log_outputs(tx: Transaction, run_id: str, outputs: Sequence[ModelOutput]) -> None:
@@ -192,6 +216,10 @@ def log_outputs(tx: Transaction, run_id: str, outputs: Sequence[ModelOutput]) ->
     run = get_active_run(tx, run_id)
     check_models_exist(tx, [output.model_id for output in outputs], field="models.model_id")
     tx.runs.add_model_outputs(run.number, outputs)
+    note_activity(tx, run)
+    if outputs:
+        changes = [Change("model_outputs", None, output.model_id) for output in outputs]
+        run_changed(tx, run, EventType.UPDATED, changes)
 
 
 def parse_run_tags(tags: Iterable[tuple[str, str]], deleted_keys: Iterable[str] = ()) -> TagChanges:
@@ -230,6 +258,12 @@ def check_models_exist(tx: Transaction, model_ids: Iterable[str], *, field: str)
                 f"There is no logged model {model_id}.", reason=Reason.MODEL_NOT_FOUND, metadata={"model_id": model_id}
             )
     return numbers
+
+
+def _described(run: RunInfo) -> dict[str, str | None]:
+    """What of a run itself can change."""
+    end_time = None if run.end_time is None else str(run.end_time)
+    return {"name": run.name, "status": run.status.value, "end_time": end_time}
 
 
 def _check_same(run: RunInfo, new: NewRun) -> RunInfo:

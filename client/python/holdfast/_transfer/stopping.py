@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from holdfast._transfer.following import FollowedCall
@@ -55,7 +55,9 @@ class Stopping:
             followed.start()
             return followed.next()
 
-    def follow(self, items: Callable[[], Iterable[Result]], *, ahead: int | None = None) -> Iterator[Result]:
+    def follow(
+        self, items: Callable[[], Iterable[Result]], *, ahead: int | None = None
+    ) -> Generator[Result, None, None]:
         """Take ``items`` in a thread, as ``run`` does its work, and not more than ``ahead`` before they are wanted."""
         with contextlib.closing(FollowedCall[Result](lambda: self, lambda _: items(), ahead=ahead)) as followed:
             followed.start()

@@ -19,7 +19,7 @@ _COMMANDS = {
     "du": ("holdfast.cli.storage:du", "Tell what takes how much space."),
     "fsck": ("holdfast.cli.storage:fsck", "Find what is lost or damaged in the store."),
     "gc": ("holdfast.cli.storage:gc", "Free the space of what nothing needs."),
-    "runs": ("holdfast.cli.runs", "List runs."),
+    "runs": ("holdfast.cli.runs", "List runs, and follow them."),
     "server": ("holdfast.cli.server", "Start a server."),
 }
 

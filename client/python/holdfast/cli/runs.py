@@ -8,12 +8,16 @@ from datetime import datetime, timezone
 import click
 
 from holdfast.cli import client_of
+from holdfast.cli.run_tail import tail
 from holdfast.entities import Run
 
 
 @click.group("runs")
 def command() -> None:
-    """List runs."""
+    """List runs, and follow them."""
+
+
+command.add_command(tail)
 
 
 @command.command("ls")
@@ -51,5 +55,5 @@ def _line(run: Run) -> str:
     started = datetime.fromtimestamp((run.info.start_time or 0) / 1000, tz=timezone.utc)
     metrics = " ".join(f"{key}={value:g}" for key, value in run.data.metrics.items())
     return (
-        f"{run.info.run_id}  {run.info.status:<9}  {started:%Y-%m-%d %H:%M:%S}  {run.info.run_name}  {metrics}".rstrip()
-    )
+        f"{run.info.run_id}  {run.info.shown_status:<9}  {started:%Y-%m-%d %H:%M:%S}  {run.info.run_name}  {metrics}"
+    ).rstrip()

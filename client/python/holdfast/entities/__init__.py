@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast.entities._event import Event, EventChange, EventMetric
 from holdfast.entities._experiment import Experiment, ExperimentTag, ViewType
 from holdfast.entities._model import LoggedModel, LoggedModelParameter, LoggedModelStatus, LoggedModelTag
 from holdfast.entities._paged_list import PagedList
@@ -29,6 +30,9 @@ __all__ = [
     "CollectedGarbage",
     "Dataset",
     "DatasetInput",
+    "Event",
+    "EventChange",
+    "EventMetric",
     "Experiment",
     "ExperimentTag",
     "FileInfo",

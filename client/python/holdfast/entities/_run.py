@@ -152,6 +152,7 @@ class RunInfo:
         end_time: The same; None while it goes on.
         lifecycle_stage: ``"active"`` or ``"deleted"``.
         artifact_uri: ``runs:/<run_id>``.
+        lost: Whether it is RUNNING and its client does not renew its lease; it goes on when the client comes back.
     """
 
     run_id: str
@@ -163,6 +164,12 @@ class RunInfo:
     end_time: int | None = None
     lifecycle_stage: str = "active"
     artifact_uri: str = ""
+    lost: bool = False
+
+    @property
+    def shown_status(self) -> str:
+        """The status for people: ``"LOST"`` in place of RUNNING where nobody is there to run it."""
+        return "LOST" if self.lost else self.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +218,7 @@ class Run(RunHandle):
             {
                 "id": self.info.run_id,
                 "experiment": self.info.experiment_id,
-                "status": self.info.status,
+                "status": self.info.shown_status,
                 "metrics": self.data.metrics,
                 "params": self.data.params,
                 "tags": {key: value for key, value in self.data.tags.items() if not key.startswith("mlflow.")},

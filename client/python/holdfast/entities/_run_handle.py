@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from holdfast._client import Client
+    from holdfast._watching import Watch
     from holdfast.entities._model import LoggedModel
     from holdfast.entities._paged_list import PagedList
     from holdfast.entities._run import FileInfo, LoggedModelInput, LoggedModelOutput, Metric, Run, RunInfo
@@ -45,6 +46,10 @@ class RunHandle:
     def refresh(self) -> Run:
         """Read the run again as it is now."""
         return self.client.get_run(self.info.run_id)
+
+    def watch(self, cursor: str | None = None, *, types: str | Iterable[str] | None = None) -> Watch:
+        """Watch how the run goes on; see ``Client.watch_run``."""
+        return self.client.watch_run(self.info.run_id, cursor, types=types)
 
     def end(self, status: str = "FINISHED") -> None:
         """End the run now."""

@@ -208,6 +208,7 @@ def run_to_proto(run: RunInfo, data: RunData = _NO_DATA) -> pb.Run:
         lifecycle_stage=lifecycle_to_proto(run.lifecycle),
         start_time=ms_to_proto(run.start_time),
         end_time=None if run.end_time is None else ms_to_proto(run.end_time),
+        lost=run.lost,
         params=params_to_proto(data.params),
         tags=tags_to_proto(data.tags),
         metrics=[metric_to_proto(metric) for metric in data.metrics],
@@ -231,6 +232,7 @@ def run_from_proto(message: pb.Run, number: int = 0) -> tuple[RunInfo, RunData]:
         lifecycle=lifecycle_from_proto(message.lifecycle_stage),
         start_time=ms_from_proto(message.start_time, field="start_time"),
         end_time=optional_ms_from_proto(message, "end_time"),
+        lost=message.lost,
     )
     data = RunData(
         params=tuple(Param(param.key, param.value) for param in message.params),

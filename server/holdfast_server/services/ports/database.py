@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from holdfast_server.services.ports.artifacts import BlockIndex, TreeRepository
+from holdfast_server.services.ports.events import EventRepository, RunLeaseRepository
 from holdfast_server.services.ports.live import LiveRepository
 from holdfast_server.services.ports.registry import RegisteredModelRepository
 from holdfast_server.services.ports.tracking import ExperimentRepository, LoggedModelRepository, RunRepository
@@ -85,6 +86,16 @@ class Transaction(Protocol):
         ...
 
     @property
+    def events(self) -> EventRepository:
+        """What changed."""
+        ...
+
+    @property
+    def run_leases(self) -> RunLeaseRepository:
+        """Whose clients are there."""
+        ...
+
+    @property
     def page_token_key(self) -> bytes:
         """The key that page tokens are signed with; every process on the database has the same."""
         ...
@@ -117,4 +128,8 @@ class Database(Protocol):
         Raises:
             InvalidArgument: REQUEST_ID_REUSED, the key came before with another payload or method.
         """
+        ...
+
+    def on_events(self, callback: Callable[[], None]) -> None:
+        """Call ``callback``, from any thread, after each commit of this process that recorded events."""
         ...

@@ -21,6 +21,10 @@ class RegisteredModelRepository(Protocol):
         """One with tags, aliases and the newest version of each stage."""
         ...
 
+    def get_number(self, name: str) -> int:
+        """The storage's own name of one that is there."""
+        ...
+
     def exists(self, name: str) -> bool:
         """Whether the name is taken."""
         ...
@@ -78,8 +82,8 @@ class RegisteredModelRepository(Protocol):
         """Set and remove tags; absent keys are passed over."""
         ...
 
-    def archive_others(self, name: str, version: int, stage: Stage, *, now_ms: int) -> None:
-        """Move all versions in ``stage`` but ``version`` to Archived."""
+    def archive_others(self, name: str, version: int, stage: Stage, *, now_ms: int) -> list[int]:
+        """Move all versions in ``stage`` but ``version`` to Archived; returns their numbers."""
         ...
 
     def delete_version(self, name: str, version: int, *, now_ms: int) -> None:

@@ -58,8 +58,13 @@ class ExperimentRepository(Protocol):
 class MetricRepository(Protocol):
     """Points of metrics and the newest of each key."""
 
-    def add_metrics(self, run_number: int, metrics: Sequence[Metric], model_numbers: dict[str, int]) -> None:
-        """Append points and bring the newest ones up to date, of the run and of the models that they name."""
+    def add_metrics(
+        self, run_number: int, metrics: Sequence[Metric], model_numbers: dict[str, int]
+    ) -> dict[str, Metric]:
+        """Append points and bring the newest ones up to date, of the run and of the models that they name.
+
+        Returns the newest point of each key among them.
+        """
         ...
 
     def writer_mark(self, run_number: int, writer_id: str) -> int:

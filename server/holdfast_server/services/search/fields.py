@@ -50,6 +50,7 @@ RUNS = Fields(
         "lifecycle_stage": Type.TEXT,
         "start_time": Type.NUMBER,
         "end_time": Type.NUMBER,
+        "lost": Type.TEXT,
     },
     aliases={
         "Run name": "run_name",

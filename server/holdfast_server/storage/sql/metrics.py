@@ -46,10 +46,15 @@ class SqlMetrics:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add_metrics(self, run_number: int, metrics: Sequence[Metric], model_numbers: dict[str, int]) -> None:
-        """Append points and bring the newest ones up to date, of the run and of the models that they name."""
+    def add_metrics(
+        self, run_number: int, metrics: Sequence[Metric], model_numbers: dict[str, int]
+    ) -> dict[str, Metric]:
+        """Append points and bring the newest ones up to date, of the run and of the models that they name.
+
+        Returns the newest point of each key among them.
+        """
         if not metrics:
-            return
+            return {}
         row = self._connection.execute(
             "UPDATE runs SET points = points + ? WHERE run_no = ? RETURNING points", (len(metrics), run_number)
         ).fetchone()
@@ -74,6 +79,7 @@ class SqlMetrics:
         )
         if model_numbers:
             self._keep_model_metrics(run_number, metrics, model_numbers)
+        return latest
 
     def writer_mark(self, run_number: int, writer_id: str) -> int:
         """The position after the last metric kept of a writer; 0 for an unknown one."""

@@ -106,14 +106,15 @@ class SqlModelVersions:
         self._version_tags.set(row["version_no"], changes.tags)
         self._version_tags.delete(row["version_no"], changes.deleted_keys)
 
-    def archive_others(self, name: str, version: int, stage: Stage, *, now_ms: int) -> None:
-        """Move all versions in ``stage`` but ``version`` to Archived."""
-        self._connection.execute(
+    def archive_others(self, name: str, version: int, stage: Stage, *, now_ms: int) -> list[int]:
+        """Move all versions in ``stage`` but ``version`` to Archived; returns their numbers."""
+        rows = self._connection.execute(
             "UPDATE model_versions SET stage = ?, update_time = ?"
             " WHERE registered_no = (SELECT registered_no FROM registered_models WHERE name = ?)"
-            " AND stage = ? AND version != ?",
+            " AND stage = ? AND version != ? RETURNING version",
             (Stage.ARCHIVED.value, now_ms, name, stage.value, version),
-        )
+        ).fetchall()
+        return [row["version"] for row in rows]
 
     def delete_version(self, name: str, version: int, *, now_ms: int) -> None:
         """Remove a version and the aliases that name it."""
@@ -126,7 +127,8 @@ class SqlModelVersions:
         versions = self._versions([row for row, _ in rows])
         return [Found(version, position) for version, (_, position) in zip(versions, rows, strict=True)]
 
-    def _number(self, name: str) -> int:
+    def get_number(self, name: str) -> int:
+        """The storage's own name of one that is there."""
         row = self._connection.execute("SELECT registered_no FROM registered_models WHERE name = ?", (name,)).fetchone()
         return int(row["registered_no"])
 

@@ -50,7 +50,7 @@ class SqlRegistry(SqlModelVersions):
 
     def change_tags(self, name: str, changes: TagChanges) -> None:
         """Set and remove tags; absent keys are passed over."""
-        number = self._number(name)
+        number = self.get_number(name)
         self._tags.set(number, changes.tags)
         self._tags.delete(number, changes.deleted_keys)
 
@@ -78,14 +78,14 @@ class SqlRegistry(SqlModelVersions):
         self._connection.execute(
             "INSERT INTO model_aliases (registered_no, alias, version) VALUES (?, ?, ?)"
             " ON CONFLICT (registered_no, alias) DO UPDATE SET version = excluded.version",
-            (self._number(name), alias, version),
+            (self.get_number(name), alias, version),
         )
         self._touch(name, now_ms)
 
     def delete_alias(self, name: str, alias: str, *, now_ms: int) -> None:
         """Remove an alias; one that is not there is passed over."""
         cursor = self._connection.execute(
-            "DELETE FROM model_aliases WHERE registered_no = ? AND alias = ?", (self._number(name), alias)
+            "DELETE FROM model_aliases WHERE registered_no = ? AND alias = ?", (self.get_number(name), alias)
         )
         if cursor.rowcount:
             self._touch(name, now_ms)

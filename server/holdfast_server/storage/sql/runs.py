@@ -151,4 +151,5 @@ def run_of(row: Any) -> RunInfo:
         lifecycle=Lifecycle(row["lifecycle"]),
         start_time=row["start_time"],
         end_time=row["end_time"],
+        lost=bool(row["lost"]),
     )

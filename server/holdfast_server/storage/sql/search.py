@@ -51,6 +51,7 @@ RUNS = Searchable(
         "lifecycle_stage": Column("t.lifecycle"),
         "start_time": Column("t.start_time"),
         "end_time": Column("t.end_time", nullable=True),
+        "lost": Column("CASE t.lost WHEN 1 THEN 'true' ELSE 'false' END"),
     },
     pairs={Kind.PARAM: "run_params", Kind.TAG: "run_tags"},
     metrics="latest_metrics",

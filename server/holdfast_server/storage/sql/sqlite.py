@@ -52,6 +52,7 @@ class SqliteDatabase:
         self._path, self._clock, self._ids = path, clock, ids
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._tell: Callable[[], None] | None = None
         self._closing = threading.Lock()
         self._local = threading.local()
         self._reader_connections: list[Connection] = []
@@ -92,6 +93,10 @@ class SqliteDatabase:
 
         return await self.write(once)
 
+    def on_events(self, callback: Callable[[], None]) -> None:
+        """Call ``callback``, from the writer's thread, after each commit that recorded events."""
+        self._tell = callback
+
     def block_store(self) -> tuple[str, str]:
         """The id of the store of this database's blocks, and how it was configured (empty: not yet). Blocks."""
         connection = connect(self._path, read_only=True)
@@ -109,10 +114,11 @@ class SqliteDatabase:
             connection.close()
 
     async def maintain(self) -> None:
-        """Forget expired answers and stages, a bounded number at a time, and let SQLite refresh its statistics."""
+        """Forget expired answers, events and stages, some at a time, and let SQLite refresh its statistics."""
 
         def tidy(tx: SqlTransaction) -> int:
-            return tx.requests.delete_expired() + tx.trees.delete_expired_stages(tx.now_ms - STAGE_KEPT_MS)
+            expired = tx.requests.delete_expired() + tx.events.delete_expired()
+            return expired + tx.trees.delete_expired_stages(tx.now_ms - STAGE_KEPT_MS)
 
         while await self.write(tidy):  # type: ignore[arg-type]  # it is a SqlTransaction here
             pass
@@ -209,6 +215,8 @@ class SqliteDatabase:
         for job in group:
             self._run_job(connection, transaction, job)
         connection.execute("COMMIT")
+        if transaction.events.appended and self._tell is not None:
+            self._tell()
 
     @staticmethod
     def _run_job(connection: Connection, transaction: Transaction, job: _Job) -> None:

@@ -7,11 +7,13 @@ from functools import cached_property
 from holdfast_server.services.ports.database import Ids
 from holdfast_server.storage.sql.blocks import SqlBlockIndex
 from holdfast_server.storage.sql.connection import Connection
+from holdfast_server.storage.sql.events import SqlEvents
 from holdfast_server.storage.sql.experiments import SqlExperiments
 from holdfast_server.storage.sql.live import SqlLiveFiles
 from holdfast_server.storage.sql.models import SqlLoggedModels
 from holdfast_server.storage.sql.registry import SqlRegistry
 from holdfast_server.storage.sql.requests import SqlRequests
+from holdfast_server.storage.sql.run_leases import SqlRunLeases
 from holdfast_server.storage.sql.runs import SqlRuns
 from holdfast_server.storage.sql.trees import SqlTrees
 from holdfast_server.storage.sql.upkeep import SqlUpkeep
@@ -64,6 +66,16 @@ class SqlTransaction:
     def live(self) -> SqlLiveFiles:
         """Files that are being written."""
         return SqlLiveFiles(self._connection, self.now_ms, self.ids)
+
+    @cached_property
+    def events(self) -> SqlEvents:
+        """What changed."""
+        return SqlEvents(self._connection, self.now_ms)
+
+    @cached_property
+    def run_leases(self) -> SqlRunLeases:
+        """Whose clients are there."""
+        return SqlRunLeases(self._connection, self.now_ms)
 
     @cached_property
     def page_token_key(self) -> bytes:

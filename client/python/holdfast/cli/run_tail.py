@@ -1,0 +1,101 @@
+"""``holdfast runs tail``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import click
+
+from holdfast.cli import client_of
+from holdfast.entities import Event, Run, RunStatus
+
+_WORDS = {
+    "DELETED": "deleted",
+    "RESTORED": "restored",
+    "LOST": "lost: its client gives no sign of life",
+    "RETURNED": "its client is back",
+}
+# What of a run itself can change.
+_ATTRIBUTES = {"status", "name", "end_time"}
+
+
+@click.command("tail")
+@click.argument("run_id", metavar="RUN_ID")
+@click.option(
+    "--cursor", help="Go on behind this cursor, which --json prints, instead of telling first how the run is."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each event, the first for the run as it is.")
+@click.pass_context
+def tail(ctx: click.Context, run_id: str, *, cursor: str | None, as_json: bool) -> None:
+    """Print what the run RUN_ID has logged, and what it logs and becomes, until it has ended.
+
+    It goes on where it was when the server is restarted.
+    """
+    with client_of(ctx) as client, client.watch_run(run_id, cursor) as watch:
+        for event in watch:
+            if as_json:
+                click.echo(json.dumps(event.to_dictionary()))
+            else:
+                for line in _lines(event):
+                    click.echo(line)
+            if _ends(event):
+                return
+
+
+def _ends(event: Event) -> bool:
+    """Whether nothing is to be expected any more: the run ended or is deleted, or its experiment is."""
+    if isinstance(event.state, Run):
+        return RunStatus.is_terminated(event.state.info.status) or event.state.info.lifecycle_stage == "deleted"
+    if event.type == "DELETED":
+        return True
+    status = next((change.new_value for change in event.changes if change.field == "status"), None)
+    return status is not None and RunStatus.is_terminated(status)
+
+
+def _lines(event: Event) -> Iterator[str]:
+    if isinstance(event.state, Run):
+        yield from _state_lines(event.state)
+        return
+    at = event.timestamp
+    if event.type in _WORDS:
+        what = "run" if event.subject == "RUN" else "experiment"
+        yield _line(at, what, _WORDS[event.type])
+    for change in event.changes:
+        if event.type == "UPDATED" and change.field != "end_time":
+            yield _change_line(at, change.field, change.new_value)
+        elif event.type == "ARTIFACTS":
+            yield _line(at, "artifacts", f"snapshot {change.new_value}")
+    for metric in event.metrics:
+        points = f", {metric.point_count} points" if metric.point_count > 1 else ""
+        yield _line(at, "metric", f"{metric.key} = {metric.value:g} (step {metric.step}{points})")
+    if event.truncated:
+        yield _line(at, "more", "not all is told here; read the run to see it")
+
+
+def _state_lines(run: Run) -> Iterator[str]:
+    at = run.info.start_time
+    yield _line(at, "status", run.info.shown_status)
+    yield _line(at, "name", run.info.run_name)
+    for key, value in run.data.params.items():
+        yield _line(at, "param", f"{key} = {value}")
+    for key, value in run.data.tags.items():
+        if not key.startswith("mlflow."):
+            yield _line(at, "tag", f"{key} = {value}")
+    for key, number in run.data.metrics.items():
+        yield _line(at, "metric", f"{key} = {number:g}")
+
+
+def _change_line(at: int | None, field: str, value: str | None) -> str:
+    if field in _ATTRIBUTES:
+        return _line(at, field, str(value))
+    kind, _, key = field.partition(".")
+    if kind in {"tags", "params"}:
+        return _line(at, kind.removesuffix("s"), f"{key} = {value}" if value is not None else f"{key} removed")
+    return _line(at, kind.removesuffix("s"), str(value))
+
+
+def _line(at: int | None, what: str, text: str) -> str:
+    moment = datetime.fromtimestamp((at or 0) / 1000, tz=timezone.utc)
+    return f"{moment:%Y-%m-%d %H:%M:%S}  {what:<9}  {' '.join(text.splitlines())}"

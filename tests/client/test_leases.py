@@ -1,0 +1,184 @@
+"""Runs whose client vanishes are lost, and go on when it returns."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.server_process import ServerProcess, clean_environment, running_server
+
+from holdfast import _leases
+from holdfast._client import Client
+
+LEASE = 1.2
+
+TRAINING = """
+import sys, time
+import holdfast
+
+with holdfast.start_run() as run:
+    print(run.info.run_id, flush=True)
+    for line in sys.stdin:
+        holdfast.log_metric("step", 1)
+        print("logged", flush=True)
+"""
+
+FORKING = """
+import os, signal, sys, time
+import holdfast
+
+run = holdfast.start_run()
+holdfast.log_metric("before", 1)
+time.sleep(1.5)  # the thread of leases is at work
+child = os.fork()
+if child == 0:
+    with holdfast.start_run(nested=True) as own:
+        print(own.info.run_id, flush=True)
+        sys.stdin.readline()
+    os._exit(0)
+print(run.info.run_id, flush=True)
+os.waitpid(child, 0)
+holdfast.end_run()
+"""
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server with short leases."""
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data"), "--run-lease", str(LEASE)]
+    with running_server(*arguments) as server:
+        yield server
+
+
+@pytest.fixture
+def short_client(short: ServerProcess) -> Iterator[Client]:
+    with Client(f"holdfast://{short.address}") as client:
+        yield client
+
+
+def training(uri: str, program: str = TRAINING) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=clean_environment({"HOLDFAST_URI": uri}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_run_is_lost_when_its_client_is_killed_and_not_while_it_lives(short_client):
+    client = short_client
+    with training(client.tracking_uri) as process:
+        run_id = process.stdout.readline().strip()
+        with client.watch_run(run_id) as watch:
+            next(watch)
+            time.sleep(3 * LEASE)  # that nothing happens can only be waited for
+            assert not client.get_run(run_id).info.lost
+            process.kill()
+            process.wait()
+            assert next(event.type for event in watch) == "LOST"
+        info = client.get_run(run_id).info
+        assert (info.status, info.lost, info.shown_status) == ("RUNNING", True, "LOST")
+        assert [run.info.run_id for run in client.search_runs(["0"], "attributes.lost = 'true'")] == [run_id]
+        assert client.search_runs(["0"], "attributes.lost = 'false'") == []
+
+
+def test_a_stopped_client_is_lost_and_goes_on_when_it_continues(short_client):
+    client = short_client
+    with training(client.tracking_uri) as process:
+        run_id = process.stdout.readline().strip()
+        with client.watch_run(run_id, types=["LOST", "RETURNED"]) as watch:
+            next(watch)
+            os.kill(process.pid, signal.SIGSTOP)
+            assert next(watch).type == "LOST"
+            os.kill(process.pid, signal.SIGCONT)
+            assert next(watch).type == "RETURNED"
+        process.stdin.write("go on\n")
+        process.stdin.close()
+        process.wait(30)
+    assert client.get_run(run_id).info.shown_status == "FINISHED"
+    assert client.get_run(run_id).data.metrics == {"step": 1.0}
+
+
+def test_a_run_that_is_gone_on_with_takes_a_lease(short_client):
+    client = short_client
+    run_id = client.create_run("0").info.run_id
+    program = TRAINING.replace("start_run()", f"start_run(run_id={run_id!r})")
+    with training(client.tracking_uri, program) as process:
+        assert process.stdout.readline().strip() == run_id
+        with client.watch_run(run_id) as watch:
+            next(watch)
+            time.sleep(LEASE / 2)  # the lease is taken in the background
+            process.kill()
+            assert next(event.type for event in watch) == "LOST"
+
+
+def test_runs_that_a_client_merely_created_are_never_lost(short_client):
+    run_id = short_client.create_run("0").info.run_id
+    other = short_client.create_run("0", take_lease=True).info.run_id
+    with short_client.watch_run(other) as watch:
+        next(watch)
+        assert next(watch).type == "LOST"
+    assert not short_client.get_run(run_id).info.lost
+
+
+def test_a_forked_process_keeps_its_own_runs_and_not_its_parents(short_client):
+    client = short_client
+    with training(client.tracking_uri, FORKING) as process:
+        ids = {process.stdout.readline().strip() for _ in range(2)}
+        parents = {run_id: client.get_run(run_id).data.tags.get("mlflow.parentRunId") for run_id in ids}
+        (child_run,) = (run_id for run_id, parent in parents.items() if parent)
+        (parent_run,) = ids - {child_run}
+        with client.watch_run(parent_run, types=["LOST"]) as watch:
+            next(watch)
+            process.kill()
+            assert next(watch).type == "LOST"
+        time.sleep(LEASE)  # that nothing happens can only be waited for
+        assert not client.get_run(child_run).info.lost
+        process.stdin.write("end\n")
+        process.stdin.close()
+        with client.watch_run(child_run) as watch:
+            state = next(watch)
+            if state.state.info.status == "RUNNING":
+                assert next(watch).changes[0].new_value == "FINISHED"
+
+
+def test_one_thread_renews_for_all_runs_and_ends(short_client, monkeypatch):
+    monkeypatch.setattr(_leases, "LINGER", 0.05)
+    leases = _leases.LeaseThread()
+    run_ids = [short_client.create_run("0", take_lease=True).info.run_id for _ in range(5)]
+    for run_id in run_ids:
+        leases.hold(run_id, short_client.channel, taken=False)
+    threads = [thread for thread in threading.enumerate() if thread.name == "holdfast-leases"]
+    time.sleep(2 * LEASE)  # that nothing happens can only be waited for
+    assert not any(short_client.get_run(run_id).info.lost for run_id in run_ids)
+    for run_id in run_ids:
+        leases.drop(run_id)
+    for thread in threads:
+        if thread is leases._thread:
+            thread.join(10)
+            assert not thread.is_alive()
+    assert leases._thread is None
+
+
+def test_a_killed_client_of_an_embedded_server_is_seen_by_the_next(tmp_path):
+    data_dir = tmp_path / "store"
+    data_dir.mkdir()
+    with training(str(data_dir)) as process:
+        run_id = process.stdout.readline().strip()
+        process.kill()
+    # The server notices within a second that nobody is left, and ends.
+    address = data_dir / "server.address"
+    deadline = time.monotonic() + 30
+    while address.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    with Client(str(data_dir)) as client:
+        assert client.get_run(run_id).info.lost

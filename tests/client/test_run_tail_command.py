@@ -1,0 +1,106 @@
+"""``holdfast runs tail``."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.client.test_watch import free_port, server_on
+from tests.server_process import clean_environment
+
+from holdfast._client import Client
+
+HOLDFAST = str(Path(sys.executable).parent / "holdfast")
+TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+
+
+def tailing(uri: str, *args: str) -> subprocess.Popen[str]:
+    command = [HOLDFAST, "--uri", uri, "runs", "tail", *args]
+    return subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def without_time(text: str) -> list[str]:
+    return [re.sub(rf"^{TIME}  ", "", line) for line in text.splitlines()]
+
+
+def test_a_run_is_followed_until_it_ends(server, client, experiment_id):
+    run = client.create_run(experiment_id, run_name="first", tags={"team": "blue"})
+    run.log_param("lr", 0.1)
+    with tailing(server.uri, run.info.run_id) as process:
+        head = [process.stdout.readline() for _ in range(4)]
+        assert without_time("".join(head)) == [
+            "status     RUNNING",
+            "name       first",
+            "param      lr = 0.1",
+            "tag        team = blue",
+        ]
+        run.log_metric("loss", 0.25, step=7)
+        run.log_params({"layers": 3})
+        run.set_tag("note", "two\nlines")
+        run.delete_tag("note")
+        run.rename("second")
+        run.log_text("x", "a.txt")
+        run.end("FAILED")
+        assert without_time(process.stdout.read()) == [
+            "metric     loss = 0.25 (step 7)",
+            "param      layers = 3",
+            "tag        note = two lines",
+            "tag        note removed",
+            "name       second",
+            "artifacts  snapshot 1",
+            "status     FAILED",
+        ]
+        assert process.wait(30) == 0
+
+
+def test_a_run_that_has_ended_is_printed_and_that_is_all(server, client, run_id):
+    client.set_terminated(run_id)
+    with tailing(server.uri, run_id) as process:
+        assert without_time(process.stdout.read())[0] == "status     FINISHED"
+        assert process.wait(30) == 0
+
+
+def test_json_has_cursors_to_go_on_behind(server, client, run_id):
+    with tailing(server.uri, "--json", run_id) as process:
+        state = json.loads(process.stdout.readline())
+        assert state["state"]["info"]["run_id"] == run_id
+        client.log_metric(run_id, "loss", float("nan"))
+        client.set_tag(run_id, "t", 1)
+        logged = json.loads(process.stdout.readline())
+        assert logged["metrics"][0]["key"] == "loss"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    client.set_terminated(run_id)
+    with tailing(server.uri, "--json", "--cursor", logged["cursor"], run_id) as process:
+        events = [json.loads(line) for line in process.stdout]
+        assert process.wait(30) == 0
+    assert [event["changes"][0]["field"] for event in events] == ["tags.t", "status"]
+
+
+def test_it_goes_on_over_a_restart_of_the_server(tmp_path):
+    port = free_port()
+    uri = f"holdfast://127.0.0.1:{port}"
+    with server_on(tmp_path, port) as first, Client(uri) as client:
+        run_id = client.create_run("0").info.run_id
+        process = tailing(uri, run_id)
+        assert "RUNNING" in process.stdout.readline()
+        client.log_metric(run_id, "loss", 1)
+        while "loss" not in process.stdout.readline():
+            pass
+        first.stop()
+    with process, server_on(tmp_path, port), Client(uri) as client:
+        client.log_metric(run_id, "loss", 2)
+        assert "loss = 2" in process.stdout.readline()
+        client.set_terminated(run_id)
+        assert "FINISHED" in process.stdout.readline()
+        assert process.wait(30) == 0
+
+
+def test_a_run_that_is_not_there_is_an_error(server):
+    with tailing(server.uri, "0" * 32) as process:
+        assert process.wait(30) == 1
+        assert "There is no run" in process.stderr.read()
