@@ -43,38 +43,41 @@ class MetricBucket:
     nans: int = 0
     minimum: float | None = None
     maximum: float | None = None
-    first_step: int = MAX_STEP
-    last_step: int = MIN_STEP
-    last_time: int = -(1 << 63)
+    first_step: int = MAX_STEP + 1
+    last_step: int = MIN_STEP - 1
+    last_time: int = 0
     last_value: float = 0.0
 
     def add(self, step: int, timestamp: int, value: float) -> None:
         """Count one point."""
-        is_nan = value != value  # noqa: PLR0124 - only NaN differs from itself
-        if is_nan:
+        self.points += 1
+        if value != value:  # noqa: PLR0124 - only NaN differs from itself
             self.nans += 1
         else:
             if self.minimum is None or value < self.minimum:
                 self.minimum = value + 0.0  # -0.0 is no less than 0.0
             if self.maximum is None or value > self.maximum:
                 self.maximum = value + 0.0
-        self._move_ends(step, step, timestamp, value, 0.0 if is_nan else value)
-        self.points += 1
+        self.first_step = min(self.first_step, step)
+        if step > self.last_step or (
+            step == self.last_step and (timestamp, _ordered(value)) > (self.last_time, _ordered(self.last_value))
+        ):
+            self.last_step, self.last_time, self.last_value = step, timestamp, value
 
     def merge(self, other: MetricBucket) -> None:
         """Count the points of another one too."""
+        self.points += other.points
+        self.nans += other.nans
         if other.minimum is not None and (self.minimum is None or other.minimum < self.minimum):
             self.minimum = other.minimum
         if other.maximum is not None and (self.maximum is None or other.maximum > self.maximum):
             self.maximum = other.maximum
-        value = other.last_value
-        ordered = value if value == value else 0.0  # noqa: PLR0124
-        self._move_ends(other.first_step, other.last_step, other.last_time, value, ordered)
-        self.points += other.points
-        self.nans += other.nans
+        self.first_step = min(self.first_step, other.first_step)
+        newest = (other.last_step, other.last_time, _ordered(other.last_value))
+        if newest > (self.last_step, self.last_time, _ordered(self.last_value)):
+            self.last_step, self.last_time, self.last_value = other.last_step, other.last_time, other.last_value
 
-    def _move_ends(self, first: int, last: int, timestamp: int, value: float, ordered: float) -> None:
-        self.first_step = min(self.first_step, first)
-        known = self.last_value if self.last_value == self.last_value else 0.0
-        if not self.points or (last, timestamp, ordered) > (self.last_step, self.last_time, known):
-            self.last_step, self.last_time, self.last_value = last, timestamp, value
+
+def _ordered(value: float) -> float:
+    """What a value counts as where points compare: NaN as 0, as in MLflow."""
+    return value if value == value else 0.0  # noqa: PLR0124

@@ -134,8 +134,9 @@ class SqlMetrics:
                 " ORDER BY run_no, key",
                 (*part, *values),
             )
-            for row in rows:
-                found.setdefault(row["run_no"], []).append(_point_of(row))
+            for key, value, special, timestamp, step, model_id, dataset_name, dataset_digest, run_number in rows:
+                metric = Metric(key, restored(value, special), timestamp, step, model_id, dataset_name, dataset_digest)
+                found.setdefault(run_number, []).append(metric)
         return found
 
     def _keep_model_metrics(self, run_number: int, metrics: Sequence[Metric], model_numbers: dict[str, int]) -> None:
@@ -175,10 +176,9 @@ def metric_of(row: Any, model_id: str | None = None) -> Metric:
 
 
 def _point_of(row: Any) -> Metric:
-    """A point from a row of ``_COLUMNS``, of which a page has thousands."""
-    key, value, special, timestamp, step, model_id, dataset_name, dataset_digest = row[:8]
-    value = restored(value, special)
-    return Metric(key, value, timestamp, step, model_id, dataset_name, dataset_digest)
+    """A point from a row that begins with ``_COLUMNS``."""
+    key, value, special, *rest = row[:8]
+    return Metric(key, restored(value, special), *rest)
 
 
 def _point_rows(run_number: int, first: int, metrics: Sequence[Metric]) -> list[tuple[Any, ...]]:
