@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.rows import GIB, MIB, ROWS, STORES, THREADED, Row
+from benchmarks.tracking_tables import tracking_lines
 
 LABELS = {
     "holdfast": "Holdfast",
@@ -39,6 +40,7 @@ def render(results: dict[str, Any]) -> str:
         ("Sent again", _sent(samples)),
         ("Small calls while sixteen uploads run", _latencies(samples)),
         ("Over a round trip of 50 ms", _far(samples)),
+        ("Tracking and registry", tracking_lines(samples, table)),
     ]
     return "\n".join("\n".join([f"### {title}", "", *lines, ""]) for title, lines in sections if len(lines) > 2)
 

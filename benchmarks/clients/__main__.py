@@ -53,7 +53,7 @@ def _measure(client: Any, job: Job) -> Result:
     elif job.operation == "down":
         client.download(job.sources[0], Path(job.target))
     else:
-        figures = measure_latency(client, job)
+        figures = client.measure(job) if job.operation == "tracking" else measure_latency(client, job)
     end = time.monotonic()
     cpu, (_, peak) = _cpu() - before, processes.own_memory()
     return Result(

@@ -12,9 +12,10 @@ class Job:
 
     Attributes:
         peer: A module of this package.
-        operation: ``up``, ``down``, or one of ``benchmarks.clients.latency``.
+        operation: ``up``, ``down``, ``tracking``, or one of ``benchmarks.clients.latency``.
         address: ``host:port`` of the server.
-        sources: The local file or directory to upload, several to upload by as many threads, or what an upload
+        sources: The local file or directory to upload, several to upload by as many threads, what is measured of
+            tracking with its arguments, or what an upload
             returned as ``remote``.
         target: A fresh directory to download to.
         seconds: How long operations last that are repeated.

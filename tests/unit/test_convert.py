@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast.v1 import run_pb2
 from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, ViewType
+from holdfast_server.domain.metric_chart import MetricBucket
 from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
 from holdfast_server.domain.registry import (
     Alias,
@@ -22,7 +23,7 @@ from holdfast_server.domain.registry import (
 )
 from holdfast_server.domain.run import Dataset, DatasetInput, Metric, ModelOutput, Param, RunData, RunInfo, RunStatus
 from holdfast_server.errors import InvalidArgument
-from holdfast_server.rpc.convert import experiments, models, registry, runs, times
+from holdfast_server.rpc.convert import experiments, metric_charts, models, registry, runs, times
 
 RUN_ID, MODEL_ID = "ab" * 16, "m-" + "cd" * 16
 TAGS = (Tag("a", "1"), Tag("b", "é"))
@@ -93,3 +94,14 @@ def test_registered_models_survive(owner, stage, status):
     model = RegisteredModel(9, "r", "d", 1, 2, TAGS, (Alias("x", 2),), (version,))
     assert registry.version_from_proto(registry.version_to_proto(version)) == version
     assert registry.registered_model_from_proto(registry.registered_model_to_proto(model), 9) == model
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        pytest.param(MetricBucket(3, 1, -math.inf, 2.5, -5, 1 << 62, -7, -0.0), id="numbers"),
+        pytest.param(MetricBucket(1, 1, None, None, 0, 0, 0, 1.0), id="only NaN"),
+    ],
+)
+def test_buckets_of_charts_survive(bucket):
+    assert metric_charts.bucket_from_proto(metric_charts.bucket_to_proto(bucket)) == bucket

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from holdfast_server.errors import InvalidArgument, Reason
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import MAX_FILTER, parse_filter
+from holdfast_server.services.search.mask import RUN_LISTS, parse_mask
 from holdfast_server.services.search.order import parse_order_by
 from holdfast_server.services.search.page_token import open_token, seal_token
-from holdfast_server.services.search.query import Condition, Kind, Operator, OrderTerm
+from holdfast_server.services.search.query import Condition, DatasetName, Kind, Operator, OrderTerm
 
 KEY = b"k" * 32
 
@@ -172,3 +173,43 @@ def test_tokens_of_another_key_or_query_are_refused():
     for key, query in ((b"x" * 32, "q"), (KEY, "r")):
         with pytest.raises(InvalidArgument):
             open_token(key, query, token)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lists"),
+    [
+        pytest.param([], None, id="everything"),
+        pytest.param(["attributes"], {}, id="nothing else"),
+        pytest.param(["metrics.b", "metrics.a", "metrics.a"], {"metrics": ("a", "b")}, id="keys"),
+        pytest.param(["params", "params.a"], {"params": None}, id="a list and a key of it"),
+        pytest.param(["params.a", "params.*"], {"params": None}, id="a key and a star"),
+        pytest.param(["tags.a.b c/d", "model_outputs"], {"tags": ("a.b c/d",), "model_outputs": None}, id="odd keys"),
+    ],
+)
+def test_masks_are_parsed(wanted, lists):
+    mask = parse_mask(wanted, RUN_LISTS)
+    assert mask.lists == lists
+    for name in RUN_LISTS:
+        assert mask.wants(name) == (mask.keys(name) != ())
+
+
+@pytest.mark.parametrize(
+    "wanted", ["", "*", "loss", "params.", "params.a;b", "registrations", "model_outputs.x", "tags.é\n"]
+)
+def test_fields_that_are_none_are_refused(wanted):
+    with pytest.raises(InvalidArgument) as caught:
+        parse_mask([wanted], RUN_LISTS)
+    assert caught.value.field == "fields"
+
+
+def test_too_many_fields_are_refused():
+    with pytest.raises(InvalidArgument, match="1001 fields are too many"):
+        parse_mask([f"params.p{i}" for i in range(1_001)], RUN_LISTS)
+
+
+def test_orderings_name_datasets_where_metrics_have_some():
+    iris = DatasetName("it's", "d 1")
+    (term, *_) = parse_order_by(["metrics.acc DESC DATASET 'it''s' DIGEST \"d 1\""], fields.LOGGED_MODELS)
+    assert term == OrderTerm(Kind.METRIC, "acc", descending=True, dataset=iris)
+    both = parse_order_by(["metrics.acc DATASET 'a'", "metrics.acc"], fields.LOGGED_MODELS)
+    assert [t.dataset for t in both[:2]] == [DatasetName("a"), None]

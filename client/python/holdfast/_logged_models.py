@@ -118,14 +118,14 @@ class LoggedModelCalls(Calls):
             raise
         return self.get_logged_model(model.model_id)
 
-    def get_logged_model(self, model_id: str) -> LoggedModel:
+    def get_logged_model(self, model_id: str, *, allow_deleted: bool = False) -> LoggedModel:
         """Read a model whole.
 
         Raises:
-            NotFoundError: There is none of this id, or it is deleted.
+            NotFoundError: There is none of this id, or it is deleted and ``allow_deleted`` is not set.
         """
         whole = model_pb2.LoggedModel()
-        request = build(messages.GetLoggedModelRequest, model_id=model_id)
+        request = build(messages.GetLoggedModelRequest, model_id=model_id, allow_deleted=allow_deleted)
         while True:
             page = self._channel.call(self._models.GetLoggedModel, request)
             # Merging appends lists, which is how pages of a model continue each other.
@@ -171,16 +171,18 @@ class LoggedModelCalls(Calls):
         """Undo ``delete_logged_model``."""
         self._mutate(self._models.RestoreLoggedModel, build(messages.RestoreLoggedModelRequest, model_id=model_id))
 
-    def search_logged_models(
+    def search_logged_models(  # noqa: PLR0917 - MLflow's own signature
         self,
         experiment_ids: Sequence[str] | None = None,
         filter_string: str | None = None,
+        datasets: Sequence[Mapping[str, str]] | None = None,
         max_results: int | None = 100,
         order_by: Sequence[str | Mapping[str, Any]] | None = None,
         page_token: str | None = None,
         *,
         source_run_id: str | None = None,
         view_type: ViewType | int = ViewType.ACTIVE_ONLY,
+        fields: Sequence[str] | None = None,
     ) -> PagedList[LoggedModel]:
         """Find logged models, newest first without an ordering.
 
@@ -188,10 +190,16 @@ class LoggedModelCalls(Calls):
             experiment_ids: At least one, unless ``source_run_id`` is given.
             filter_string: Conditions on ``metrics.*``, ``params.*``, ``tags.*`` and attributes such as ``name``.
             max_results: None for all.
-            order_by: Such as ``["creation_timestamp DESC"]``, or MLflow's ``[{"field_name": …, "ascending": …}]``.
+            order_by: Such as ``["creation_timestamp DESC", "metrics.acc DESC DATASET 'iris'"]``, or MLflow's
+                ``[{"field_name": …, "ascending": …, "dataset_name": …, "dataset_digest": …}]``.
             page_token: ``token`` of the list before.
             source_run_id: Only those that this run logged.
             view_type: Which lifecycle stages.
+            datasets: Such as ``[{"dataset_name": "iris", "dataset_digest": "d1"}]``, the digest if it matters:
+                conditions on metrics look only at what was measured on one of these; without such conditions, models
+                are found that were measured on one.
+            fields: What each model is to hold besides its attributes, such as ``["metrics.acc", "params"]``; None for
+                everything.
         """
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[LoggedModel], str]:
@@ -204,10 +212,15 @@ class LoggedModelCalls(Calls):
                 view_type=view_type_to_proto(view_type),
                 page_size=page_size,
                 page_token=token,
+                datasets=[_dataset(item) for item in datasets or ()],
+                fields=texts(fields),
             )
             page = self._channel.call(self._models.SearchLoggedModels, request)
             models = (
-                self.get_logged_model(model.model_id) if model.truncated else logged_model_from_proto(model)
+                # A model too large for a page comes without its lists.
+                self.get_logged_model(model.model_id, allow_deleted=True)
+                if model.truncated
+                else logged_model_from_proto(model)
                 for model in page.models
             )
             return models, page.next_page_token
@@ -232,6 +245,22 @@ class LoggedModelCalls(Calls):
 def _ordering(item: str | Mapping[str, Any]) -> str:
     if isinstance(item, str):
         return item
-    if "field_name" not in item or not item.keys() <= {"field_name", "ascending"}:
-        raise InvalidArgumentError(f"An ordering is a text, or has field_name and perhaps ascending: {item!r}.")
-    return f"{item['field_name']} {'ASC' if item.get('ascending', True) else 'DESC'}"
+    if "field_name" not in item or not item.keys() <= {"field_name", "ascending", "dataset_name", "dataset_digest"}:
+        raise InvalidArgumentError(
+            f"An ordering is a text, or has field_name, and may have ascending, dataset_name, dataset_digest: {item!r}."
+        )
+    name, digest = item.get("dataset_name"), item.get("dataset_digest")
+    if digest and not name:
+        raise InvalidArgumentError(f"An ordering with dataset_digest has dataset_name too: {item!r}.")
+    dataset = (f" DATASET {_quoted(name)}" if name else "") + (f" DIGEST {_quoted(digest)}" if digest else "")
+    return f"{item['field_name']} {'ASC' if item.get('ascending', True) else 'DESC'}{dataset}"
+
+
+def _quoted(text: Any) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _dataset(item: Mapping[str, str]) -> messages.DatasetName:
+    if not isinstance(item, Mapping) or not item.get("dataset_name"):
+        raise InvalidArgumentError(f"A dataset to search has dataset_name and perhaps dataset_digest: {item!r:.80}.")
+    return build(messages.DatasetName, name=item["dataset_name"], digest=item.get("dataset_digest") or "")

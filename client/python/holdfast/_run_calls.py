@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from holdfast._calls import (
     MAX_BATCH_METRICS,
     MAX_BATCH_PARAMS,
     MAX_BATCH_TAGS,
-    Calls,
     batches,
     build,
     collect,
@@ -18,6 +17,7 @@ from holdfast._calls import (
 )
 from holdfast._context import PARENT_TAG, USER_TAG
 from holdfast._experiments import view_type_to_proto
+from holdfast._run_series import RunSeriesCalls
 from holdfast._runs import (
     dataset_input_to_proto,
     dataset_inputs,
@@ -26,7 +26,6 @@ from holdfast._runs import (
     metrics_to_proto,
     param_to_proto,
     params_to_proto,
-    run_from_proto,
     status_to_proto,
 )
 from holdfast._times import ms_to_proto, now_ms
@@ -46,16 +45,12 @@ from holdfast.entities import (
 from holdfast.format.names import MAX_RUN_TAG
 from holdfast.v1 import experiment_pb2, run_pb2
 from holdfast.v1 import run_service_pb2 as messages
-from holdfast.v1.run_service_pb2_grpc import RunServiceStub
-
-if TYPE_CHECKING:
-    from holdfast._client import Client
 
 PAGE_SIZE = 1_000
 HISTORY_PAGE_SIZE = 25_000
 
 
-class RunCalls(Calls):
+class RunCalls(RunSeriesCalls):
     """What a client does with runs. Writes to finished runs are accepted, to deleted ones refused."""
 
     def create_run(
@@ -119,17 +114,23 @@ class RunCalls(Calls):
         max_results: int | None = 1_000,
         order_by: Sequence[str] | None = None,
         page_token: str | None = None,
+        *,
+        fields: Sequence[str] | None = None,
+        search_all_experiments: bool = False,
     ) -> PagedList[Run]:
         """Find runs, such as ``"metrics.loss < 0.1 AND params.optimizer = 'adam'"``; newest first without an ordering.
 
         Args:
-            experiment_ids: At least one.
+            experiment_ids: At least one, unless ``search_all_experiments`` is set.
             filter_string: Conditions joined by AND on ``metrics.*``, ``params.*``, ``tags.*``, ``attributes.*`` and
                 ``dataset.*``.
             run_view_type: Which lifecycle stages.
-            max_results: None for all.
+            max_results: None for all; ``iterate_runs`` does not keep them all in memory.
             order_by: Such as ``["metrics.loss ASC", "attributes.start_time DESC"]``.
             page_token: ``token`` of the list before.
+            fields: What each run holds besides its attributes, such as ``["metrics.loss", "params", "tags.team"]``;
+                ``["attributes"]`` for nothing else, None for everything.
+            search_all_experiments: Look in every experiment that is not deleted; ``experiment_ids`` is empty then.
         """
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[Run], str]:
@@ -141,11 +142,11 @@ class RunCalls(Calls):
                 view_type=view_type_to_proto(run_view_type),
                 page_size=page_size,
                 page_token=token,
+                all_experiments=search_all_experiments,
+                fields=texts(fields),
             )
             page = self._channel.call(self._runs.SearchRuns, request)
-            # A run too large for a page comes without its lists.
-            runs = (self.get_run(run.run_id) if run.truncated else self._run(run) for run in page.runs)
-            return runs, page.next_page_token
+            return map(self._found_run, page.runs), page.next_page_token
 
         return collect(fetch, max_results=max_results, page_size=PAGE_SIZE, token=page_token)
 
@@ -338,10 +339,3 @@ class RunCalls(Calls):
     ) -> None:
         request = build(messages.LogBatchRequest, run_id=run_id, metrics=metrics, params=params, tags=tags)
         self._mutate(self._runs.LogBatch, request)
-
-    @property
-    def _runs(self) -> RunServiceStub:
-        return self._channel.stub(RunServiceStub)
-
-    def _run(self, proto: run_pb2.Run) -> Run:
-        return run_from_proto(proto).bind(cast("Client", self))

@@ -17,6 +17,7 @@ from holdfast.entities import (
     LoggedModelInput,
     LoggedModelOutput,
     Metric,
+    MetricBucket,
     Param,
     Run,
     RunData,
@@ -27,7 +28,7 @@ from holdfast.entities import (
 )
 from holdfast.errors import InvalidArgumentError
 from holdfast.format.names import MAX_PARAM_VALUE
-from holdfast.v1 import experiment_pb2, run_pb2
+from holdfast.v1 import experiment_pb2, metric_chart_pb2, run_pb2
 
 _STATUS_PREFIX = "RUN_STATUS_"
 _MAX_STEP = 2**63 - 1
@@ -95,6 +96,20 @@ def metric_from_proto(proto: run_pb2.Metric, run_id: str | None = None) -> Metri
         dataset_name=proto.dataset_name or None,
         dataset_digest=proto.dataset_digest or None,
         run_id=proto.run_id or run_id,
+    )
+
+
+def metric_bucket_from_proto(proto: metric_chart_pb2.MetricBucket) -> MetricBucket:
+    """A range of a metric's steps as users see it."""
+    return MetricBucket(
+        first_step=proto.first_step,
+        last_step=proto.last_step,
+        count=proto.point_count,
+        nan_count=proto.nan_count,
+        min=proto.minimum if proto.HasField("minimum") else None,
+        max=proto.maximum if proto.HasField("maximum") else None,
+        last=proto.last_value,
+        last_timestamp=ms_from_proto(proto.last_time),
     )
 
 

@@ -28,6 +28,7 @@ def search_runs(
     output_format: Literal["list"],
     search_all_experiments: bool = ...,
     experiment_names: Sequence[str] | None = ...,
+    fields: Sequence[str] | None = ...,
 ) -> list[Run]: ...
 
 
@@ -41,6 +42,8 @@ def search_runs(
     output_format: str = ...,
     search_all_experiments: bool = ...,
     experiment_names: Sequence[str] | None = ...,
+    *,
+    fields: Sequence[str] | None = ...,
 ) -> Any: ...
 
 
@@ -53,6 +56,8 @@ def search_runs(  # noqa: PLR0917 - MLflow's own signature
     output_format: str = "pandas",
     search_all_experiments: bool = False,
     experiment_names: Sequence[str] | None = None,
+    *,
+    fields: Sequence[str] | None = None,
 ) -> pd.DataFrame | list[Run]:
     """Find runs, such as ``"metrics.loss < 0.1 AND params.optimizer = 'adam'"``; newest first without an ordering.
 
@@ -63,8 +68,10 @@ def search_runs(  # noqa: PLR0917 - MLflow's own signature
         max_results: None for all.
         order_by: Such as ``["metrics.loss ASC"]``.
         output_format: ``"pandas"``: a DataFrame, or a list where pandas is missing; ``"list"``: a list of ``Run``.
-        search_all_experiments: Look in all experiments, when neither ids nor names say where.
+        search_all_experiments: Look in every experiment that is not deleted, when neither ids nor names say where.
         experiment_names: the same by name. Without any of these: the experiment that runs begin in.
+        fields: What each run is to hold besides its attributes, such as ``["metrics.loss", "params", "tags.team"]``;
+            None for everything.
 
     Returns:
         A row for each run with the columns ``run_id``, ``experiment_id``, ``status``, ``artifact_uri``, ``start_time``,
@@ -74,16 +81,22 @@ def search_runs(  # noqa: PLR0917 - MLflow's own signature
         raise InvalidArgumentError(f"output_format is 'pandas' or 'list', not {output_format!r}.")
     client = current_client()
     experiments = _experiments(experiment_ids, experiment_names, all_of_them=search_all_experiments)
-    if not experiments:
-        runs: list[Run] = []
-    else:
-        runs = client.search_runs(experiments, filter_string, run_view_type, max_results, order_by)
+    runs = client.search_runs(
+        experiments or (),
+        filter_string,
+        run_view_type,
+        max_results,
+        order_by,
+        fields=fields,
+        search_all_experiments=experiments is None,
+    )
     if output_format == "list" or importlib.util.find_spec("pandas") is None:
         return runs
     return runs_to_frame(runs)
 
 
-def _experiments(ids: Sequence[str] | None, names: Sequence[str] | None, *, all_of_them: bool) -> list[str]:
+def _experiments(ids: Sequence[str] | None, names: Sequence[str] | None, *, all_of_them: bool) -> list[str] | None:
+    """The ids of the experiments to search in; None for all of them."""
     if ids and names:
         raise InvalidArgumentError("Say where to search either by experiment_ids or by experiment_names.")
     client = current_client()
@@ -96,7 +109,7 @@ def _experiments(ids: Sequence[str] | None, names: Sequence[str] | None, *, all_
     if ids:
         return [ids] if isinstance(ids, str) else [str(experiment_id) for experiment_id in ids]
     if all_of_them:
-        return [experiment.experiment_id for experiment in client.search_experiments(ViewType.ACTIVE_ONLY, None)]
+        return None
     return [current_experiment_id()]
 
 

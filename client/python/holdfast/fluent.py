@@ -36,7 +36,7 @@ from holdfast._fluent_experiments import (
 from holdfast._fluent_watches import watch_experiment, watch_model, watch_run
 from holdfast._search_runs import search_runs
 from holdfast._start_run import require_run, start_run
-from holdfast.entities import LoggedModelInput, Metric, Run, RunStatus
+from holdfast.entities import LoggedModelInput, Metric, MetricBucket, Run, RunStatus
 from holdfast.errors import InvalidArgumentError
 from holdfast.format.names import MAX_RUN_TAG
 
@@ -58,6 +58,7 @@ __all__ = [
     "get_experiment",
     "get_experiment_by_name",
     "get_logged_model",
+    "get_metric_chart",
     "get_metric_history",
     "get_parent_run",
     "get_run",
@@ -217,6 +218,13 @@ def log_metrics(  # noqa: PLR0917 - MLflow's own signature
 def get_metric_history(run_id: str, key: str) -> list[Metric]:
     """Read all points of a metric in order of step, time and arrival."""
     return current_client().get_metric_history(run_id, key)
+
+
+def get_metric_chart(
+    run_id: str, key: str, buckets: int = 1_000, *, min_step: int | None = None, max_step: int | None = None
+) -> list[MetricBucket]:
+    """Read a metric as a chart shows it: up to ``buckets`` ranges of steps with least, greatest and last value."""
+    return current_client().get_metric_chart(run_id, key, buckets, min_step=min_step, max_step=max_step)
 
 
 def set_tag(key: str, value: Any, synchronous: bool | None = None) -> None:

@@ -26,6 +26,7 @@ from holdfast_server.services.parts import model_parts
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
+from holdfast_server.services.search.mask import MODEL_LISTS, parse_mask
 from holdfast_server.services.search.order import parse_order_by
 from holdfast_server.services.search.page_token import open_token, seal_token
 from holdfast_server.services.search.query import SearchQuery
@@ -72,7 +73,7 @@ class ModelServicer(service_grpc.ModelServiceServicer):
 
         def job(tx: Transaction) -> pb.GetLoggedModelResponse:
             after = open_token(tx.page_token_key, bound, request.page_token) if request.page_token else None
-            model = models.get_visible_model(tx, model_id)
+            model = (models.get_model if request.allow_deleted else models.get_visible_model)(tx, model_id)
             response = pb.GetLoggedModelResponse(model=convert.model_to_proto(model))
             last = fill_parts(response.model, model_parts(tx, model, after), _PARTS)
             if last is not None:
@@ -142,14 +143,15 @@ class ModelServicer(service_grpc.ModelServiceServicer):
             view=view_from_proto(request.view_type),
             experiment_ids=experiment_ids_from_proto(request.experiment_ids),
             source_run_id=request.source_run_id,
+            datasets=convert.dataset_names_from_proto(request.datasets),
         )
         limit = page_limit(request.page_size, default=100, maximum=10_000)
         page = PageRequest("SearchLoggedModels", query, request.page_token, limit)
-        shrink = drop_largest_lists(*_PARTS)
+        mask, shrink = parse_mask(request.fields, MODEL_LISTS), drop_largest_lists(*MODEL_LISTS)
 
         def job(tx: Transaction) -> pb.SearchLoggedModelsResponse:
             response = pb.SearchLoggedModelsResponse()
-            found = partial(walk_models, tx)
+            found = partial(walk_models, tx, mask)
             return read_page(
                 tx,
                 page,

@@ -17,19 +17,19 @@ BUDGET = 2_900_000
 _OVERHEAD = 6  # tag and length of an item
 
 
-def page_limit(page_size: int, *, default: int, maximum: int) -> int:
-    """How many items a page may have.
+def page_limit(page_size: int, *, default: int, maximum: int, field: str = "page_size") -> int:
+    """How many items an answer may have.
 
     Raises:
         InvalidArgument: It is negative, or over the maximum.
     """
     if page_size < 0:
-        raise InvalidArgument(f"page_size is 0 or more, not {page_size}.", field="page_size")
+        raise InvalidArgument(f"{field} is 0 or more, not {page_size}.", field=field)
     if page_size > maximum:
         raise InvalidArgument(
-            f"page_size {page_size} is too large; the limit is {maximum}. Ask for several pages.",
+            f"{field} {page_size} is too large; the limit is {maximum}. Ask for less at a time.",
             reason=Reason.LIMIT_EXCEEDED,
-            field="page_size",
+            field=field,
             metadata={"limit": str(maximum)},
         )
     return page_size or default
@@ -42,6 +42,7 @@ def fill_page(
     *,
     limit: int,
     shrink: Callable[[Any], None] | None = None,
+    budget: int = BUDGET,
 ) -> Position | None:
     """Append found items to a repeated field until limit or budget is reached.
 
@@ -57,7 +58,7 @@ def fill_page(
         if message.ByteSize() > BUDGET and shrink is not None:
             shrink(message)
         size += message.ByteSize() + _OVERHEAD
-        if size > BUDGET and items:
+        if size > budget and items:
             return last
         items.append(message)
         last = one.position

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message
@@ -16,11 +15,12 @@ from holdfast_server.domain.run import MAX_BATCH_BYTES
 from holdfast_server.errors import InvalidArgument, Reason
 from holdfast_server.rpc.convert import runs as convert
 from holdfast_server.rpc.convert.events import wanted_from_proto
-from holdfast_server.rpc.convert.experiments import experiment_ids_from_proto, tag_pairs, tag_to_proto, view_from_proto
+from holdfast_server.rpc.convert.experiments import tag_pairs, tag_to_proto
+from holdfast_server.rpc.convert.metric_charts import bucket_to_proto, steps_from_proto
 from holdfast_server.rpc.convert.times import optional_ms_from_proto
 from holdfast_server.rpc.mutations import mutate
-from holdfast_server.rpc.paging import drop_largest_lists, fill_page, fill_parts, page_limit
-from holdfast_server.rpc.searching import PageRequest, read_page
+from holdfast_server.rpc.paging import fill_page, fill_parts, page_limit
+from holdfast_server.rpc.run_search import search_runs, stream_runs
 from holdfast_server.rpc.watches import Begun, WatchSender
 from holdfast_server.services import runs
 from holdfast_server.services.cursors import begin_watch, resume_watch
@@ -28,12 +28,8 @@ from holdfast_server.services.parts import run_parts
 from holdfast_server.services.ports.database import Clock, Database, Transaction
 from holdfast_server.services.run_leases import LeaseTerms, hold_lease, renew_leases
 from holdfast_server.services.run_logging import log_batch
-from holdfast_server.services.search import fields
-from holdfast_server.services.search.filter import parse_filter
-from holdfast_server.services.search.order import parse_order_by
 from holdfast_server.services.search.page_token import open_token, seal_token
-from holdfast_server.services.search.query import Found, SearchQuery
-from holdfast_server.services.search.walk import walk_runs
+from holdfast_server.services.search.query import Found
 
 _PARTS: dict[str, Callable[[Any], Message]] = {
     "params": convert.param_to_proto,
@@ -122,32 +118,12 @@ class RunServicer(service_grpc.RunServiceServicer):
 
     async def SearchRuns(self, request: pb.SearchRunsRequest, context: Any) -> pb.SearchRunsResponse:
         """Page through the runs of some experiments."""
-        if not request.experiment_ids:
-            raise InvalidArgument("Name at least one experiment to search in.", field="experiment_ids")
-        query = SearchQuery(
-            conditions=parse_filter(request.filter, fields.RUNS),
-            order=parse_order_by(request.order_by, fields.RUNS),
-            view=view_from_proto(request.view_type),
-            experiment_ids=experiment_ids_from_proto(request.experiment_ids),
-        )
-        limit = page_limit(request.page_size, default=1_000, maximum=50_000)
-        page = PageRequest("SearchRuns", query, request.page_token, limit)
-        shrink = drop_largest_lists(*_PARTS)
+        return await search_runs(self._database, request)
 
-        def job(tx: Transaction) -> pb.SearchRunsResponse:
-            response = pb.SearchRunsResponse()
-            found = partial(walk_runs, tx)
-            return read_page(
-                tx,
-                page,
-                found,
-                response,
-                items=response.runs,
-                convert=lambda pair: convert.run_to_proto(*pair),
-                shrink=shrink,
-            )
-
-        return await self._database.read(job)
+    async def StreamRuns(self, request: pb.StreamRunsRequest, context: Any) -> AsyncIterator[pb.StreamRunsResponse]:
+        """Go through all runs of some experiments."""
+        async for response in stream_runs(self._database, request):
+            yield response
 
     async def LogBatch(self, request: pb.LogBatchRequest, context: Any) -> pb.LogBatchResponse:
         """Add metrics and params and change tags."""
@@ -191,14 +167,15 @@ class RunServicer(service_grpc.RunServiceServicer):
         """Page through all points of one metric."""
         run_id, key = check_run_id(request.run_id), check_key(request.key, what="A metric key")
         limit = page_limit(request.page_size, default=25_000, maximum=25_000)
-        bound = ("ListMetricHistory", run_id, key)
+        steps = steps_from_proto(request)
+        bound = ("ListMetricHistory", run_id, key, steps)
 
         def job(tx: Transaction) -> pb.ListMetricHistoryResponse:
             after = open_token(tx.page_token_key, bound, request.page_token) if request.page_token else None
             run = runs.get_run(tx, run_id)
             response = pb.ListMetricHistoryResponse()
             place = (int(after[0]), int(after[1]), int(after[2])) if after else None
-            found = (Found(m, at) for m, at in tx.runs.list_points(run.number, key, place, limit + 1))
+            found = (Found(m, at) for m, at in tx.runs.list_points(run.number, key, steps, place, limit + 1))
             last = fill_page(response.metrics, found, convert.metric_to_proto, limit=limit)
             if last is not None:
                 response.next_page_token = seal_token(tx.page_token_key, bound, last)
@@ -229,3 +206,16 @@ class RunServicer(service_grpc.RunServiceServicer):
             return begin_watch(tx, watched, Scope.run(run.number, run.experiment_id)), {"run": message}
 
         return self._watches.send(begin, pb.WatchRunResponse, wanted)
+
+    async def GetMetricChart(self, request: pb.GetMetricChartRequest, context: Any) -> pb.GetMetricChartResponse:
+        """Sum up a metric in ranges of steps."""
+        run_id, key = check_run_id(request.run_id), check_key(request.key, what="A metric key")
+        steps = steps_from_proto(request)
+        most = page_limit(request.max_buckets, default=1_000, maximum=5_000, field="max_buckets")
+
+        def job(tx: Transaction) -> pb.GetMetricChartResponse:
+            run = runs.get_run(tx, run_id)
+            buckets = tx.runs.list_metric_buckets(run.number, key, steps, most)
+            return pb.GetMetricChartResponse(buckets=map(bucket_to_proto, buckets))
+
+        return await self._database.read(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast.entities._event import Event, EventChange, EventMetric
 from holdfast.entities._experiment import Experiment, ExperimentTag, ViewType
+from holdfast.entities._metric_chart import MetricBucket
 from holdfast.entities._model import LoggedModel, LoggedModelParameter, LoggedModelStatus, LoggedModelTag
 from holdfast.entities._paged_list import PagedList
 from holdfast.entities._registry import ModelVersion, ModelVersionTag, RegisteredModel, RegisteredModelTag
@@ -44,6 +45,7 @@ __all__ = [
     "LoggedModelStatus",
     "LoggedModelTag",
     "Metric",
+    "MetricBucket",
     "ModelVersion",
     "ModelVersionTag",
     "OwnerUsage",

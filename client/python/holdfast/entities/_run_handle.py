@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from holdfast._client import Client
     from holdfast._watching import Watch
+    from holdfast.entities._metric_chart import MetricBucket
     from holdfast.entities._model import LoggedModel
     from holdfast.entities._paged_list import PagedList
     from holdfast.entities._run import FileInfo, LoggedModelInput, LoggedModelOutput, Metric, Run, RunInfo
@@ -121,6 +122,12 @@ class RunHandle:
     def get_metric_history(self, key: str) -> PagedList[Metric]:
         """Read all points of a metric."""
         return self.client.get_metric_history(self.info.run_id, key)
+
+    def get_metric_chart(
+        self, key: str, buckets: int = 1_000, *, min_step: int | None = None, max_step: int | None = None
+    ) -> list[MetricBucket]:
+        """Read a metric as a chart shows it: up to ``buckets`` ranges of steps with least, greatest and last value."""
+        return self.client.get_metric_chart(self.info.run_id, key, buckets, min_step=min_step, max_step=max_step)
 
     def log_input(
         self,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from holdfast.v1 import model_pb2 as pb
+from holdfast.v1 import model_service_pb2 as service_pb
 from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
+from holdfast_server.domain.names import check_count
 from holdfast_server.domain.run import Param
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.experiments import (
@@ -16,10 +19,12 @@ from holdfast_server.rpc.convert.experiments import (
 )
 from holdfast_server.rpc.convert.runs import metric_to_proto, metrics_from_proto, params_to_proto
 from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto
+from holdfast_server.services.search.query import DatasetName
 
 _STATUSES = {status: pb.LoggedModelStatus.Value(f"LOGGED_MODEL_STATUS_{status.value}") for status in ModelStatus}
 _FROM_STATUS = {number: status for status, number in _STATUSES.items()}
 _NO_DATA = ModelData()
+MAX_DATASETS = 100
 
 
 def model_status_to_proto(status: ModelStatus) -> Any:
@@ -42,6 +47,19 @@ def model_status_from_proto(status: int) -> ModelStatus:
 def registration_to_proto(registration: ModelRegistration) -> pb.ModelRegistration:
     """A version made of a model, as a message."""
     return pb.ModelRegistration(name=registration.name, version=registration.version)
+
+
+def dataset_names_from_proto(messages: Collection[service_pb.DatasetName]) -> tuple[DatasetName, ...]:
+    """The datasets that a search names, checked.
+
+    Raises:
+        InvalidArgument: One has no name, or there are too many.
+    """
+    check_count(len(messages), MAX_DATASETS, what="datasets", field="datasets")
+    for message in messages:
+        if not message.name:
+            raise InvalidArgument("Each dataset has a name; leave only its digest out.", field="datasets.name")
+    return tuple(DatasetName(message.name, message.digest) for message in messages)
 
 
 def model_to_proto(model: ModelInfo, data: ModelData = _NO_DATA) -> pb.LoggedModel:

@@ -79,17 +79,20 @@ def params_from_proto(params: Iterable[pb.Param]) -> tuple[Param, ...]:
 
 
 def metric_to_proto(metric: Metric) -> pb.Metric:
-    """A point as a message."""
-    return pb.Metric(
-        key=metric.key,
-        value=metric.value,
-        timestamp=ms_to_proto(metric.timestamp),
-        step=metric.step,
-        model_id=metric.model_id,
-        dataset_name=metric.dataset_name,
-        dataset_digest=metric.dataset_digest,
-        run_id=metric.run_id,
-    )
+    """A point as a message. Pages have thousands, so what is empty, as most of it is, costs nothing."""
+    message = pb.Metric(key=metric.key, value=metric.value, step=metric.step)
+    timestamp = message.timestamp
+    seconds, rest = divmod(metric.timestamp, 1_000)
+    timestamp.seconds, timestamp.nanos = seconds, rest * 1_000_000
+    if metric.model_id:
+        message.model_id = metric.model_id
+    if metric.dataset_name:
+        message.dataset_name = metric.dataset_name
+    if metric.dataset_digest:
+        message.dataset_digest = metric.dataset_digest
+    if metric.run_id:
+        message.run_id = metric.run_id
+    return message
 
 
 def metric_from_proto(message: pb.Metric, now_ms: int) -> Metric:

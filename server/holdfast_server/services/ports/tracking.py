@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, TagChanges
+from holdfast_server.domain.metric_chart import MetricBucket, StepRange
 from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
 from holdfast_server.domain.run import (
     DatasetInput,
@@ -20,6 +21,7 @@ from holdfast_server.domain.run import (
     RunInfo,
     RunStatus,
 )
+from holdfast_server.services.search.mask import EVERYTHING, Mask
 from holdfast_server.services.search.query import Found, Position, SearchQuery
 
 
@@ -76,9 +78,13 @@ class MetricRepository(Protocol):
         ...
 
     def list_points(
-        self, run_number: int, key: str, after: tuple[int, int, int] | None, limit: int
+        self, run_number: int, key: str, steps: StepRange, after: tuple[int, int, int] | None, limit: int
     ) -> list[tuple[Metric, tuple[int, int, int]]]:
-        """Points of a key with their places (step, timestamp, number), from the one after ``after`` on."""
+        """Points of a key at some steps with their places (step, timestamp, number), from that after ``after`` on."""
+        ...
+
+    def list_metric_buckets(self, run_number: int, key: str, steps: StepRange, most: int) -> list[MetricBucket]:
+        """The points of some steps in at most ``most`` buckets, in order of steps."""
         ...
 
     def list_latest_metrics(self, run_number: int, after: str, limit: int) -> list[Metric]:
@@ -155,8 +161,8 @@ class RunRepository(MetricRepository, Protocol):
         """Link models that the run produced; a link that is there takes the new step."""
         ...
 
-    def load_data(self, numbers: Sequence[int]) -> dict[int, RunData]:
-        """What many runs logged, all of it; every number has an entry."""
+    def load_data(self, numbers: Sequence[int], mask: Mask = EVERYTHING) -> dict[int, RunData]:
+        """What many runs logged, as far as it is wanted; every number has an entry."""
         ...
 
     def list_params(self, number: int, after: str, limit: int) -> list[Param]:
@@ -242,8 +248,8 @@ class LoggedModelRepository(Protocol):
         """Set and remove tags; absent keys are passed over."""
         ...
 
-    def load_data(self, models: Iterable[ModelInfo]) -> dict[int, ModelData]:
-        """What many models hold, all of it; every model has an entry."""
+    def load_data(self, models: Iterable[ModelInfo], mask: Mask = EVERYTHING) -> dict[int, ModelData]:
+        """What many models hold, as far as it is wanted; every model has an entry."""
         ...
 
     def list_params(self, number: int, after: str, limit: int) -> list[Param]:

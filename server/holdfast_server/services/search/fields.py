@@ -25,12 +25,14 @@ class Fields:
         aliases: Other spellings of attributes.
         kinds: What has keys of its own.
         default_order: Completes every ordering, so that it is total.
+        has_metric_datasets: Whether metrics are told apart by the datasets they were measured on.
     """
 
     attributes: Mapping[str, Type]
     kinds: frozenset[Kind]
     default_order: tuple[OrderTerm, ...]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    has_metric_datasets: bool = False
 
     def attribute(self, name: str) -> str | None:
         """The attribute of this name or spelling; None when there is none."""
@@ -98,6 +100,7 @@ LOGGED_MODELS = Fields(
         "last_updated_timestamp_ms": "last_updated_timestamp",
     },
     kinds=frozenset({Kind.METRIC, Kind.PARAM, Kind.TAG}),
+    has_metric_datasets=True,
     default_order=(
         OrderTerm(Kind.ATTRIBUTE, "creation_timestamp", descending=True),
         OrderTerm(Kind.ATTRIBUTE, "model_id"),

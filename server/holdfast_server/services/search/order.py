@@ -1,14 +1,19 @@
-"""Parses orderings such as "metrics.loss ASC"."""
+"""Parses orderings such as "metrics.loss ASC".
+
+::
+
+    ordering = name [ ASC | DESC ] [ DATASET text [ DIGEST text ] ]  -- DATASET: of a metric, where metrics have some
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from holdfast_server.domain.names import check_count
 from holdfast_server.services.search.fields import Fields
 from holdfast_server.services.search.names import read_name
-from holdfast_server.services.search.query import Kind, OrderTerm
-from holdfast_server.services.search.tokens import TokenKind, invalid, tokenize
+from holdfast_server.services.search.query import DatasetName, Kind, OrderTerm
+from holdfast_server.services.search.tokens import Token, TokenKind, invalid, tokenize
 
 MAX_TERMS = 10
 MAX_TERM = 1_024
@@ -21,14 +26,11 @@ def parse_order_by(texts: Iterable[str], fields: Fields) -> tuple[OrderTerm, ...
     Raises:
         InvalidArgument: INVALID_FILTER with metadata ``column``, or LIMIT_EXCEEDED.
     """
-    terms: dict[tuple[Kind, str], OrderTerm] = {}
+    terms: dict[tuple[Kind, str, DatasetName | None], OrderTerm] = {}
     texts = list(texts)
     check_count(len(texts), MAX_TERMS, what="orderings", field=_FIELD)
-    for text in texts:
-        term = _parse_term(text, fields)
-        terms.setdefault((term.kind, term.key), term)  # a key that comes again decides nothing any more
-    for term in fields.default_order:
-        terms.setdefault((term.kind, term.key), term)
+    for term in (*(_parse_term(text, fields) for text in texts), *fields.default_order):
+        terms.setdefault((term.kind, term.key, term.dataset), term)  # a key that comes again decides nothing any more
     return tuple(terms.values())
 
 
@@ -42,6 +44,24 @@ def _parse_term(text: str, fields: Fields) -> OrderTerm:
     descending = tokens[at].is_word("DESC")
     if descending or tokens[at].is_word("ASC"):
         at += 1
+    dataset = None
+    if kind is Kind.METRIC and fields.has_metric_datasets and tokens[at].is_word("DATASET"):
+        dataset, at = _dataset(tokens, at)
     if tokens[at].kind is not TokenKind.END:
         raise invalid(f"expected ASC or DESC, found {tokens[at]}", tokens[at].column, field=_FIELD)
-    return OrderTerm(kind, key, descending)
+    return OrderTerm(kind, key, descending, dataset)
+
+
+def _dataset(tokens: Sequence[Token], at: int) -> tuple[DatasetName, int]:
+    """The dataset named from ``tokens[at]`` on, and where the next token is."""
+    name, at = _text(tokens, at + 1), at + 2
+    if not tokens[at].is_word("DIGEST"):
+        return DatasetName(name), at
+    return DatasetName(name, _text(tokens, at + 1)), at + 2
+
+
+def _text(tokens: Sequence[Token], at: int) -> str:
+    token = tokens[at]
+    if token.kind not in {TokenKind.STRING, TokenKind.DOUBLE_QUOTED} or not token.text:
+        raise invalid(f"expected a text in quotes, found {token}", token.column, field=_FIELD)
+    return token.text

@@ -52,19 +52,29 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetName:
+    """A dataset that metrics were measured on; ``digest`` empty: any of this name."""
+
+    name: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OrderTerm:
-    """One key to order by."""
+    """One key to order by. ``dataset``: of a metric, the dataset whose points count; None for all."""
 
     kind: Kind
     key: str
     descending: bool = False
+    dataset: DatasetName | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
     """Conditions joined by AND, and a total order.
 
-    ``experiment_ids`` empty: any. ``source_run_id`` empty: any.
+    ``experiment_ids`` empty: any; ``active_experiments``: those that are not deleted. ``source_run_id`` empty: any.
+    ``datasets``: conditions on metrics are about these; without such conditions, what was measured on one of them.
     """
 
     conditions: tuple[Condition, ...] = ()
@@ -72,6 +82,8 @@ class SearchQuery:
     view: ViewType = ViewType.ALL
     experiment_ids: tuple[int, ...] = ()
     source_run_id: str = ""
+    active_experiments: bool = False
+    datasets: tuple[DatasetName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

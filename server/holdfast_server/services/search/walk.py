@@ -8,6 +8,7 @@ from typing import TypeVar
 from holdfast_server.domain.model import ModelData, ModelInfo
 from holdfast_server.domain.run import RunData, RunInfo
 from holdfast_server.services.ports.database import Transaction
+from holdfast_server.services.search.mask import Mask
 from holdfast_server.services.search.query import Found, Position, SearchQuery
 
 T = TypeVar("T")
@@ -31,25 +32,29 @@ def walk(search: Search[T], query: SearchQuery, after: Position | None, limit: i
 
 
 def walk_runs(
-    tx: Transaction, query: SearchQuery, after: Position | None, limit: int
+    tx: Transaction, mask: Mask, query: SearchQuery, after: Position | None, limit: int
 ) -> Iterator[Found[tuple[RunInfo, RunData]]]:
-    """Like ``walk``: runs with what they logged."""
+    """Like ``walk``: runs with what is wanted of what they logged."""
 
     def load(runs: Sequence[RunInfo]) -> Mapping[int, RunData]:
-        return tx.runs.load_data([run.number for run in runs])
+        return tx.runs.load_data([run.number for run in runs], mask)
 
     for found in _pieces(tx.runs.search, query, after, limit):
         yield from _loaded(found, load, lambda run: run.number, _run_weight)
 
 
 def walk_models(
-    tx: Transaction, query: SearchQuery, after: Position | None, limit: int
+    tx: Transaction, mask: Mask, query: SearchQuery, after: Position | None, limit: int
 ) -> Iterator[Found[tuple[ModelInfo, ModelData]]]:
-    """Like ``walk``: logged models with what they hold."""
+    """Like ``walk``: logged models with what is wanted of what they hold."""
+
+    def load(models: Sequence[ModelInfo]) -> Mapping[int, ModelData]:
+        return tx.models.load_data(models, mask)
+
     for found in _pieces(tx.models.search, query, after, limit):
         yield from _loaded(
             found,
-            tx.models.load_data,
+            load,
             lambda model: model.number,
             # Their tags may be a hundred thousand characters long.
             lambda d: len(d.params) + 16 * len(d.tags) + len(d.metrics) + len(d.registrations),

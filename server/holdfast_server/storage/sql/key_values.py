@@ -60,15 +60,23 @@ class KeyValues:
         )
         return [make(key, value) for key, value in rows]
 
-    def load(self, make: Callable[[str, str], P], owners: Sequence[int]) -> dict[int, list[P]]:
-        """All pairs of many owners, in order of keys; owners without any have no entry."""
+    def load(
+        self, make: Callable[[str, str], P], owners: Sequence[int], keys: Sequence[str] | None = None
+    ) -> dict[int, list[P]]:
+        """Pairs of many owners, all or those of some keys, in order of keys; owners without any have no entry."""
         found: dict[int, list[P]] = {}
-        for part in chunks(owners):
+        wanted, values = among(keys)
+        for part in chunks(owners) if keys is None or keys else ():
             rows = self._connection.execute(
                 f"SELECT {self._owner}, key, value FROM {self._table} WHERE {self._owner} IN ({marks(len(part))})"  # noqa: S608
-                f" ORDER BY {self._owner}, key",
-                part,
+                f"{wanted} ORDER BY {self._owner}, key",
+                (*part, *values),
             )
             for owner, key, value in rows:
                 found.setdefault(owner, []).append(make(key, value))
         return found
+
+
+def among(keys: Sequence[str] | None) -> tuple[str, Sequence[str]]:
+    """What restricts a statement to some keys, with its values; nothing when ``keys`` is None."""
+    return ("", ()) if keys is None else (f" AND key IN ({marks(len(keys))})", keys)

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
+from holdfast_server.domain.metric_chart import MetricBucket, StepRange
 from holdfast_server.domain.run import Metric
 from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
+from holdfast_server.storage.sql.key_values import among
+from holdfast_server.storage.sql.metric_buckets import ROLLED_FROM, SqlMetricBuckets
+from holdfast_server.storage.sql.stored_values import restored, stored
 
 K = TypeVar("K", bound=Hashable)
-PLAIN, NAN, NEGATIVE_ZERO = 0, 1, 2
-_SPECIAL = {NAN: float("nan"), NEGATIVE_ZERO: -0.0}
 
 _ADD_POINT = """
 INSERT INTO metric_points
   (run_no, key, step, timestamp, point, value, special, model_id, dataset_name, dataset_digest)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_KEEP_LATEST = """
-INSERT INTO latest_metrics (run_no, key, step, timestamp, value, special, model_id, dataset_name, dataset_digest)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (run_no, key) DO UPDATE SET
-  step = excluded.step, timestamp = excluded.timestamp, value = excluded.value, special = excluded.special,
-  model_id = excluded.model_id, dataset_name = excluded.dataset_name, dataset_digest = excluded.dataset_digest
-WHERE (excluded.step, excluded.timestamp, excluded.value)
+_POINT = ("step", "timestamp", "value", "special", "model_id", "dataset_name", "dataset_digest")
+_NEWER = """
+(excluded.step, excluded.timestamp, excluded.value)
   > (latest_metrics.step, latest_metrics.timestamp, latest_metrics.value)
 """
+# Counts the points also when none of them is the newest.
+_KEEP_LATEST = f"""
+INSERT INTO latest_metrics (run_no, key, {", ".join(_POINT)}, points)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_no, key) DO UPDATE SET points = latest_metrics.points + excluded.points,
+  {", ".join(f"{name} = IIF({_NEWER}, excluded.{name}, latest_metrics.{name})" for name in _POINT)}
+"""  # noqa: S608 - of constants
 _KEEP_LATEST_OF_MODEL = """
 INSERT INTO model_metrics (model_no, key, dataset_name, dataset_digest, step, timestamp, value, special, run_no)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -45,6 +50,7 @@ class SqlMetrics:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._buckets = SqlMetricBuckets(connection)
 
     def add_metrics(
         self, run_number: int, metrics: Sequence[Metric], model_numbers: dict[str, int]
@@ -58,8 +64,9 @@ class SqlMetrics:
         row = self._connection.execute(
             "UPDATE runs SET points = points + ? WHERE run_no = ? RETURNING points", (len(metrics), run_number)
         ).fetchone()
-        first = row["points"] - len(metrics)
-        self._connection.executemany(_ADD_POINT, _point_rows(run_number, first, metrics))
+        total = row["points"]
+        self._connection.executemany(_ADD_POINT, _point_rows(run_number, total - len(metrics), metrics))
+        counts = Counter(metric.key for metric in metrics)
         latest = _latest((metric.key, metric) for metric in metrics)
         self._connection.executemany(
             _KEEP_LATEST,
@@ -69,14 +76,17 @@ class SqlMetrics:
                     m.key,
                     m.step,
                     m.timestamp,
-                    *_stored(m.value),
+                    *stored(m.value),
                     m.model_id,
                     m.dataset_name,
                     m.dataset_digest,
+                    counts[m.key],
                 )
                 for m in latest.values()
             ],
         )
+        if total >= ROLLED_FROM:
+            self._buckets.add(run_number, metrics)
         if model_numbers:
             self._keep_model_metrics(run_number, metrics, model_numbers)
         return latest
@@ -97,15 +107,21 @@ class SqlMetrics:
         )
 
     def list_points(
-        self, run_number: int, key: str, after: tuple[int, int, int] | None, limit: int
+        self, run_number: int, key: str, steps: StepRange, after: tuple[int, int, int] | None, limit: int
     ) -> list[tuple[Metric, tuple[int, int, int]]]:
-        """Points of a key with their places (step, timestamp, number), from the one after ``after`` on."""
+        """Points of a key at some steps with their places (step, timestamp, number), from that after ``after`` on."""
+        # One lower bound, so that it is the one that the index begins at.
+        begin = "(step, timestamp, point) > (?, ?, ?)" if after else "step >= ?"
         rows = self._connection.execute(
-            f"SELECT {_COLUMNS}, point FROM metric_points WHERE run_no = ? AND key = ?"  # noqa: S608
-            f" {'AND (step, timestamp, point) > (?, ?, ?)' if after else ''} ORDER BY step, timestamp, point LIMIT ?",
-            (run_number, key, *(after or ()), limit),
+            f"SELECT {_COLUMNS}, point FROM metric_points WHERE run_no = ? AND key = ? AND {begin} AND step <= ?"  # noqa: S608
+            " ORDER BY step, timestamp, point LIMIT ?",
+            (run_number, key, *(after or (steps.first,)), steps.last, limit),
         )
-        return [(metric_of(row), (row["step"], row["timestamp"], row["point"])) for row in rows]
+        return [(_point_of(row), (row["step"], row["timestamp"], row["point"])) for row in rows]
+
+    def list_metric_buckets(self, run_number: int, key: str, steps: StepRange, most: int) -> list[MetricBucket]:
+        """The points of some steps in at most ``most`` buckets, in order of steps."""
+        return self._buckets.find(run_number, key, steps, most)
 
     def list_latest_metrics(self, run_number: int, after: str, limit: int) -> list[Metric]:
         """The newest point of each key after ``after``, in order of keys."""
@@ -113,18 +129,20 @@ class SqlMetrics:
             f"SELECT {_COLUMNS} FROM latest_metrics WHERE run_no = ? AND key > ? ORDER BY key LIMIT ?",  # noqa: S608
             (run_number, after, limit),
         )
-        return [metric_of(row) for row in rows]
+        return [_point_of(row) for row in rows]
 
-    def _load_latest(self, run_numbers: Sequence[int]) -> dict[int, list[Metric]]:
+    def _load_latest(self, run_numbers: Sequence[int], keys: Sequence[str] | None) -> dict[int, list[Metric]]:
         found: dict[int, list[Metric]] = {}
-        for part in chunks(run_numbers):
+        wanted, values = among(keys)
+        for part in chunks(run_numbers) if keys is None or keys else ():
             rows = self._connection.execute(
-                f"SELECT {_COLUMNS}, run_no FROM latest_metrics WHERE run_no IN ({marks(len(part))})"  # noqa: S608
+                f"SELECT {_COLUMNS}, run_no FROM latest_metrics WHERE run_no IN ({marks(len(part))}){wanted}"  # noqa: S608
                 " ORDER BY run_no, key",
-                part,
+                (*part, *values),
             )
-            for row in rows:
-                found.setdefault(row["run_no"], []).append(metric_of(row))
+            for key, value, special, timestamp, step, model_id, dataset_name, dataset_digest, run_number in rows:
+                metric = Metric(key, restored(value, special), timestamp, step, model_id, dataset_name, dataset_digest)
+                found.setdefault(run_number, []).append(metric)
         return found
 
     def _keep_model_metrics(self, run_number: int, metrics: Sequence[Metric], model_numbers: dict[str, int]) -> None:
@@ -141,7 +159,7 @@ class SqlMetrics:
                     m.dataset_digest,
                     m.step,
                     m.timestamp,
-                    *_stored(m.value),
+                    *stored(m.value),
                     run_number,
                 )
                 for m in latest.values()
@@ -153,7 +171,7 @@ def metric_of(row: Any, model_id: str | None = None) -> Metric:
     """A metric from a row of any table that holds some."""
     return Metric(
         key=row["key"],
-        value=_SPECIAL[row["special"]] if row["special"] else row["value"],
+        value=restored(row["value"], row["special"]),
         timestamp=row["timestamp"],
         step=row["step"],
         model_id=row["model_id"] if model_id is None else model_id,
@@ -163,17 +181,16 @@ def metric_of(row: Any, model_id: str | None = None) -> Metric:
     )
 
 
-def _stored(value: float) -> tuple[float, int]:
-    """The columns value and special: SQLite would store NaN as NULL and forget the sign of -0.0."""
-    if value:
-        return (value, PLAIN) if value == value else (0.0, NAN)  # noqa: PLR0124 - only NaN differs from itself
-    return (0.0, PLAIN if math.copysign(1.0, value) > 0 else NEGATIVE_ZERO)
+def _point_of(row: Any) -> Metric:
+    """A point from a row that begins with ``_COLUMNS``."""
+    key, value, special, *rest = row[:8]
+    return Metric(key, restored(value, special), *rest)
 
 
 def _point_rows(run_number: int, first: int, metrics: Sequence[Metric]) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for point, m in enumerate(metrics, first):
-        value, special = _stored(m.value)
+        value, special = stored(m.value)
         texts = (m.model_id, m.dataset_name, m.dataset_digest)
         rows.append((run_number, m.key, m.step, m.timestamp, point, value, special, *texts))
     return rows

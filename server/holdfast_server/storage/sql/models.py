@@ -8,10 +8,11 @@ from typing import Any
 from holdfast_server.domain.experiment import Lifecycle, Tag, TagChanges
 from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
 from holdfast_server.domain.run import Metric, Param
+from holdfast_server.services.search.mask import EVERYTHING, Mask
 from holdfast_server.services.search.query import Found, Position, SearchQuery
 from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
-from holdfast_server.storage.sql.key_values import KeyValues
+from holdfast_server.storage.sql.key_values import KeyValues, among
 from holdfast_server.storage.sql.metrics import metric_of
 from holdfast_server.storage.sql.search import LOGGED_MODELS, find
 
@@ -122,13 +123,14 @@ class SqlLoggedModels:
         self._tags.set(number, changes.tags)
         self._tags.delete(number, changes.deleted_keys)
 
-    def load_data(self, models: Iterable[ModelInfo]) -> dict[int, ModelData]:
-        """What many models hold, all of it; every model has an entry."""
+    def load_data(self, models: Iterable[ModelInfo], mask: Mask = EVERYTHING) -> dict[int, ModelData]:
+        """What many models hold, as far as it is wanted; every model has an entry."""
         models = list(models)
         numbers = [model.number for model in models]
-        params, tags = self._params.load(Param, numbers), self._tags.load(Tag, numbers)
-        metrics = self._load_metrics({model.number: model.id for model in models})
-        registrations = self._load_registrations([model.id for model in models])
+        params = self._params.load(Param, numbers, mask.keys("params"))
+        tags = self._tags.load(Tag, numbers, mask.keys("tags"))
+        metrics = self._load_metrics({model.number: model.id for model in models}, mask.keys("metrics"))
+        registrations = self._load_registrations([model.id for model in models] if mask.wants("registrations") else [])
         return {
             model.number: ModelData(
                 params=tuple(params.get(model.number, ())),
@@ -171,13 +173,14 @@ class SqlLoggedModels:
         rows = find(self._connection, LOGGED_MODELS, query, after, limit)
         return [Found(model_of(row), position) for row, position in rows]
 
-    def _load_metrics(self, ids: dict[int, str]) -> dict[int, list[Metric]]:
+    def _load_metrics(self, ids: dict[int, str], keys: Sequence[str] | None) -> dict[int, list[Metric]]:
         found: dict[int, list[Metric]] = {}
-        for part in chunks(list(ids)):
+        wanted, values = among(keys)
+        for part in chunks(list(ids)) if keys is None or keys else ():
             rows = self._connection.execute(
-                f"SELECT {_METRIC_COLUMNS} FROM model_metrics WHERE model_no IN ({marks(len(part))})"  # noqa: S608
+                f"SELECT {_METRIC_COLUMNS} FROM model_metrics WHERE model_no IN ({marks(len(part))}){wanted}"  # noqa: S608
                 " ORDER BY model_no, key, dataset_name, dataset_digest",
-                part,
+                (*part, *values),
             )
             for row in rows:
                 found.setdefault(row["model_no"], []).append(metric_of(row, ids[row["model_no"]]))

@@ -32,8 +32,9 @@ _KEYS = {
     "metric_points": "run_no, key, step, timestamp, point",
     "latest_metrics": "run_no, key",
     "model_metrics": "model_no, key, dataset_name, dataset_digest",
+    "metric_buckets": "run_no, key, bucket",
 }
-RUNS = _Resource("runs", "run_no", "run_id", ("metric_points", "latest_metrics"))
+RUNS = _Resource("runs", "run_no", "run_id", ("metric_points", "latest_metrics", "metric_buckets"))
 MODELS = _Resource("logged_models", "model_no", "model_id", ("model_metrics",))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from holdfast_server.domain.experiment import Lifecycle, Tag
 from holdfast_server.domain.run import Param, RunData, RunInfo, RunStatus
+from holdfast_server.services.search.mask import EVERYTHING, Mask
 from holdfast_server.services.search.query import Found, Position, SearchQuery
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.key_values import KeyValues
@@ -109,11 +110,14 @@ class SqlRuns(SqlMetrics, SqlRunLinks):
         """Remove tags; returns the keys that were not there."""
         return self._tags.delete(number, keys)
 
-    def load_data(self, numbers: Sequence[int]) -> dict[int, RunData]:
-        """What many runs logged, all of it; every number has an entry."""
-        params, tags = self._params.load(Param, numbers), self._tags.load(Tag, numbers)
-        metrics, datasets = self._load_latest(numbers), self._load_dataset_inputs(numbers)
-        inputs, outputs = self._load_model_inputs(numbers), self._load_model_outputs(numbers)
+    def load_data(self, numbers: Sequence[int], mask: Mask = EVERYTHING) -> dict[int, RunData]:
+        """What many runs logged, as far as it is wanted; every number has an entry."""
+        params = self._params.load(Param, numbers, mask.keys("params"))
+        tags = self._tags.load(Tag, numbers, mask.keys("tags"))
+        metrics = self._load_latest(numbers, mask.keys("metrics"))
+        datasets = self._load_dataset_inputs(numbers) if mask.wants("dataset_inputs") else {}
+        inputs = self._load_model_inputs(numbers) if mask.wants("model_inputs") else {}
+        outputs = self._load_model_outputs(numbers) if mask.wants("model_outputs") else {}
         return {
             number: RunData(
                 params=tuple(params.get(number, ())),

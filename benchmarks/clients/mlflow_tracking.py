@@ -1,0 +1,67 @@
+"""MLflow's own client against ``mlflow server``, for what is measured of tracking."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.utils.search_utils import SearchUtils
+
+from benchmarks.clients import mlflow
+from benchmarks.clients.job import Job
+from benchmarks.clients.tracking import METRICS, PAGE, measure_tracking
+
+
+class Client(mlflow.Client):
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._job, self._steps = job, itertools.count()
+        self._has_model = False
+
+    def measure(self, job: Job) -> dict[str, float]:
+        return measure_tracking(self, job)
+
+    def another(self) -> Client:
+        return Client(self._job)
+
+    def log_batch(self) -> None:
+        step = next(self._steps)
+        metrics = [Metric(f"m{i % 10}", float(i), 1_700_000_000_000 + i, step * 100 + i // 10) for i in range(METRICS)]
+        self._client.log_batch(self._run, metrics=metrics)
+
+    def create_and_finish(self) -> None:
+        run = self._client.create_run("0")
+        self._client.set_terminated(run.info.run_id)
+
+    def page(self, filter_: str, order_by: list[str], number: int) -> Callable[[], int]:
+        # Its tokens are offsets.
+        token = SearchUtils.create_page_token(number * PAGE) if number else None
+        return lambda: len(
+            self._client.search_runs(["0"], filter_, max_results=PAGE, order_by=order_by, page_token=token)
+        )
+
+    def latest(self, run_id: str) -> int:
+        return len(self._client.get_run(run_id).data.metrics)
+
+    def chart(self, run_id: str) -> int:
+        """As its own user interface asks for it."""
+        query = urllib.parse.urlencode({"run_ids": run_id, "metric_key": "long", "max_results": 1_000})
+        url = f"{self._uri}/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval?{query}"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(url, timeout=600) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return len(found["metrics"])
+
+    def register(self) -> None:
+        client: MlflowClient = self._client
+        if not self._has_model:
+            client.create_registered_model("bench")
+            self._has_model = True
+        version = client.create_model_version("bench", f"runs:/{self._run}/model", run_id=self._run)
+        client.set_registered_model_alias("bench", "prod", version.version)

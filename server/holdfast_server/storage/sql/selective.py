@@ -1,0 +1,75 @@
+"""Finds the few rows that can match, when a condition shows that there are few, so that a search can begin with them.
+
+Walking along an ordering and looking up what each row has is quick when many rows match, and reads everything when few
+do. How many there are is not estimated: an index is asked, up to a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from holdfast_server.services.search.query import Condition, Kind, Operator, Scalar, SearchQuery
+from holdfast_server.storage.sql.conditions import compare, compare_metric
+from holdfast_server.storage.sql.connection import Connection
+
+if TYPE_CHECKING:
+    from holdfast_server.storage.sql.search import Searchable
+
+# So many rows are joined and sorted in some 5 ms, as long as finding a page of 100 among 100,000 takes when 4% match.
+FEW = 4_000
+_SELECTIVE = frozenset({Operator.EQ, Operator.IN, Operator.IS_NOT_NULL})
+_RANGES = frozenset({Operator.LT, Operator.LE, Operator.GT, Operator.GE})
+# These look at all values of their key, so they come last.
+_PATTERNS = frozenset({Operator.LIKE, Operator.ILIKE})
+
+
+@dataclass(frozen=True, slots=True)
+class Few:
+    """All rows that meet one condition of a search; ``numbers`` is a JSON array."""
+
+    numbers: str
+    condition: Condition
+
+
+def find_few(connection: Connection, table: Searchable, query: SearchQuery) -> Few | None:
+    """The rows that meet a condition which few meet; None when there is no such condition."""
+    for operators in (_SELECTIVE, _RANGES, _PATTERNS):
+        for condition in query.conditions:
+            if condition.operator in operators and condition.kind in table.by_value:
+                count, numbers = _matching(connection, table, condition)
+                if count <= FEW:
+                    return Few(numbers, condition)
+    return None
+
+
+def are_few(connection: Connection, source: str, where: str, values: Sequence[Scalar]) -> bool:
+    """Whether few rows of a source meet an expression that an index answers."""
+    row = connection.execute(
+        f"SELECT COUNT(*) FROM (SELECT 1 FROM {source} WHERE {where} LIMIT ?)",  # noqa: S608 - of constants
+        (*values, FEW + 1),
+    ).fetchone()
+    return int(row[0]) <= FEW
+
+
+def _matching(connection: Connection, table: Searchable, condition: Condition) -> tuple[int, str]:
+    """How many rows meet a condition, and their numbers; of more than ``FEW`` one more than that.
+
+    They stay in SQLite: thousands of numbers take longer to become Python's than to be found.
+    """
+    if condition.kind is Kind.METRIC:
+        source = table.metrics
+        compared, values = compare_metric("x", condition)
+    else:
+        source = table.pairs[condition.kind]
+        # That a key is there at all is known from the key.
+        is_there = condition.operator is Operator.IS_NOT_NULL
+        compared, values = ("1 = 1", ()) if is_there else compare("x.value", condition)
+    row = connection.execute(
+        "SELECT COUNT(*), json_group_array(number) FROM ("  # noqa: S608 - of constants
+        f"SELECT x.{table.number} AS number FROM {source} x INDEXED BY {table.by_value[condition.kind]}"
+        f" WHERE x.key = ? AND {compared} LIMIT ?)",
+        (condition.key, *values, FEW + 1),
+    ).fetchone()
+    return row[0], row[1]
