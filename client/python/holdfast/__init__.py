@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         set_tags,
         set_tracking_uri,
         start_run,
+        sync,
     )
 
     __version__: str
@@ -140,6 +141,7 @@ __all__ = [
     "set_tracking_uri",
     "sklearn",
     "start_run",
+    "sync",
 ]
 
 _SUBMODULES = frozenset({"artifacts", "entities", "errors", "models", "pyfunc", "sklearn"})

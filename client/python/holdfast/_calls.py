@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from holdfast._channel import Channel
+    from holdfast._journal.sender import Sender
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -30,6 +31,9 @@ MAX_BATCH_TAGS = 100
 MAX_BATCH_METRICS = 1_000
 # A little less than the 1 MiB that a request may have, for what stands around the items.
 MAX_BATCH_BYTES = 900_000
+# Seconds that a read waits for what was logged before it, and for a server that is away.
+SETTLE_SECONDS = 30.0
+SETTLE_AWAY_SECONDS = 3.0
 
 
 class _Mutation(Protocol):
@@ -54,11 +58,17 @@ class Calls:
     """Base of the groups of calls that make up a client."""
 
     _channel: Channel
+    _sender: Sender
 
     def _mutate(self, method: grpc.UnaryUnaryMultiCallable[Mutation, Response], request: Mutation) -> Response:
         """Send a change under an id of its own, so that however often it is sent it happens once."""
         request.request_id = secrets.token_hex(16)
         return self._channel.call(method, request)
+
+    def _settle(self) -> None:
+        """Let what was logged before arrive first, as far as that goes soon: what follows depends on it."""
+        if self._sender.waiting:
+            self._sender.flush(SETTLE_SECONDS, away_timeout=SETTLE_AWAY_SECONDS)
 
 
 def collect(

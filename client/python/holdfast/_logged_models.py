@@ -124,6 +124,7 @@ class LoggedModelCalls(Calls):
         Raises:
             NotFoundError: There is none of this id, or it is deleted.
         """
+        self._settle()
         whole = model_pb2.LoggedModel()
         request = build(messages.GetLoggedModelRequest, model_id=model_id)
         while True:
@@ -193,6 +194,7 @@ class LoggedModelCalls(Calls):
             source_run_id: Only those that this run logged.
             view_type: Which lifecycle stages.
         """
+        self._settle()
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[LoggedModel], str]:
             request = build(

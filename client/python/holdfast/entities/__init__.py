@@ -24,6 +24,7 @@ from holdfast.entities._run import (
     RunTag,
 )
 from holdfast.entities._storage import CollectedGarbage, OwnerUsage, StorageCheck, StorageFinding, StorageUsage
+from holdfast.entities._sync import SyncedJournal
 
 __all__ = [
     "CollectedGarbage",
@@ -57,5 +58,6 @@ __all__ = [
     "StorageCheck",
     "StorageFinding",
     "StorageUsage",
+    "SyncedJournal",
     "ViewType",
 ]
