@@ -7,12 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from holdfast._calls import MAX_BATCH_BYTES, MAX_BATCH_METRICS
-from holdfast._journal.records import CALL, POINT, POINT_BODY, STREAM, bodies, called, described
+from holdfast._journal.records import (
+    CALL,
+    POINT,
+    POINT_BODY,
+    POINT_RECORD,
+    POINT_SIZE,
+    STREAM,
+    bodies,
+    called,
+    described,
+)
 from holdfast._journal.segment import START, Segment
-from holdfast._times import ms_to_proto
+from holdfast.v1 import run_pb2
 from holdfast.v1 import run_service_pb2 as messages
 
 # Points of several runs that are read before the first of them is sent, so that requests are full.
@@ -56,12 +65,15 @@ class _Stream:
 
 @dataclass(slots=True)
 class _Series:
+    """What points have in common, and the last of them."""
+
     stream: _Stream
-    fields: dict[str, str]
+    metric: run_pb2.Metric
+    ms: int | None = None
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = _BARE_POINT + sum(len(text.encode()) for text in self.fields.values())
+        self.size = _BARE_POINT + self.metric.ByteSize()
 
 
 class Reader:
@@ -76,49 +88,44 @@ class Reader:
         self.segment, self.position = segment, START
         self._streams: dict[int, _Stream] = {}
         self._series: dict[int, _Series] = {}
-        self._last_ms, self._time = 0, Timestamp()
 
-    def requests(self, end: int) -> Iterator[Outgoing]:
+    def requests(self, end: int) -> Iterator[Outgoing]:  # noqa: C901 - the kinds of records, one after the other
         """Yield what is to be sent of the records before ``end``, in an order that keeps each stream's.
 
         Full batches come as soon as they are, so that one is read while the one before is on its way.
         """
         waiting: list[_Stream] = []
         points = 0  # since the last note
-        for position, body in bodies(self.segment.buffer, self.position, end, verify=False):
-            kind = body[0]
-            if kind == POINT:
-                if position <= self.segment.delivered:
-                    self._series[POINT_BODY.unpack(body)[1]].stream.position += 1
-                else:
-                    points += 1
-                    full = self._add_point(body, waiting)
-                    if full is not None:
-                        yield full
-            elif kind == CALL:
-                if position > self.segment.delivered:
-                    # A call comes after all that was logged before it, and before all that was logged after it.
-                    yield from self._flush(waiting, self.position, points)
-                    yield self._call(body, position)
-                    points = 0
-            elif kind == STREAM:
-                fields = described(body)
-                self._streams[fields["number"]] = _Stream(fields["run"], fields["writer"], fields["position"])
-            else:
-                fields = described(body)
-                self._series[fields["number"]] = _Series(
-                    self._streams[fields["stream"]],
-                    {
-                        "key": fields["key"],
-                        "model_id": fields["model"],
-                        "dataset_name": fields["dataset"][0],
-                        "dataset_digest": fields["dataset"][1],
-                    },
-                )
-            self.position = position
+        while self.position < end:
+            start, delivered = self.position, self.segment.delivered
+            for length, _, kind, number, value, ms, step in self._possible_points(end, READ_AHEAD - points):
+                if kind != POINT or length != POINT_BODY.size:
+                    break
+                self.position += POINT_SIZE
+                series = self._series[number]
+                if self.position <= delivered:
+                    series.stream.position += 1
+                    continue
+                points += 1
+                full = self._add_point(series, value, ms, step, waiting)
+                if full is not None:
+                    yield full
             if points >= READ_AHEAD:
-                yield from self._flush(waiting, position, points)
+                yield from self._flush(waiting, self.position, points)
                 points = 0
+            if self.position > start:
+                continue
+            position, body = next(bodies(self.segment.buffer, start, end, verify=False), (start, b""))
+            if not body:
+                break
+            if body[0] == CALL and position > delivered:
+                # A call comes after all that was logged before it, and before all that was logged after it.
+                yield from self._flush(waiting, start, points)
+                yield self._call(body, position)
+                points = 0
+            elif body[0] != CALL:
+                self._learn(body)
+            self.position = position
         yield from self._flush(waiting, self.position, points)
 
     def count(self) -> int:
@@ -133,10 +140,23 @@ class Reader:
                 count += self._call(body, position).weight
         return count
 
-    def _add_point(self, body: bytes, waiting: list[_Stream]) -> Outgoing | None:
+    def _possible_points(self, end: int, most: int) -> Iterator[tuple[Any, ...]]:
+        """What follows, read as if all of it were points: most of it is, and this way takes a tenth of the time."""
+        size = min((end - self.position) // POINT_SIZE, most) * POINT_SIZE
+        return POINT_RECORD.iter_unpack(self.segment.buffer[self.position : self.position + size])
+
+    def _learn(self, body: bytes) -> None:
+        """Take in what a stream or a series is."""
+        fields = described(body)
+        if body[0] == STREAM:
+            self._streams[fields["number"]] = _Stream(fields["run"], fields["writer"], fields["position"])
+            return
+        name, digest = fields["dataset"]
+        metric = run_pb2.Metric(key=fields["key"], model_id=fields["model"], dataset_name=name, dataset_digest=digest)
+        self._series[fields["number"]] = _Series(self._streams[fields["stream"]], metric)
+
+    def _add_point(self, series: _Series, value: float, ms: int, step: int, waiting: list[_Stream]) -> Outgoing | None:
         """Put a point into its stream's batch, and return the batch before if there was no room in it."""
-        _, number, value, ms, step = POINT_BODY.unpack(body)
-        series = self._series[number]
         stream = series.stream
         full, batch = None, stream.batch
         if batch is None or batch.records == MAX_BATCH_METRICS or series.size > stream.room:
@@ -148,9 +168,13 @@ class Reader:
             )
             batch = stream.batch = Outgoing(request=request)
             stream.room = MAX_BATCH_BYTES
-        if ms != self._last_ms:
-            self._last_ms, self._time = ms, ms_to_proto(ms)
-        batch.request.metrics.add(value=value, step=step, timestamp=self._time, **series.fields)
+        metric = series.metric
+        if ms != series.ms:
+            series.ms = ms
+            metric.timestamp.seconds, metric.timestamp.nanos = ms // 1_000, ms % 1_000 * 1_000_000
+        metric.value, metric.step = value, step
+        # Which copies it; a point made from arguments takes twice as long.
+        batch.request.metrics.append(metric)
         batch.records += 1
         stream.room -= series.size
         stream.position += 1

@@ -20,7 +20,9 @@ STREAM, SERIES, POINT, CALL = 1, 2, 3, 4
 HEAD = struct.Struct("<II")
 # Kind, number of the series, value, milliseconds since 1970, step.
 POINT_BODY = struct.Struct("<BIdqq")
-POINT_SIZE = HEAD.size + POINT_BODY.size
+# The same with its head.
+POINT_RECORD = struct.Struct("<IIBIdqq")
+POINT_SIZE = POINT_RECORD.size
 
 
 def record(body: bytes) -> bytes:
