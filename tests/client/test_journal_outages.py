@@ -54,7 +54,6 @@ def flaky(tmp_path, monkeypatch) -> Iterator[Flaky]:
     monkeypatch.setenv("HOLDFAST_JOURNAL_DIR", str(tmp_path / "journals"))
     monkeypatch.setattr(keeping, "PATIENCE", 0.2)
     monkeypatch.setattr(processes, "AWAY_SECONDS", 0.2)
-    monkeypatch.setattr("holdfast._calls.SETTLE_AWAY_SECONDS", 0.2)
     flaky = Flaky(tmp_path / "data")
     yield flaky
     flaky.stop()
@@ -151,7 +150,7 @@ def test_a_server_that_goes_away_in_the_middle_costs_nothing(flaky, connected, c
 def test_logging_does_not_wait_for_a_server_that_is_known_to_be_away(flaky, connected):
     with holdfast.start_run():
         begun = time.monotonic()
-        for step in range(1_000):
+        for step in range(200):
             holdfast.log_metric("m", 1.0, step=step)
             holdfast.log_param(f"p{step}", step)
         assert time.monotonic() - begun < 5

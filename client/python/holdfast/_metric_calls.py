@@ -95,7 +95,7 @@ class MetricCalls(KeptCalls):
         at = now_ms() if timestamp is None else check_ms(timestamp)
         metrics = points_to_proto(points, step, at, model_id=model_id, dataset_name=name, dataset_digest=digest)
         journal = self._sender.journal
-        if synchronous or not journal.knows(run_id, model_id):
+        if (synchronous and not self._has_to_wait) or not journal.knows(run_id, model_id):
             if synchronous:
                 self._settle()
             for batch in batches(metrics, MAX_BATCH_METRICS):

@@ -20,6 +20,7 @@ from holdfast._calls import (
 from holdfast._channel import time_left
 from holdfast._context import PARENT_TAG, USER_TAG
 from holdfast._experiments import view_type_to_proto
+from holdfast._journal import processes
 from holdfast._journal.keeping import KeptCalls
 from holdfast._runs import (
     dataset_input_to_proto,
@@ -182,7 +183,7 @@ class RunCalls(KeptCalls):
             end_time=ms_to_proto(now_ms() if end_time is None else end_time),
         )
         self._background.wait(min(SETTLE_SECONDS, time_left()))
-        self._settle()
+        self._sender.flush(SETTLE_SECONDS, away_timeout=processes.AWAY_SECONDS)
         if self.strict:
             self._tell_unsent()
         self._keep("UpdateRun", request)

@@ -58,7 +58,7 @@ class KeptCalls(Calls):
             # An embedded server is started when it is needed. Why that cannot be done is not to be learned later.
             return self._channel.call(call, request)
         self._channel.refuse_if_closed()
-        if self._sender.is_away or self._sender.holds_changes:
+        if self._has_to_wait:
             self._sender.hold_change(method, request.SerializeToString())
             return None
         try:
@@ -66,6 +66,11 @@ class KeptCalls(Calls):
         except AWAY as error:
             self._sender.hold_change(method, request.SerializeToString(), error)
             return None
+
+    @property
+    def _has_to_wait(self) -> bool:
+        """Whether what is logged now goes to the journal, behind what waits there for a server that is away."""
+        return not self.strict and (self._sender.is_away or self._sender.holds_changes)
 
     def _without_id(self, name: str, error: HoldfastError) -> Experiment:
         """An experiment to begin runs in whose id the server could not say; the first of them finds or creates it."""
