@@ -32,6 +32,8 @@ Samples = list[dict[str, Any]]
 
 def render(results: dict[str, Any]) -> str:
     """All tables that there are samples for."""
+    from benchmarks.tracking import metric_lines  # which builds on this module
+
     samples: Samples = results["samples"]
     sections = [
         ("Transfers", _rates(samples)),
@@ -39,6 +41,7 @@ def render(results: dict[str, Any]) -> str:
         ("Sent again", _sent(samples)),
         ("Small calls while sixteen uploads run", _latencies(samples)),
         ("Over a round trip of 50 ms", _far(samples)),
+        ("Metrics", metric_lines([sample for sample in samples if sample["row"] == "log-metric"])),
     ]
     return "\n".join("\n".join([f"### {title}", "", *lines, ""]) for title, lines in sections if len(lines) > 2)
 
