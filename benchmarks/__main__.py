@@ -18,6 +18,7 @@ from benchmarks.far import measure_far
 from benchmarks.rows import ROWS, STORES, Store
 from benchmarks.session import SERVERS, Sample, Session
 from benchmarks.tables import render
+from benchmarks.tracking import measure_log_metric
 from benchmarks.tracking_server import MEASUREMENTS as TRACKING
 from benchmarks.transfers import measure_row
 from benchmarks.unary import measure_unary
@@ -32,13 +33,14 @@ MEASUREMENTS: dict[str, Measure] = {
     **{row.name: partial(measure_row, row) for row in ROWS},
     "unary": partial(measure_unary, threads=False),
     "unary-threads": partial(measure_unary, threads=True),
+    "log-metric": measure_log_metric,
     "far-small": partial(measure_far, row="far-small"),
     "far-up": partial(measure_far, row="far-up"),
     "far-down": partial(measure_far, row="far-down"),
     **TRACKING,
 }
 # What lies between client and server does not depend on where the server keeps blocks.
-LOCAL_ONLY = {"unary-threads", "far-small", "far-up", "far-down", *TRACKING}
+LOCAL_ONLY = {"log-metric", "unary-threads", "far-small", "far-up", "far-down", *TRACKING}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

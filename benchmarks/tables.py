@@ -33,6 +33,8 @@ Samples = list[dict[str, Any]]
 
 def render(results: dict[str, Any]) -> str:
     """All tables that there are samples for."""
+    from benchmarks.tracking import metric_lines  # which builds on this module
+
     samples: Samples = results["samples"]
     sections = [
         ("Transfers", _rates(samples)),
@@ -41,6 +43,7 @@ def render(results: dict[str, Any]) -> str:
         ("Small calls while sixteen uploads run", _latencies(samples)),
         ("Over a round trip of 50 ms", _far(samples)),
         ("Tracking and registry", tracking_lines(samples, table)),
+        ("Metrics", metric_lines([sample for sample in samples if sample["row"] == "log-metric"])),
     ]
     return "\n".join("\n".join([f"### {title}", "", *lines, ""]) for title, lines in sections if len(lines) > 2)
 

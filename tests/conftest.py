@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import grpc
@@ -13,6 +13,14 @@ from holdfast_server.app import App
 from holdfast_server.config import ServerConfig
 
 pytest_plugins = ["tests.faults.scoreboard", "tests.minio_fixtures"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _journals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What clients log waits in a directory of this run, not in the developer's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOLDFAST_JOURNAL_DIR", str(tmp_path_factory.mktemp("journals")))
+        yield
 
 
 @pytest.fixture

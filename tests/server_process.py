@@ -31,7 +31,11 @@ class ServerProcess:
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This environment without settings of Holdfast that a developer may have."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("HOLDFAST_") or name == "HOLDFAST_JOURNAL_DIR"  # of this run of the tests
+    }
     return {**kept, **(extra or {})}
 
 

@@ -252,11 +252,11 @@ def test_a_killed_server_costs_no_metric_and_doubles_none(tmp_path):
     killer = threading.Thread(target=keep_killing)
     killer.start()
     retry = RetryPolicy(first_window=30, window=30)
-    with Client(f"holdfast://127.0.0.1:{port}", retry=retry) as client:
+    with Client(f"holdfast://127.0.0.1:{port}", retry=retry, strict=True) as client:
         run_id = client.create_run("0").info.run_id
         logged = 0
         while len(kills) < 3 or logged % 100:
-            client.log_metric(run_id, "m", float(logged), step=logged)
+            client.log_metric(run_id, "m", float(logged), step=logged, synchronous=True)
             logged += 1
         history = client.get_metric_history(run_id, "m")
     stop.set()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.server_process import clean_environment
 
 import holdfast
 from holdfast import _active_run
@@ -30,7 +31,7 @@ def python(code: str, server, *, expect: int = 0, **environ: str) -> str:
         text=True,
         timeout=60,
         check=False,
-        env={"PATH": "/usr/bin:/bin", "HOLDFAST_URI": server.uri, **environ},
+        env=clean_environment({"HOLDFAST_URI": server.uri, **environ}),
     )
     assert done.returncode == expect, done.stderr
     return done.stdout.strip()
@@ -67,7 +68,7 @@ def test_without_configuration_there_is_a_server_of_one_s_own(tmp_path):
     )
     program = [sys.executable, "-c", code]
     done = subprocess.run(
-        program, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=60, check=False
+        program, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / ".holdfast").is_dir()

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from holdfast import _leases, _open_files
 from holdfast._context import PARENT_TAG
+from holdfast._journal import processes as _processes  # noqa: F401 - its end of the program comes after this module's
+from holdfast._termination import end_runs_on_sigterm
 from holdfast.entities import Run
 from holdfast.errors import FailedPreconditionError, HoldfastError, NotFoundError
 
@@ -94,6 +96,7 @@ def begin(run: ActiveRun) -> ActiveRun:
         _last_run = run
     _stack.set((*(item.info.run_id for item in stack), run.info.run_id))
     _end_with_worker_process()
+    end_runs_on_sigterm()
     return run
 
 
@@ -149,9 +152,13 @@ def active_run() -> ActiveRun | None:
 
     With nested runs the innermost counts. Other threads and tasks thus log to a script's only run without more ado.
     """
-    stack = _own_stack()
-    if stack:
-        return stack[-1]
+    stack = _stack.get()
+    item = _open.get(stack[-1]) if stack else None
+    if item is not None:  # as a rule, and each metric asks for it
+        return item.run
+    own = _own_stack()
+    if own:
+        return own[-1]
     with _lock:
         parents = {item.run.data.tags.get(PARENT_TAG) for item in _open.values()}
         innermost = [item.run for run_id, item in _open.items() if run_id not in parents]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from holdfast import _content
+from holdfast._background import Background
 from holdfast._calls import Calls, build
 from holdfast._checks import check_unicode
 from holdfast.entities import FileInfo
@@ -29,6 +32,7 @@ class ArtifactCalls(Calls):
     """
 
     _transfer: Artifacts | None = None
+    _background: Background
 
     def log_artifact(
         self,
@@ -37,7 +41,8 @@ class ArtifactCalls(Calls):
         artifact_path: str | None = None,
         *,
         symlinks: str = "inside",
-    ) -> None:
+        synchronous: bool | None = None,
+    ) -> Future[None] | None:
         """Store a file at ``<artifact_path>/<basename>``, or a directory below ``<artifact_path>/<dirname>``.
 
         Args:
@@ -46,14 +51,18 @@ class ArtifactCalls(Calls):
             artifact_path: A directory among the run's artifacts; None for their root.
             symlinks: ``"inside"`` follows links that stay inside the directory and refuses others; ``"follow"``
                 follows all.
+            synchronous: False to upload in the background and return a future, whose ``result`` raises what is listed
+                below; ``flush`` and the ends of the run and the program wait for it. Do not change the files before.
 
         Raises:
             FileNotFoundError: ``local_path`` is not there; nothing was sent.
             LocalFileError: It cannot be read as it is: a socket, a link out of it, a file that changes meanwhile.
             InvalidArgumentError: A path breaks a rule; the message states it.
             NotFoundError: There is no such run.
+            UnavailableError: The server is away. Unlike metrics, files do not wait in the journal.
         """
-        self._artifacts.log_path(_run(run_id), local_path, artifact_path, symlinks=symlinks)
+        upload = partial(self._artifacts.log_path, _run(run_id), local_path, artifact_path, symlinks=symlinks)
+        return self._upload(upload, synchronous)
 
     def log_artifacts(
         self,
@@ -62,9 +71,11 @@ class ArtifactCalls(Calls):
         artifact_path: str | None = None,
         *,
         symlinks: str = "inside",
-    ) -> None:
+        synchronous: bool | None = None,
+    ) -> Future[None] | None:
         """Store a directory's contents below ``artifact_path``; otherwise as ``log_artifact``."""
-        self._artifacts.log_directory(_run(run_id), local_dir, artifact_path, symlinks=symlinks)
+        upload = partial(self._artifacts.log_directory, _run(run_id), local_dir, artifact_path, symlinks=symlinks)
+        return self._upload(upload, synchronous)
 
     def log_model_artifacts(
         self, model_id: str, local_dir: str | os.PathLike[str], *, symlinks: str = "inside"
@@ -207,8 +218,16 @@ class ArtifactCalls(Calls):
         """Listing, reading and opening by URI."""
         return self._artifacts
 
+    def _upload(self, upload: Callable[[], object], synchronous: bool | None) -> Future[None] | None:
+        if synchronous is False:
+            return self._background.begin(upload)
+        upload()
+        return None
+
     @property
     def _artifacts(self) -> Artifacts:
+        if self._sender.holds_changes:
+            self._settle()  # the run itself may not be there yet
         if self._transfer is None:
             from holdfast._transfer import Artifacts
 

@@ -10,7 +10,7 @@ import grpc
 
 from holdfast._checks import check_text, check_unicode, check_value
 from holdfast.entities import PagedList
-from holdfast.errors import InvalidArgumentError
+from holdfast.errors import InvalidArgumentError, UnavailableError
 from holdfast.v1 import experiment_pb2
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from holdfast._channel import Channel
+    from holdfast._journal.sender import Sender
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -30,6 +31,8 @@ MAX_BATCH_TAGS = 100
 MAX_BATCH_METRICS = 1_000
 # A little less than the 1 MiB that a request may have, for what stands around the items.
 MAX_BATCH_BYTES = 900_000
+# Seconds that a read waits for what was logged before it.
+SETTLE_SECONDS = 30.0
 
 
 class _Mutation(Protocol):
@@ -54,11 +57,24 @@ class Calls:
     """Base of the groups of calls that make up a client."""
 
     _channel: Channel
+    _sender: Sender
 
     def _mutate(self, method: grpc.UnaryUnaryMultiCallable[Mutation, Response], request: Mutation) -> Response:
         """Send a change under an id of its own, so that however often it is sent it happens once."""
         request.request_id = secrets.token_hex(16)
         return self._channel.call(method, request)
+
+    def _settle(self) -> None:
+        """Let what was logged before arrive first, as far as that goes soon: what follows depends on it.
+
+        Raises:
+            UnavailableError: The server stays away as long as the client waits for one.
+        """
+        sender = self._sender
+        if sender.waiting and not sender.flush(SETTLE_SECONDS, away_timeout=self._channel.retry.window):
+            outage = sender.outage
+            if isinstance(outage, UnavailableError):
+                raise outage
 
 
 def collect(

@@ -94,7 +94,8 @@ def hurried(seconds: float) -> Iterator[None]:
         _give_up_at.reset(token)
 
 
-def _time_left() -> float:
+def time_left() -> float:
+    """Seconds until calls in this context are given up; infinite as a rule."""
     return max(_give_up_at.get() - time.monotonic(), 0.0)
 
 
@@ -130,6 +131,7 @@ class Channel:
         request: Request,
         *,
         timeout: float | None = None,
+        patience: float | None = None,
     ) -> Response:
         """Call and wait for the answer, trying again while the server cannot be reached.
 
@@ -139,13 +141,14 @@ class Channel:
             method: Of a stub made on ``grpc``.
             request: A mutation carries its request id already.
             timeout: Seconds for each attempt; None for two minutes.
+            patience: As for ``run``.
 
         Raises:
             HoldfastError: As the server says.
             UnavailableError: Nobody answered within the window of ``retry``.
         """
         wanted = CALL_TIMEOUT if timeout is None else timeout
-        return self.run(lambda: method(request, timeout=min(wanted, _time_left())))
+        return self.run(lambda: method(request, timeout=min(wanted, time_left())), patience=patience)
 
     def run(
         self,
@@ -153,6 +156,7 @@ class Channel:
         *,
         position: Callable[[], object] | None = None,
         stopped: threading.Event | None = None,
+        patience: float | None = None,
     ) -> Response:
         """Do something with the server, again while it cannot be reached: a call, or a whole stream.
 
@@ -160,12 +164,14 @@ class Channel:
             attempt: Is called again after a failure; a stream goes on where it was.
             position: How far a stream is. When it moved since the last failure, the window begins anew.
             stopped: Ends the pauses, and with them the attempts, when it is set.
+            patience: Seconds of the window, if that is shorter than what ``retry`` says; the caller then tells the
+                user of an outage.
 
         Raises:
             HoldfastError: As the server says.
             UnavailableError: Nobody answered within the window of ``retry``.
         """
-        patience: Patience | None = None
+        pauses: Patience | None = None
         reached = position() if position else None
         while True:
             connection = self._connection()
@@ -178,7 +184,7 @@ class Channel:
                 raise
             except ValueError:
                 # gRPC's word for a channel that another thread closed meanwhile; other mistakes stay what they are.
-                self._refuse_if_closed()
+                self.refuse_if_closed()
                 raise
             else:
                 connection.answered = True
@@ -187,17 +193,21 @@ class Channel:
             if not is_interruption(failure):
                 connection.answered = True
                 raise failure
-            self._refuse_if_closed()
+            self.refuse_if_closed()
             if position and position() != reached:
-                patience, reached = None, position()
-            patience = patience or self._begin_waiting(connection, stopped)
-            if not patience.pause(stopped):
+                pauses, reached = None, position()
+            pauses = pauses or self._begin_waiting(connection, stopped, patience)
+            if not pauses.pause(stopped):
                 raise failure
             self._revive(connection)
 
-    def _begin_waiting(self, connection: _Connection, stopped: threading.Event | None) -> Patience:
-        window = min(self.retry.window if connection.answered else self.retry.first_window, _time_left())
-        if stopped is None or not stopped.is_set():
+    def _begin_waiting(
+        self, connection: _Connection, stopped: threading.Event | None, patience: float | None
+    ) -> Patience:
+        window = min(self.retry.window if connection.answered else self.retry.first_window, time_left())
+        if patience is not None:
+            window = min(window, patience)
+        elif stopped is None or not stopped.is_set():
             # Otherwise a program would stand still without a word.
             logger.warning("%s does not answer; trying again for up to %g s", self.target.uri, window)
         return Patience(self.retry, window)
@@ -230,7 +240,8 @@ class Channel:
             self._holding = False
             release(self.target.data_dir)
 
-    def _refuse_if_closed(self) -> None:
+    def refuse_if_closed(self) -> None:
+        """Raise ``FailedPreconditionError`` after ``close``."""
         if self._closed:
             raise errors.FailedPreconditionError("This client is closed; connect again to make a new one.")
 
@@ -239,7 +250,7 @@ class Channel:
         if connection is not None:
             return connection
         with self._lock:
-            self._refuse_if_closed()
+            self.refuse_if_closed()
             if self._open is None:
                 self._hold()
                 self._open = _Connection(_address(self.target), self.target)
@@ -395,6 +406,14 @@ def _options(target: Target) -> list[tuple[str, Any]]:
 
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
 _left_open: list[_Connection] = []
+
+
+def leave_all() -> None:
+    """Let later calls use other connections than now: a signal fell upon a thread that may hold their locks."""
+    for channel in list(_channels):
+        connection = channel._open  # noqa: SLF001 - this module's own
+        if connection is not None:
+            channel._leave(connection)  # noqa: SLF001
 
 
 def _abandon_all() -> None:

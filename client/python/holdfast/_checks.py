@@ -60,9 +60,19 @@ def check_value(key: str, value: object, what: str, limit: int | None = None) ->
         InvalidArgumentError: It is longer than ``limit``, or no UTF-8 holds it.
     """
     text = check_unicode(str(value), f"The value of {what} {key!r}")
-    if limit is not None and len(text) > limit:
-        raise _too_long(f"The value of {what} {key!r}", len(text), limit)
+    if limit is not None:
+        check_length(text, f"The value of {what} {key!r}", limit)
     return text
+
+
+def check_length(text: object, what: str, limit: int) -> None:
+    """Refuse a text of more than ``limit`` characters.
+
+    Raises:
+        InvalidArgumentError: It has more.
+    """
+    if isinstance(text, str) and len(text) > limit:
+        raise _too_long(what, len(text), limit)
 
 
 def _too_long(what: str, length: int, limit: int) -> InvalidArgumentError:

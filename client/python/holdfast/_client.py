@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import _open_files
 from holdfast._artifacts import ArtifactCalls
+from holdfast._background import Background
 from holdfast._channel import Channel, RetryPolicy
-from holdfast._config import Target, parse_target
+from holdfast._checks import check_seconds
+from holdfast._config import Target, is_strict, parse_target
 from holdfast._experiments import ExperimentCalls
+from holdfast._journal.processes import END_SECONDS, hold_sender, release_sender, unsent
+from holdfast._journal.sender import Sender
 from holdfast._live_artifacts import LiveArtifactCalls
 from holdfast._logged_models import LoggedModelCalls
+from holdfast._metric_calls import MetricCalls
 from holdfast._registry_calls import RegistryCalls
 from holdfast._run_calls import RunCalls
 from holdfast._storage import StorageCalls
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 class Client(
     ExperimentCalls,
     RunCalls,
+    MetricCalls,
     LoggedModelCalls,
     RegistryCalls,
     ArtifactCalls,
@@ -40,16 +46,25 @@ class Client(
     Args:
         tracking_uri: As ``holdfast.connect`` takes it; None for ``HOLDFAST_URI``, or the server of ``./.holdfast``.
         retry: How long to try when the server cannot be reached.
+        strict: Whether calls that log fail when it cannot, in place of waiting in the journal; None for what
+            ``HOLDFAST_STRICT`` says, or else not.
 
     Raises:
         InvalidArgumentError: ``tracking_uri`` names no server.
     """
 
     def __init__(
-        self, tracking_uri: str | os.PathLike[str] | Target | None = None, *, retry: RetryPolicy | None = None
+        self,
+        tracking_uri: str | os.PathLike[str] | Target | None = None,
+        *,
+        retry: RetryPolicy | None = None,
+        strict: bool | None = None,
     ) -> None:
         target = tracking_uri if isinstance(tracking_uri, Target) else parse_target(tracking_uri)
+        self.strict = is_strict() if strict is None else strict
         self._channel = Channel(target, retry=retry)
+        self._sender = hold_sender(target)
+        self._background = Background()
 
     @property
     def tracking_uri(self) -> str:
@@ -61,11 +76,39 @@ class Client(
         """The connection, for calls that have no method here: ``client.channel.call(stub.Method, request)``."""
         return self._channel
 
+    def flush(self, timeout: float | None = None) -> None:
+        """Return when all that was logged for this server by this process is durable there.
+
+        Uploads in the background that were begun through this client are waited for as long as they take.
+
+        Args:
+            timeout: Most seconds to wait, also for a server that is away; None for 30.
+
+        Raises:
+            UnsentError: Something is not; it says how much, and where that waits.
+        """
+        seconds = check_seconds(timeout, "timeout")
+        seconds = END_SECONDS if seconds is None else seconds
+        self._background.wait()
+        self._sender.flush(seconds, away_timeout=seconds)
+        failure = unsent(self._sender)
+        if failure is not None:
+            raise failure
+
     def close(self) -> None:
-        """Close the artifacts that are open for writing, then end calls in progress and refuse further ones."""
+        """Close the artifacts that are open for writing, send what was logged, and refuse further calls.
+
+        What cannot be sent soon is told by a warning, and waits in the journal for ``holdfast sync``.
+        """
+        if self._channel.closed:
+            return
         try:
+            self._background.close()
             _open_files.close_of_channel(self._channel)
         finally:
+            release_sender(self._channel.target)
+            # Others may go on with that one.
+            self._sender = Sender(self._channel.target)
             self._channel.close()
 
     def __enter__(self) -> Self:
@@ -81,4 +124,8 @@ class Client(
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by address: the other process connects for itself, with the credentials it has."""
-        return (Client, (self.tracking_uri,))
+        return (_connect_again, (self.tracking_uri, self.strict))
+
+
+def _connect_again(tracking_uri: str, strict: bool) -> Client:
+    return Client(tracking_uri, strict=strict)

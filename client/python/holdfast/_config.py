@@ -16,6 +16,7 @@ URI_VARIABLE = "HOLDFAST_URI"
 INSECURE_VARIABLE = "HOLDFAST_INSECURE"
 TOKEN_VARIABLE = "HOLDFAST_TOKEN"  # noqa: S105 - the variable's name
 CA_FILE_VARIABLE = "HOLDFAST_TLS_CA_FILE"
+STRICT_VARIABLE = "HOLDFAST_STRICT"
 PROGRESS_VARIABLE = "HOLDFAST_PROGRESS"
 DEFAULT_DIRECTORY = ".holdfast"
 DEFAULT_PORT = 5600
@@ -102,6 +103,15 @@ def shows_progress(environ: Mapping[str, str] | None = None) -> bool | None:
     """
     value = (os.environ if environ is None else environ).get(PROGRESS_VARIABLE, "").strip()
     return None if value.lower() in {"", "auto"} else _flag(value, PROGRESS_VARIABLE)
+
+
+def is_strict(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether ``HOLDFAST_STRICT`` says that calls fail when the server is away, in place of waiting in the journal.
+
+    Raises:
+        InvalidArgumentError: It is neither true nor false.
+    """
+    return _flag((os.environ if environ is None else environ).get(STRICT_VARIABLE, "").strip(), STRICT_VARIABLE)
 
 
 def _unsupported(text: str, scheme: str) -> str:

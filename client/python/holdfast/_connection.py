@@ -6,7 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from holdfast._config import Target, parse_target
+from holdfast._config import Target, is_strict, parse_target
 
 if TYPE_CHECKING:
     from holdfast._client import Client
@@ -18,7 +18,7 @@ _target: Target | None = None
 _experiment_id: str | None = None
 
 
-def connect(uri: str | os.PathLike[str] | None = None) -> Client:
+def connect(uri: str | os.PathLike[str] | None = None, *, strict: bool | None = None) -> Client:
     """Choose the server for all fluent functions, and return a client of it.
 
     Nothing is sent yet. Runs that are active stay with the server they began on.
@@ -26,20 +26,23 @@ def connect(uri: str | os.PathLike[str] | None = None) -> Client:
     Args:
         uri: ``holdfast://host:port``, ``holdfast+tls://host:port``, ``unix:/path`` or a directory; None for
             ``HOLDFAST_URI``, or without it the embedded server of ``./.holdfast``.
+        strict: Whether calls that log raise ``UnavailableError`` when the server is away, in place of waiting in the
+            journal; None for what ``HOLDFAST_STRICT`` says, or else not.
 
     Raises:
         InvalidArgumentError: ``uri`` is none of these.
     """
     global _client, _target, _experiment_id  # noqa: PLW0603 - the one place that holds the process's choice
     target = parse_target(uri)
+    strict = is_strict() if strict is None else strict
     with _lock:
-        if _client is None or _client.channel.closed or target != _target:
+        if _client is None or _client.channel.closed or target != _target or _client.strict != strict:
             from holdfast._client import Client
 
             if _target is None or target.uri != _target.uri:
                 _experiment_id = None
             # The client before is not closed: an active run may still use it.
-            _client, _target = Client(target), target
+            _client, _target = Client(target, strict=strict), target
         return _client
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, TextIO, overload
 
 from holdfast import _content
@@ -23,7 +24,8 @@ def log_artifact(
     run_id: str | None = None,
     *,
     symlinks: str = "inside",
-) -> None:
+    synchronous: bool | None = None,
+) -> Future[None] | None:
     """Store a file at ``<artifact_path>/<basename>``, or a directory with its tree below ``<artifact_path>/<dirname>``.
 
     When it returns, every byte is durable on the server and all became visible at once; when it raises, nothing is.
@@ -34,12 +36,15 @@ def log_artifact(
         run_id: The run; None for the active one. Without either a run begins, and ends with the program.
         symlinks: ``"inside"`` follows links that stay inside the directory and refuses others; ``"follow"`` follows
             all.
+        synchronous: False to upload in the background and return a future, whose ``result`` raises what is listed
+            below; ``flush`` and the ends of the run and the program wait for it. Do not change the files before.
 
     Raises:
         FileNotFoundError: ``local_path`` is not there; nothing was sent.
         LocalFileError: It cannot be read as it is: a socket, a link out of it, a file that changes meanwhile.
         InvalidArgumentError: A path breaks a rule; the message states it.
         NotFoundError: There is no such run.
+        UnavailableError: The server is away. Unlike metrics, files do not wait in the journal.
     """
 
     def check() -> None:
@@ -48,7 +53,7 @@ def log_artifact(
         find_path(local_path, _content.directory_path(artifact_path), symlinks=symlinks)
 
     client, run_id = _target(run_id, check)
-    client.log_artifact(run_id, local_path, artifact_path, symlinks=symlinks)
+    return client.log_artifact(run_id, local_path, artifact_path, symlinks=symlinks, synchronous=synchronous)
 
 
 def log_artifacts(
@@ -57,7 +62,8 @@ def log_artifacts(
     run_id: str | None = None,
     *,
     symlinks: str = "inside",
-) -> None:
+    synchronous: bool | None = None,
+) -> Future[None] | None:
     """Store a directory's contents below ``artifact_path``; otherwise as ``log_artifact``."""
 
     def check() -> None:
@@ -66,7 +72,7 @@ def log_artifacts(
         find_contents(local_dir, _content.directory_path(artifact_path), symlinks=symlinks)
 
     client, run_id = _target(run_id, check)
-    client.log_artifacts(run_id, local_dir, artifact_path, symlinks=symlinks)
+    return client.log_artifacts(run_id, local_dir, artifact_path, symlinks=symlinks, synchronous=synchronous)
 
 
 def log_text(text: str, artifact_file: str, run_id: str | None = None) -> None:

@@ -124,6 +124,7 @@ class LoggedModelCalls(Calls):
         Raises:
             NotFoundError: There is none of this id, or it is deleted and ``allow_deleted`` is not set.
         """
+        self._settle()
         whole = model_pb2.LoggedModel()
         request = build(messages.GetLoggedModelRequest, model_id=model_id, allow_deleted=allow_deleted)
         while True:
@@ -201,6 +202,7 @@ class LoggedModelCalls(Calls):
             fields: What each model is to hold besides its attributes, such as ``["metrics.acc", "params"]``; None for
                 everything.
         """
+        self._settle()
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[LoggedModel], str]:
             request = build(

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from holdfast._background import Background
 from holdfast._calls import (
-    MAX_BATCH_METRICS,
     MAX_BATCH_PARAMS,
     MAX_BATCH_TAGS,
+    SETTLE_SECONDS,
     batches,
     build,
     collect,
     tags_to_proto,
     texts,
 )
+from holdfast._channel import time_left
 from holdfast._context import PARENT_TAG, USER_TAG
 from holdfast._experiments import view_type_to_proto
+from holdfast._journal import processes
+from holdfast._journal.keeping import KeptCalls
 from holdfast._run_series import RunSeriesCalls
 from holdfast._runs import (
     dataset_input_to_proto,
     dataset_inputs,
     metric_from_proto,
     metric_to_proto,
-    metrics_to_proto,
     param_to_proto,
     params_to_proto,
+    run_to_be,
     status_to_proto,
 )
 from holdfast._times import ms_to_proto, now_ms
@@ -43,15 +48,21 @@ from holdfast.entities import (
     ViewType,
 )
 from holdfast.format.names import MAX_RUN_TAG
-from holdfast.v1 import experiment_pb2, run_pb2
+from holdfast.v1 import run_pb2
 from holdfast.v1 import run_service_pb2 as messages
 
 PAGE_SIZE = 1_000
 HISTORY_PAGE_SIZE = 25_000
 
 
-class RunCalls(RunSeriesCalls):
-    """What a client does with runs. Writes to finished runs are accepted, to deleted ones refused."""
+class RunCalls(RunSeriesCalls, KeptCalls):
+    """What a client does with runs. Writes to finished runs are accepted, to deleted ones refused.
+
+    While the server is away, runs are begun and ended and params and tags are set in the journal, with one warning, and
+    sent when it is back; ``strict`` clients raise ``UnavailableError`` instead.
+    """
+
+    _background: Background
 
     def create_run(
         self,
@@ -75,15 +86,20 @@ class RunCalls(RunSeriesCalls):
         """
         request = build(
             messages.CreateRunRequest,
-            experiment_id=str(experiment_id),
+            experiment_id=self._with_id(str(experiment_id)),
             run_name=run_name or "",
             start_time=ms_to_proto(now_ms() if start_time is None else start_time),
             tags=tags_to_proto(tags, MAX_RUN_TAG),
             user_id=str((tags or {}).get(USER_TAG, "")),
-            run_id=run_id or "",
+            # Chosen here, so that the run can be logged to before the server knows of it.
+            run_id=run_id or secrets.token_hex(16),
             take_lease=take_lease,
         )
-        return self._run(self._mutate(self._runs.CreateRun, request).run)
+        answer = self._keep("CreateRun", request)
+        run = run_to_be(request) if answer is None else answer.run
+        if run.status == run_pb2.RUN_STATUS_RUNNING:
+            self._sender.journal.known_runs.add(run.run_id)
+        return self._run(run)
 
     def get_run(self, run_id: str) -> Run:
         """Read a run whole, deleted or not.
@@ -91,6 +107,7 @@ class RunCalls(RunSeriesCalls):
         Raises:
             NotFoundError: There is none of this id.
         """
+        self._settle()
         whole = run_pb2.Run()
         request = build(messages.GetRunRequest, run_id=run_id)
         while True:
@@ -132,6 +149,7 @@ class RunCalls(RunSeriesCalls):
                 ``["attributes"]`` for nothing else, None for everything.
             search_all_experiments: Look in every experiment that is not deleted; ``experiment_ids`` is empty then.
         """
+        self._settle()
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[Run], str]:
             request = build(
@@ -155,20 +173,32 @@ class RunCalls(RunSeriesCalls):
         request = build(messages.UpdateRunRequest, run_id=run_id, run_name=name)
         if status is not None:
             request.status = status_to_proto(status)
-        self._mutate(self._runs.UpdateRun, request)
+        self._keep("UpdateRun", request)
 
     def set_terminated(self, run_id: str, status: str | None = None, end_time: int | None = None) -> None:
-        """End a run, FINISHED unless ``status`` says otherwise, now unless ``end_time`` (milliseconds) does."""
+        """End a run, FINISHED unless ``status`` says otherwise, now unless ``end_time`` (milliseconds) does.
+
+        What was logged is sent before, for 30 s at most, and 3 s while the server is away. What remains is told by a
+        warning, or by ``UnsentError`` from a strict client, which then does not end the run.
+        """
         request = build(
             messages.UpdateRunRequest,
             run_id=run_id,
             status=status_to_proto(status or RunStatus.FINISHED),
             end_time=ms_to_proto(now_ms() if end_time is None else end_time),
         )
-        self._mutate(self._runs.UpdateRun, request)
+        self._background.wait(min(SETTLE_SECONDS, time_left()))
+        self._sender.flush(SETTLE_SECONDS, away_timeout=processes.AWAY_SECONDS)
+        if self.strict:
+            self._tell_unsent()
+        self._keep("UpdateRun", request)
+        self._sender.journal.forget(run_id)
+        self._tell_unsent()
 
     def delete_run(self, run_id: str) -> None:
         """Mark a run as deleted; ``restore_run`` undoes it."""
+        self._settle()
+        self._sender.journal.forget(run_id)
         self._mutate(self._runs.DeleteRun, build(messages.DeleteRunRequest, run_id=run_id))
 
     def restore_run(self, run_id: str) -> None:
@@ -190,7 +220,7 @@ class RunCalls(RunSeriesCalls):
             metrics: Points; those without a time get this moment's.
             params: New ones; the same value again is fine.
             tags: To set.
-            synchronous: Taken for compatibility: what returns is durable.
+            synchronous: Taken for compatibility: what returns is durable, unless the server is away.
 
         Raises:
             InvalidArgumentError: A param has another value, or a limit is exceeded; nothing of the batch is kept.
@@ -203,22 +233,6 @@ class RunCalls(RunSeriesCalls):
             tags=tags_to_proto({tag.key: tag.value for tag in tags}, MAX_RUN_TAG),
         )
 
-    def log_metric(  # noqa: PLR0917 - MLflow's own signature
-        self,
-        run_id: str,
-        key: str,
-        value: float,
-        timestamp: int | None = None,
-        step: int | None = None,
-        synchronous: bool | None = None,
-        dataset_name: str | None = None,
-        dataset_digest: str | None = None,
-        model_id: str | None = None,
-    ) -> None:
-        """Log one point; ``timestamp`` is milliseconds since 1970, None for now."""
-        metric = Metric(key, value, timestamp, step or 0, model_id, dataset_name, dataset_digest)
-        self.log_batch(run_id, metrics=[metric], synchronous=synchronous)
-
     def log_param(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> Any:
         """Log a param as text and return its value.
 
@@ -227,31 +241,6 @@ class RunCalls(RunSeriesCalls):
         """
         self.log_batch(run_id, params=[Param(key, value)], synchronous=synchronous)
         return value
-
-    def log_metrics(
-        self,
-        run_id: str,
-        metrics: Mapping[str, float],
-        step: int | None = None,
-        *,
-        timestamp: int | None = None,
-        synchronous: bool | None = None,
-        model_id: str | None = None,
-        dataset_name: str | None = None,
-        dataset_digest: str | None = None,
-    ) -> None:
-        """Log points of one step and time, 1,000 at a time."""
-        del synchronous
-        points = metrics_to_proto(
-            metrics,
-            step,
-            timestamp=timestamp,
-            model_id=model_id,
-            dataset_name=dataset_name,
-            dataset_digest=dataset_digest,
-        )
-        for batch in batches(points, MAX_BATCH_METRICS):
-            self._log(run_id, metrics=batch)
 
     def log_params(self, run_id: str, params: Mapping[str, Any], *, synchronous: bool | None = None) -> None:
         """Log params, 100 at a time.
@@ -278,12 +267,13 @@ class RunCalls(RunSeriesCalls):
         Raises:
             NotFoundError: The run has no such label.
         """
-        self._mutate(self._runs.LogBatch, build(messages.LogBatchRequest, run_id=run_id, deleted_tag_keys=[key]))
+        self._keep("LogBatch", build(messages.LogBatchRequest, run_id=run_id, deleted_tag_keys=[key]))
 
     def get_metric_history(
         self, run_id: str, key: str, max_results: int | None = None, page_token: str | None = None
     ) -> PagedList[Metric]:
         """Read the points of a metric in order of step, time and arrival; all of them without ``max_results``."""
+        self._settle()
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[Metric], str]:
             request = build(
@@ -322,20 +312,9 @@ class RunCalls(RunSeriesCalls):
             datasets=[dataset_input_to_proto(item) for item in datasets or ()],
             models=[build(run_pb2.ModelInput, model_id=item.model_id) for item in models or ()],
         )
-        self._mutate(self._runs.LogInputs, request)
+        self._keep("LogInputs", request)
 
     def log_outputs(self, run_id: str, models: Sequence[LoggedModelOutput]) -> None:
         """Link up to 100 logged models that a run produced. This operation is atomic."""
         outputs = [build(run_pb2.ModelOutput, model_id=item.model_id, step=item.step) for item in models]
-        self._mutate(self._runs.LogOutputs, build(messages.LogOutputsRequest, run_id=run_id, models=outputs))
-
-    def _log(
-        self,
-        run_id: str,
-        *,
-        metrics: Iterable[run_pb2.Metric] = (),
-        params: Iterable[run_pb2.Param] = (),
-        tags: Iterable[experiment_pb2.Tag] = (),
-    ) -> None:
-        request = build(messages.LogBatchRequest, run_id=run_id, metrics=metrics, params=params, tags=tags)
-        self._mutate(self._runs.LogBatch, request)
+        self._keep("LogOutputs", build(messages.LogOutputsRequest, run_id=run_id, models=outputs))

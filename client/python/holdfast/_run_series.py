@@ -53,6 +53,7 @@ class RunSeriesCalls(Calls):
             view_type=view_type_to_proto(run_view_type),
             fields=texts(fields),
         )
+        self._settle()
         return self._iterate(request)
 
     def get_metric_chart(
@@ -81,6 +82,7 @@ class RunSeriesCalls(Calls):
             min_step=min_step,
             max_step=max_step,
         )
+        self._settle()
         response = self._channel.call(self._runs.GetMetricChart, request)
         return [metric_bucket_from_proto(bucket) for bucket in response.buckets]
 

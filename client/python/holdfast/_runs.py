@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from holdfast._calls import build, tags_from_proto
-from holdfast._checks import check_text, check_value
+from holdfast._checks import check_length, check_text, check_value
 from holdfast._experiments import lifecycle_stage
 from holdfast._times import ms_from_proto, ms_to_proto, now_ms
 from holdfast.entities import (
@@ -28,10 +28,12 @@ from holdfast.entities import (
 )
 from holdfast.errors import InvalidArgumentError
 from holdfast.format.names import MAX_PARAM_VALUE
-from holdfast.v1 import experiment_pb2, metric_chart_pb2, run_pb2
+from holdfast.v1 import experiment_pb2, metric_chart_pb2, run_pb2, run_service_pb2
 
 _STATUS_PREFIX = "RUN_STATUS_"
-_MAX_STEP = 2**63 - 1
+MAX_STEP = 2**63 - 1
+MAX_DATASET_NAME = 500
+MAX_DATASET_DIGEST = 36
 _CONTEXT_TAG = "mlflow.data.context"
 
 
@@ -60,6 +62,20 @@ def run_from_proto(proto: run_pb2.Run) -> Run:
             model_inputs=[LoggedModelInput(item.model_id) for item in proto.model_inputs],
         ),
         outputs=RunOutputs(model_outputs=[LoggedModelOutput(item.model_id, item.step) for item in proto.model_outputs]),
+    )
+
+
+def run_to_be(request: run_service_pb2.CreateRunRequest) -> run_pb2.Run:
+    """A run as it will be once the server is there to create it."""
+    return run_pb2.Run(
+        run_id=request.run_id,
+        experiment_id=request.experiment_id or "0",
+        run_name=request.run_name,
+        user_id=request.user_id,
+        status=run_pb2.RUN_STATUS_RUNNING,
+        start_time=request.start_time,
+        tags=request.tags,
+        lifecycle_stage=experiment_pb2.LIFECYCLE_STAGE_ACTIVE,
     )
 
 
@@ -120,7 +136,7 @@ def metric_to_proto(metric: Metric) -> run_pb2.Metric:
         key=check_text(metric.key, "metric"),
         value=metric_value(metric.key, metric.value),
         timestamp=ms_to_proto(now_ms() if metric.timestamp is None else metric.timestamp),
-        step=_step(metric.key, metric.step),
+        step=metric_step(metric.key, metric.step),
         model_id=metric.model_id or "",
         dataset_name=metric.dataset_name or "",
         dataset_digest=metric.dataset_digest or "",
@@ -147,15 +163,20 @@ def metric_value(key: str, value: Any) -> float:
         ) from None
 
 
-def _step(key: str, step: Any) -> int:
+def metric_step(key: str, step: Any) -> int:
+    """The step that a value means; 0 without one.
+
+    Raises:
+        InvalidArgumentError: It is no whole number of 64 bits.
+    """
     if step is None:
         return 0
     try:
         # A float counts only when nothing is cut off: 2.0 is a step, 1.5 a mistake.
         number = int(step) if isinstance(step, float) and step.is_integer() else operator.index(step)
     except TypeError:
-        number = _MAX_STEP + 1
-    if not -_MAX_STEP - 1 <= number <= _MAX_STEP:
+        number = MAX_STEP + 1
+    if not -MAX_STEP - 1 <= number <= MAX_STEP:
         raise InvalidArgumentError(f"The step of metric {key!r} is a whole number of 64 bits, not {step!r:.80}.")
     return number
 
@@ -177,26 +198,37 @@ def params_to_proto(params: Mapping[str, Any] | None) -> list[run_pb2.Param]:
     return [param_to_proto(Param(key, value)) for key, value in (params or {}).items()]
 
 
-def metrics_to_proto(
-    metrics: Mapping[str, Any],
-    step: int | None = None,
-    *,
-    timestamp: int | None = None,
-    model_id: str | None = None,
-    dataset_name: str | None = None,
-    dataset_digest: str | None = None,
-) -> list[run_pb2.Metric]:
-    """Points of one step and time as they travel.
+def check_metrics(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``metrics`` if they are values by key.
 
     Raises:
-        InvalidArgumentError: One breaks a rule, or ``metrics`` is no dictionary.
+        InvalidArgumentError: They are no dictionary.
     """
     if not isinstance(metrics, Mapping):
         raise InvalidArgumentError(f"metrics must be a dictionary, not {type(metrics).__name__}.")
+    return metrics
+
+
+def points_to_proto(
+    points: Iterable[tuple[str, Any]],
+    step: int | None,
+    timestamp: int | None,
+    *,
+    model_id: str | None,
+    dataset_name: str | None,
+    dataset_digest: str | None,
+) -> list[run_pb2.Metric]:
+    """Values by key, of one step and time, as they travel.
+
+    Raises:
+        InvalidArgumentError: One breaks a rule.
+    """
+    check_length(dataset_name, "The dataset's name", MAX_DATASET_NAME)
+    check_length(dataset_digest, "The dataset's digest", MAX_DATASET_DIGEST)
     at = now_ms() if timestamp is None else timestamp
     return [
         metric_to_proto(Metric(key, value, at, step or 0, model_id, dataset_name, dataset_digest))
-        for key, value in metrics.items()
+        for key, value in points
     ]
 
 

@@ -17,6 +17,7 @@ from holdfast.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    UnavailableError,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _resume(
     run = client.get_run(run_id)
     if run.info.lifecycle_stage != "active":
         raise FailedPreconditionError(f"Run {run_id} is deleted; restore it first with Client.restore_run.")
-    expected = experiment_id or _connection.chosen_experiment()
+    expected = experiment_id or _chosen_experiment(client)
     if expected is not None and str(expected) != run.info.experiment_id:
         raise InvalidArgumentError(
             f"Run {run_id} belongs to experiment {run.info.experiment_id}, not to {expected}, which was asked for."
@@ -166,7 +167,7 @@ def require_run() -> ActiveRun:
 
 
 def _experiment_for_new_run(client: Client, parent: Run | None) -> str:
-    chosen = _connection.chosen_experiment()
+    chosen = _chosen_experiment(client)
     if chosen is not None:
         return chosen
     return parent.info.experiment_id if parent is not None else _experiment_from_environment(client)
@@ -174,7 +175,18 @@ def _experiment_for_new_run(client: Client, parent: Run | None) -> str:
 
 def current_experiment_id() -> str:
     """Where new runs belong: what ``set_experiment`` or the environment chose, else Default."""
-    return _connection.chosen_experiment() or _experiment_from_environment(current_client())
+    client = current_client()
+    return _chosen_experiment(client) or _experiment_from_environment(client)
+
+
+def _chosen_experiment(client: Client) -> str | None:
+    chosen = _connection.chosen_experiment()
+    if chosen is None:
+        return None
+    known = client._with_id(chosen)  # noqa: SLF001 - as above: it may have been chosen in an outage
+    if known != chosen:
+        _connection.choose_experiment(known)
+    return known
 
 
 def _experiment_from_environment(client: Client) -> str:
@@ -191,12 +203,18 @@ def _experiment_from_environment(client: Client) -> str:
 
 
 def get_or_create_experiment(client: Client, name: str, tags: Mapping[str, Any] | None = None) -> Experiment:
-    """The active experiment of this name, created when absent.
+    """The active experiment of this name, created when absent; while the server is away one that has no id yet.
 
     Raises:
         FailedPreconditionError: It is deleted.
+        UnavailableError: The server is away, and the client is strict.
     """
-    experiment = client.get_experiment_by_name(name)
+    try:
+        experiment = client.get_experiment_by_name(name)
+    except UnavailableError as error:
+        if client.strict:
+            raise
+        return client._without_id(name, error)  # noqa: SLF001 - what a client makes of an outage is its own matter
     if experiment is None:
         try:
             return client.get_experiment(client.create_experiment(name, tags))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import time
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -18,18 +20,28 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def check_ms(ms: Any) -> int:
+    """Milliseconds since 1970 as a whole number.
+
+    Raises:
+        InvalidArgumentError: It lies outside the years 1 to 9999, as seconds or nanoseconds passed by mistake often do.
+    """
+    # numpy's numbers register as Real; NaN compares false.
+    number: Any = ms if isinstance(ms, numbers.Real) else math.nan
+    if not _FIRST_MS <= number <= _LAST_MS:
+        raise InvalidArgumentError(
+            f"A time is milliseconds since 1970 in the years 1 to 9999, which {ms!r:.80} is not."
+        )
+    return int(number)
+
+
 def ms_to_proto(ms: int) -> Timestamp:
     """A timestamp of milliseconds since 1970.
 
     Raises:
         InvalidArgumentError: It lies outside the years 1 to 9999, as seconds or nanoseconds passed by mistake often do.
     """
-    # numpy's numbers register as Real; NaN compares false.
-    if not isinstance(ms, numbers.Real) or not _FIRST_MS <= ms <= _LAST_MS:
-        raise InvalidArgumentError(
-            f"A time is milliseconds since 1970 in the years 1 to 9999, which {ms!r:.80} is not."
-        )
-    seconds, rest = divmod(int(ms), 1000)
+    seconds, rest = divmod(check_ms(ms), 1000)
     return Timestamp(seconds=seconds, nanos=rest * 1_000_000)
 
 

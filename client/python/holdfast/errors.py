@@ -14,6 +14,7 @@
     ├── OutOfRangeError                        what was to be gone on with is not kept any more: read again, begin anew
     ├── DataLossError                          stored or received bytes do not have their digest
     ├── UnavailableError (ConnectionError)     the server cannot be reached, or is stopping
+    │   └── UnsentError                        what was logged waits in the journal, or was refused
     ├── DeadlineExceededError (TimeoutError)
     ├── UnimplementedError                     the server is older than this client
     ├── InternalError                          a defect of the server; the id is in its log
@@ -43,6 +44,7 @@ __all__ = [
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
+    "UnsentError",
 ]
 
 
@@ -118,6 +120,57 @@ class DataLossError(HoldfastError):
 
 class UnavailableError(HoldfastError, ConnectionError):
     """The server cannot be reached or is stopping; the call may be repeated."""
+
+
+class UnsentError(UnavailableError):
+    """What was logged has not all arrived at the server.
+
+    Attributes:
+        waiting: Points and changes that wait in the journal.
+        refused: Those that the server refused since this was told last; they are kept there, too.
+        lost: Those for which neither the disk nor memory had room.
+        journal: The directory that they wait in; empty when it is in memory and ends with the process.
+    """
+
+    @classmethod
+    def of(
+        cls, uri: str, *, waiting: int, refused: int, lost: int, journal: str, cause: HoldfastError | None
+    ) -> UnsentError:
+        """The error for what waits, was refused and is lost, of what was logged for the server at ``uri``."""
+        found = [
+            f"{waiting:,} points and changes wait in {journal or 'memory'}" if waiting else "",
+            f"{refused:,} were refused and are kept in {journal or 'memory'}" if refused else "",
+            f"{lost:,} are lost, since neither disk nor memory had room" if lost else "",
+        ]
+        text = f"Not all that was logged is at {uri}: {', '.join(part for part in found if part)}."
+        if waiting and journal:
+            text += " They are sent when the server answers, or after this program's end by `holdfast sync`."
+        elif refused and journal:
+            text += " `holdfast sync` tries them again after this program's end."
+        if cause is not None:
+            text += f" ({cause})"
+        metadata = {"waiting": str(waiting), "refused": str(refused), "lost": str(lost), "journal": journal}
+        return cls(text, reason=cause.reason if cause is not None else "", metadata=metadata)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return int(self.metadata["waiting"])
+
+    @property
+    def refused(self) -> int:
+        """How many were refused."""
+        return int(self.metadata["refused"])
+
+    @property
+    def lost(self) -> int:
+        """How many are lost."""
+        return int(self.metadata["lost"])
+
+    @property
+    def journal(self) -> str:
+        """Where they wait."""
+        return self.metadata["journal"]
 
 
 class DeadlineExceededError(HoldfastError, TimeoutError):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import _active_run, _open_files
 from holdfast._active_run import ActiveRun, active_run
-from holdfast._checks import check_text
+from holdfast._background import wait_for_uploads
+from holdfast._checks import check_seconds, check_text
 from holdfast._connection import connect, current_client, get_tracking_uri, set_tracking_uri
 from holdfast._fluent_artifacts import (
     log_artifact,
@@ -34,6 +35,7 @@ from holdfast._fluent_experiments import (
     set_experiment_tags,
 )
 from holdfast._fluent_watches import watch_experiment, watch_model, watch_run
+from holdfast._journal import processes
 from holdfast._search_runs import search_runs
 from holdfast._start_run import require_run, start_run
 from holdfast.entities import LoggedModelInput, Metric, MetricBucket, Run, RunStatus
@@ -42,7 +44,7 @@ from holdfast.format.names import MAX_RUN_TAG
 
 if TYPE_CHECKING:
     from holdfast._client import Client
-    from holdfast.entities import LoggedModel, ModelVersion
+    from holdfast.entities import LoggedModel, ModelVersion, SyncedJournal
 
 __all__ = [
     "ActiveRun",
@@ -94,6 +96,7 @@ __all__ = [
     "set_tags",
     "set_tracking_uri",
     "start_run",
+    "sync",
     "watch_experiment",
     "watch_model",
     "watch_run",
@@ -171,17 +174,25 @@ def log_metric(  # noqa: PLR0917 - MLflow's own signature
 ) -> None:
     """Log one point.
 
+    It is in the journal when this returns, a file of this process that survives it, and sent in the background.
+
     Args:
         key: The metric.
         value: A number, also NaN and infinities, or a tensor of one element.
         step: Position in training; 0 without one.
-        synchronous: Taken for compatibility: what returns is durable.
+        synchronous: True to return when it is durable at the server.
         timestamp: When it was measured, milliseconds since 1970; None for now.
         run_id: The run; None for the active one.
         model_id: The logged model it describes.
         dataset: The dataset it was measured on, as ``log_input`` takes it.
     """
-    log_metrics({key: value}, step, synchronous, run_id, timestamp, model_id, dataset)
+    name, digest = (None, None) if dataset is None else _dataset_key(dataset)
+    run = active_run() if run_id is None else None
+    if run is not None:
+        client, run_id = run.client, run.info.run_id
+    else:
+        client, run_id = _target(run_id, lambda: _check_points([(key, value)], step, timestamp, model_id, name, digest))
+    client.log_metric(run_id, key, value, timestamp, step, synchronous, name, digest, model_id)
 
 
 def log_metrics(  # noqa: PLR0917 - MLflow's own signature
@@ -194,15 +205,11 @@ def log_metrics(  # noqa: PLR0917 - MLflow's own signature
     dataset: Any = None,
 ) -> None:
     """Log points of one step and time; otherwise as ``log_metric``."""
-    from holdfast._runs import dataset_key, metrics_to_proto
+    from holdfast._runs import check_metrics
 
-    name, digest = dataset_key(dataset)
-    client, run_id = _target(
-        run_id,
-        lambda: metrics_to_proto(
-            metrics, step, timestamp=timestamp, model_id=model_id, dataset_name=name, dataset_digest=digest
-        ),
-    )
+    name, digest = (None, None) if dataset is None else _dataset_key(dataset)
+    points = check_metrics(metrics).items()
+    client, run_id = _target(run_id, lambda: _check_points(points, step, timestamp, model_id, name, digest))
     client.log_metrics(
         run_id,
         metrics,
@@ -284,9 +291,32 @@ def log_inputs(
     client.log_inputs(run_id, inputs, links)
 
 
-def flush() -> None:
-    """Return when all that was logged is durable: artifacts that are open for writing; all else is so already."""
+def flush(timeout: float | None = None) -> None:
+    """Return when all that this process logged is durable at its servers, artifacts that are open for writing included.
+
+    Args:
+        timeout: Most seconds to wait for metrics, also while a server is away; None for 30.
+
+    Raises:
+        UnsentError: Something is not there; it says how much, and where that waits.
+    """
+    seconds = check_seconds(timeout, "timeout")
+    wait_for_uploads()
     _open_files.flush_all()
+    processes.flush_all(processes.END_SECONDS if seconds is None else seconds)
+
+
+def sync(*, dry_run: bool = False) -> list[SyncedJournal]:
+    """Send what processes of this user and machine logged and could not send before they ended, to where it belongs.
+
+    However often this is called, also at once and weeks later, each point arrives once. See ``holdfast sync``.
+
+    Args:
+        dry_run: Send nothing; tell what waits.
+    """
+    from holdfast._journal import syncing
+
+    return syncing.sync(dry_run=dry_run)
 
 
 def get_logged_model(model_id: str) -> LoggedModel:
@@ -314,11 +344,30 @@ def register_model(
     )
 
 
+def _dataset_key(dataset: Any) -> tuple[str | None, str | None]:
+    from holdfast._runs import dataset_key
+
+    return dataset_key(dataset)
+
+
 # Protobuf is loaded when something is logged, not when this package is imported.
 def _check_params(params: Mapping[str, Any]) -> None:
     from holdfast._runs import params_to_proto
 
     params_to_proto(params)
+
+
+def _check_points(  # noqa: PLR0917 - as log_metrics has them
+    points: Iterable[tuple[str, Any]],
+    step: int | None,
+    timestamp: int | None,
+    model_id: str | None,
+    name: str | None,
+    digest: str | None,
+) -> None:
+    from holdfast._runs import points_to_proto
+
+    points_to_proto(points, step, timestamp, model_id=model_id, dataset_name=name, dataset_digest=digest)
 
 
 def _check_tags(tags: Mapping[str, Any]) -> None:
@@ -337,7 +386,8 @@ def _target(run_id: str | None, check: Callable[[], object]) -> tuple[Client, st
     """
     if run_id is not None:
         return current_client(), run_id
-    if active_run() is None:
+    run = active_run()
+    if run is None:
         check()
-    run = require_run()
+        run = require_run()
     return run.client, run.info.run_id

@@ -21,6 +21,7 @@ _COMMANDS = {
     "gc": ("holdfast.cli.storage:gc", "Free the space of what nothing needs."),
     "runs": ("holdfast.cli.runs", "List runs, and follow them."),
     "server": ("holdfast.cli.server", "Start a server."),
+    "sync": ("holdfast.cli.sync", "Send what processes logged and could not send before they ended."),
 }
 
 FAILED = 1

@@ -26,6 +26,7 @@ from holdfast.entities._run import (
     RunTag,
 )
 from holdfast.entities._storage import CollectedGarbage, OwnerUsage, StorageCheck, StorageFinding, StorageUsage
+from holdfast.entities._sync import SyncedJournal
 
 __all__ = [
     "CollectedGarbage",
@@ -63,5 +64,6 @@ __all__ = [
     "StorageCheck",
     "StorageFinding",
     "StorageUsage",
+    "SyncedJournal",
     "ViewType",
 ]

@@ -1,0 +1,164 @@
+"""The senders of this process: one for each server, shared by its clients, through forks and to the end."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from holdfast._config import Target
+    from holdfast._journal.sender import Sender
+    from holdfast.errors import UnsentError
+
+logger = logging.getLogger(__name__)
+
+# Seconds that the end of a program, or of a client, waits for what it logged, and for a server that is away.
+END_SECONDS = 30.0
+AWAY_SECONDS = 3.0
+
+
+@dataclass(slots=True)
+class _Held:
+    sender: Sender
+    clients: int = 0
+
+
+_lock = threading.RLock()
+_held: dict[Target, _Held] = {}
+_worker_pid = 0
+
+
+def hold_sender(target: Target) -> Sender:
+    """The sender of a server, until ``release_sender``."""
+    from holdfast._journal.sender import Sender
+
+    with _lock:
+        held = _held.get(target)
+        if held is None:
+            held = _held[target] = _Held(Sender(target, on_start=_end_with_worker_process))
+        held.clients += 1
+        return held.sender
+
+
+def release_sender(target: Target) -> None:
+    """Undo one ``hold_sender``; the last sends what waits, as far as that goes soon, and says what remains."""
+    with _lock:
+        held = _held.get(target)
+        if held is None:
+            return
+        held.clients -= 1
+        if not held.clients:
+            del _held[target]
+    if held.clients:
+        held.sender.flush(END_SECONDS, away_timeout=AWAY_SECONDS)
+    else:
+        end(held.sender, END_SECONDS)
+
+
+def flush_all(timeout: float) -> None:
+    """Wait until all that this process logged is durable at its servers.
+
+    Raises:
+        UnsentError: Something is not.
+    """
+    failures = []
+    for sender in _senders():
+        sender.flush(timeout, away_timeout=timeout)
+        failures.append(unsent(sender))
+    for failure in failures:
+        if failure is not None:
+            raise failure
+
+
+def end_all(timeout: float) -> None:
+    """Send what waits, as far as that goes within so many seconds, and say what remains."""
+    with _lock:
+        senders = _senders()
+        _held.clear()
+    for sender in senders:
+        end(sender, timeout)
+
+
+def end(sender: Sender, timeout: float) -> None:
+    """Send what waits, as far as that goes within so many seconds, say what remains, and stop."""
+    sender.flush(timeout, away_timeout=AWAY_SECONDS)
+    send_left_by_children(sender)
+    failure = unsent(sender)
+    sender.close()
+    if failure is not None:
+        logger.warning("%s", failure)
+
+
+def unsent(sender: Sender) -> UnsentError | None:
+    """What did not arrive of what was logged: it waits, was refused since this was asked, or is lost."""
+    from holdfast.errors import UnsentError
+
+    refused, refusal = sender.take_refusal()
+    waiting, lost = sender.waiting, sender.journal.take_lost()
+    if not waiting and not refused and not lost:
+        return None
+    folder = sender.journal.folder
+    place = str(folder.path) if folder is not None else ""
+    cause = refusal or sender.outage
+    return UnsentError.of(
+        sender.channel.target.uri, waiting=waiting, refused=refused, lost=lost, journal=place, cause=cause
+    )
+
+
+def send_left_by_children(sender: Sender) -> None:
+    """Send what forked processes left that were ended by force, such as the workers of a data loader."""
+    if not sender.forked or sender.outage is not None:
+        return
+    from holdfast._journal.syncing import sync
+
+    with contextlib.suppress(OSError):
+        sync(wanted=lambda owner: owner.family == sender.journal.id, patience=0)
+
+
+def _senders() -> list[Sender]:
+    return [held.sender for held in list(_held.values())]
+
+
+@atexit.register
+def _end_at_exit() -> None:
+    end_all(END_SECONDS)
+
+
+def _end_with_worker_process() -> None:
+    """A process of multiprocessing ends without Python's exit handlers; it has its own kind."""
+    global _worker_pid  # noqa: PLW0603 - once for each process
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None or multiprocessing.parent_process() is None or _worker_pid == os.getpid():
+        return
+    from multiprocessing.util import Finalize
+
+    _worker_pid = os.getpid()
+    # After the end of the process's artifacts and runs.
+    Finalize(None, end_all, args=(END_SECONDS,), exitpriority=5)
+
+
+def _before_fork() -> None:
+    for sender in _senders():
+        sender.before_fork()
+
+
+def _after_in_parent() -> None:
+    for sender in _senders():
+        sender.after_fork_in_parent()
+
+
+def _after_in_child() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it
+    _lock = threading.RLock()
+    for sender in _senders():
+        sender.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

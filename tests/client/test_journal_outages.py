@@ -1,0 +1,275 @@
+"""Logging while the server is away: the program goes on, with one warning, and all of it arrives."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from tests.client.conftest import ServerThread, forget_connection
+from tests.server_process import clean_environment
+
+import holdfast
+from holdfast import _active_run
+from holdfast._channel import RetryPolicy
+from holdfast._client import Client
+from holdfast._journal import keeping, processes
+from holdfast.entities import Metric
+from holdfast.errors import FailedPreconditionError, UnavailableError, UnsentError
+
+QUICK = RetryPolicy(window=0.5, first_window=0.5, initial_delay=0.02, max_delay=0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Flaky:
+    """A server that can be away; its data and its address stay."""
+
+    def __init__(self, data_dir) -> None:
+        self._data_dir, self.port = data_dir, free_port()
+        self.uri = f"holdfast://127.0.0.1:{self.port}"
+        self._server: ServerThread | None = None
+
+    def start(self) -> None:
+        self._server = ServerThread(self._data_dir, f"127.0.0.1:{self.port}")
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+
+@pytest.fixture
+def flaky(tmp_path, monkeypatch) -> Iterator[Flaky]:
+    """A server of the test's own, which is not there yet."""
+    monkeypatch.setenv("HOLDFAST_JOURNAL_DIR", str(tmp_path / "journals"))
+    monkeypatch.setattr(keeping, "PATIENCE", 0.2)
+    monkeypatch.setattr(processes, "AWAY_SECONDS", 0.2)
+    flaky = Flaky(tmp_path / "data")
+    yield flaky
+    flaky.stop()
+
+
+@pytest.fixture
+def connected(flaky, monkeypatch) -> Iterator[Client]:
+    """The fluent functions speak to the flaky server."""
+    forget_connection(monkeypatch)
+    monkeypatch.setenv("HOLDFAST_URI", flaky.uri)
+    client = holdfast.connect()
+    yield client
+    _active_run.end_all("FINISHED")
+    client.close()
+
+
+def warnings(caplog) -> list[str]:
+    return [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_whole_run_is_logged_while_the_server_is_away_and_arrives_when_it_comes(flaky, connected, caplog):
+    with holdfast.start_run(run_name="offline", tags={"a": "b"}) as run:
+        holdfast.log_params({"lr": 0.1, "depth": 3})
+        for step in range(2_000):
+            holdfast.log_metric("loss", step / 2, step=step)
+        holdfast.set_tag("kind", "first")
+        holdfast.set_tag("kind", "second")
+        holdfast.set_tag("gone", "x")
+        holdfast.delete_tag("gone")
+        connected.log_batch(run.info.run_id, [Metric("batch", 1.0)])
+        with pytest.raises(UnsentError) as info:
+            holdfast.flush(0.2)
+        assert len(warnings(caplog)) == 1, warnings(caplog)
+    assert (info.value.waiting, info.value.refused, info.value.lost) == (2_007, 0, 0)
+    assert info.value.journal.startswith(str(flaky._data_dir.parent / "journals"))
+    assert "holdfast sync" in info.value.message
+    assert [message.partition(":")[0] for message in warnings(caplog)[1:]] == ["Not all that was logged is at holdfast"]
+    assert holdfast.active_run() is None
+    flaky.start()
+    holdfast.flush(60)
+    found = connected.get_run(run.info.run_id)
+    assert (found.info.status, found.info.run_name, found.info.start_time) == (
+        "FINISHED",
+        "offline",
+        run.info.start_time,
+    )
+    assert found.info.end_time >= found.info.start_time
+    assert found.data.params == {"lr": "0.1", "depth": "3"}
+    assert found.data.metrics == {"loss": 999.5, "batch": 1.0}
+    assert (found.data.tags["kind"], found.data.tags["a"], "gone" in found.data.tags) == ("second", "b", False)
+    assert [point.step for point in connected.get_metric_history(run.info.run_id, "loss")] == list(range(2_000))
+
+
+@pytest.mark.parametrize("how", ["function", "variable"])
+def test_an_experiment_may_be_chosen_by_name_while_the_server_is_away(flaky, connected, how, monkeypatch, caplog):
+    monkeypatch.setattr(connected.channel, "retry", QUICK)
+    if how == "function":
+        assert holdfast.set_experiment("chosen").name == "chosen"
+    else:
+        monkeypatch.setenv("HOLDFAST_EXPERIMENT_NAME", "chosen")
+    with holdfast.start_run() as first:
+        holdfast.log_metric("m", 1.0)
+    flaky.start()
+    holdfast.flush(60)
+    with holdfast.start_run() as second:
+        pass
+    experiment = holdfast.get_experiment_by_name("chosen")
+    for run in (first, second):
+        assert run.refresh().info.experiment_id == experiment.experiment_id
+    assert first.refresh().data.metrics == {"m": 1.0}
+    found = {run.info.run_id for run in holdfast.search_runs(output_format="list")}
+    assert found == {first.info.run_id, second.info.run_id}
+
+
+def test_a_server_that_goes_away_in_the_middle_costs_nothing(flaky, connected, caplog):
+    flaky.start()
+    with holdfast.start_run() as run:
+        for step in range(3_000):
+            holdfast.log_metric("loss", 1.0, step=step)
+            if step == 1_000:
+                flaky.stop()
+            elif step == 1_500:
+                holdfast.log_param("during", "outage")
+            elif step == 2_000:
+                flaky.start()
+        holdfast.flush(60)
+        holdfast.log_param("after", "outage")
+    found = connected.get_run(run.info.run_id)
+    assert (found.info.status, found.data.params) == ("FINISHED", {"during": "outage", "after": "outage"})
+    assert [point.step for point in connected.get_metric_history(run.info.run_id, "loss")] == list(range(3_000))
+    assert len(warnings(caplog)) == 1
+
+
+def test_logging_does_not_wait_for_a_server_that_is_known_to_be_away(flaky, connected):
+    with holdfast.start_run():
+        begun = time.monotonic()
+        for step in range(200):
+            holdfast.log_metric("m", 1.0, step=step)
+            holdfast.log_param(f"p{step}", step)
+        assert time.monotonic() - begun < 5
+    flaky.start()
+    holdfast.flush(60)
+
+
+def test_what_a_strict_client_logs_fails_while_the_server_is_away(flaky, monkeypatch):
+    with Client(flaky.uri, retry=QUICK, strict=True) as client:
+        with pytest.raises(UnavailableError):
+            client.create_run("0")
+        flaky.start()
+        run_id = client.create_run("0").info.run_id
+        client.log_metric(run_id, "m", 1.0, step=0)
+        client.flush()
+        flaky.stop()
+        with pytest.raises(UnavailableError):
+            client.log_param(run_id, "a", "b")
+        logged = 1
+        with contextlib.suppress(UnsentError):
+            while logged < 1_000_000:
+                client.log_metric(run_id, "m", 1.0, step=logged)
+                logged += 1
+        assert logged < 1_000_000, "an error is raised soon"
+        flaky.start()
+        client.flush(60)
+        assert len(client.get_metric_history(run_id, "m")) == logged + 1, "the last one is journalled, too"
+
+
+def test_strictness_is_chosen_by_argument_or_variable(flaky, monkeypatch):
+    monkeypatch.setenv("HOLDFAST_URI", flaky.uri)
+    forget_connection(monkeypatch)
+    assert not holdfast.connect(flaky.uri).strict
+    assert holdfast.connect(flaky.uri, strict=True).strict
+    monkeypatch.setenv("HOLDFAST_STRICT", "1")
+    assert Client(flaky.uri).strict
+    assert not Client(flaky.uri, strict=False).strict
+
+
+def test_a_refusal_of_what_waited_is_told(flaky, connected, caplog):
+    flaky.start()
+    with holdfast.start_run() as run:
+        holdfast.log_param("lr", 1)
+        flaky.stop()
+        holdfast.set_tag("x", "y")  # waits
+        holdfast.log_param("lr", 2)  # the server would refuse it now
+        flaky.start()
+        with pytest.raises(UnsentError) as info:
+            holdfast.flush(60)
+    assert (info.value.waiting, info.value.refused, info.value.reason) == (0, 1, "PARAM_IMMUTABLE")
+    assert connected.get_run(run.info.run_id).data.params == {"lr": "1"}
+    assert any(
+        "refused what was logged" in message and "params never change" in message for message in warnings(caplog)
+    )
+
+
+def test_files_need_the_server(flaky, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with Client(flaky.uri, retry=QUICK) as client:
+        run_id = client.create_run("0").info.run_id
+        with pytest.raises(UnavailableError):
+            client.log_artifact(run_id, tmp_path / "file")
+        flaky.start()
+        client.flush(60)  # the run itself waited in the journal
+        client.log_artifact(run_id, tmp_path / "file")
+        assert [info.path for info in client.list_artifacts(run_id)] == ["file"]
+
+
+def test_a_server_that_is_stopped_within_a_call_gets_it_once(flaky):
+    flaky.start()
+    with Client(flaky.uri) as client:
+        run_id = client.create_run("0").info.run_id
+        for round_ in range(3):
+            for step in range(2_000):
+                client.log_metric(run_id, "m", 1.0, step=2_000 * round_ + step)
+            flaky.stop()
+            flaky.start()
+        client.flush(60)
+        assert [point.step for point in client.get_metric_history(run_id, "m")] == list(range(6_000))
+
+
+AWAY = """
+import holdfast
+with holdfast.start_run() as run:
+    for step in range(500):
+        holdfast.log_metric("loss", 1.0, step=step)
+print(run.info.run_id)
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_ends_while_the_server_is_away_leaves_all_of_it_to_sync(flaky, connected):
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", AWAY],
+        env=clean_environment(
+            {"HOLDFAST_URI": flaky.uri, "HOLDFAST_JOURNAL_DIR": str(flaky._data_dir.parent / "left")}
+        ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - begun < 30
+    assert "Traceback" not in done.stderr
+    assert "holdfast sync" in done.stderr
+    flaky.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOLDFAST_JOURNAL_DIR", str(flaky._data_dir.parent / "left"))
+        (left,) = holdfast.sync()
+    assert (left.sent, left.waiting, left.error) == (502, 0, "")
+    run_id = done.stdout.strip()
+    assert connected.get_run(run_id).info.status == "FINISHED"
+    assert [point.step for point in connected.get_metric_history(run_id, "loss")] == list(range(500))
+
+
+def test_a_closed_client_does_not_journal(flaky):
+    client = Client(flaky.uri, retry=QUICK)
+    client.close()
+    with pytest.raises(FailedPreconditionError):
+        client.log_param("0" * 32, "a", "b")
