@@ -12,7 +12,7 @@ from holdfast._config import Target, parse_target
 from holdfast._experiments import ExperimentCalls
 from holdfast._live_artifacts import LiveArtifactCalls
 from holdfast._logged_models import LoggedModelCalls
-from holdfast._registry_calls import RegistryCalls
+from holdfast._promotion import PromotionCalls
 from holdfast._run_calls import RunCalls
 from holdfast._storage import StorageCalls
 
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 
 class Client(
-    ExperimentCalls, RunCalls, LoggedModelCalls, RegistryCalls, ArtifactCalls, LiveArtifactCalls, StorageCalls
+    ExperimentCalls,
+    RunCalls,
+    LoggedModelCalls,
+    PromotionCalls,
+    ArtifactCalls,
+    LiveArtifactCalls,
+    StorageCalls,
 ):
     """A client of one server, for any number of threads; a forked process opens a connection of its own.
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from holdfast.entities._experiment import Experiment, ExperimentTag, ViewType
 from holdfast.entities._model import LoggedModel, LoggedModelParameter, LoggedModelStatus, LoggedModelTag
 from holdfast.entities._paged_list import PagedList
-from holdfast.entities._registry import ModelVersion, ModelVersionTag, RegisteredModel, RegisteredModelTag
+from holdfast.entities._registry import (
+    ModelVersion,
+    ModelVersionTag,
+    RegisteredModel,
+    RegisteredModelTag,
+    RegistryChange,
+)
 from holdfast.entities._run import (
     Dataset,
     DatasetInput,
@@ -47,6 +53,7 @@ __all__ = [
     "Param",
     "RegisteredModel",
     "RegisteredModelTag",
+    "RegistryChange",
     "Run",
     "RunData",
     "RunInfo",

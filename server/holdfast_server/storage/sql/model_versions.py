@@ -34,6 +34,7 @@ class SqlModelVersions:
         description: str,
         user_id: str,
         tags: Sequence[Tag],
+        import_id: str,
         now_ms: int,
     ) -> int:
         """Add a READY version and return its number, the next one of the model."""
@@ -44,8 +45,8 @@ class SqlModelVersions:
         ).fetchone()
         added = self._connection.execute(
             "INSERT INTO model_versions (registered_no, version, source, run_id, model_id, owner, sequence,"
-            " tree_digest, file_count, total_size, path, status, description, user_id, create_time, update_time)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING version_no",
+            " tree_digest, file_count, total_size, path, status, description, user_id, import_id, create_time,"
+            " update_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING version_no",
             (
                 row["registered_no"],
                 row["version"],
@@ -61,6 +62,7 @@ class SqlModelVersions:
                 VersionStatus.READY.value,
                 description,
                 user_id,
+                import_id,
                 now_ms,
                 now_ms,
             ),
@@ -79,6 +81,10 @@ class SqlModelVersions:
             " (SELECT version FROM model_aliases a WHERE a.registered_no = t.registered_no AND a.alias = ?)",
             (name, alias),
         )
+
+    def get_by_import(self, name: str, import_id: str) -> ModelVersion | None:
+        """The version that something was imported as."""
+        return self._version("r.name = ? AND t.import_id = ?", (name, import_id))
 
     def latest(self, name: str, stage: Stage | None = None) -> ModelVersion | None:
         """The version of the highest number, among those in a stage when one is given."""
@@ -106,14 +112,15 @@ class SqlModelVersions:
         self._version_tags.set(row["version_no"], changes.tags)
         self._version_tags.delete(row["version_no"], changes.deleted_keys)
 
-    def archive_others(self, name: str, version: int, stage: Stage, *, now_ms: int) -> None:
-        """Move all versions in ``stage`` but ``version`` to Archived."""
-        self._connection.execute(
+    def archive_others(self, name: str, version: int, stage: Stage, *, now_ms: int) -> list[int]:
+        """Move all versions in ``stage`` but ``version`` to Archived; returns their numbers."""
+        rows = self._connection.execute(
             "UPDATE model_versions SET stage = ?, update_time = ?"
             " WHERE registered_no = (SELECT registered_no FROM registered_models WHERE name = ?)"
-            " AND stage = ? AND version != ?",
+            " AND stage = ? AND version != ? RETURNING version",
             (Stage.ARCHIVED.value, now_ms, name, stage.value, version),
-        )
+        ).fetchall()
+        return sorted(row["version"] for row in rows)
 
     def delete_version(self, name: str, version: int, *, now_ms: int) -> None:
         """Remove a version and the aliases that name it."""
