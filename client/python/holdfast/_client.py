@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from holdfast import _open_files
+from holdfast._archives import ArchiveCalls
 from holdfast._artifacts import ArtifactCalls
 from holdfast._channel import Channel, RetryPolicy
 from holdfast._config import Target, parse_target
@@ -30,6 +31,7 @@ class Client(
     ArtifactCalls,
     LiveArtifactCalls,
     StorageCalls,
+    ArchiveCalls,
 ):
     """A client of one server, for any number of threads; a forked process opens a connection of its own.
 
