@@ -7,13 +7,17 @@ from datetime import datetime, timezone
 
 import click
 
-from holdfast.cli import client_of
+from holdfast.cli import client_of, run_archives
 from holdfast.entities import Run
 
 
 @click.group("runs")
 def command() -> None:
-    """List runs."""
+    """List runs, and move them between servers."""
+
+
+command.add_command(run_archives.export)
+command.add_command(run_archives.import_run)
 
 
 @command.command("ls")
