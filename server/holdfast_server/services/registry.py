@@ -26,7 +26,7 @@ from holdfast_server.domain.registry import (
 from holdfast_server.domain.registry_history import Actor
 from holdfast_server.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, Reason
 from holdfast_server.services.ports.database import Transaction
-from holdfast_server.services.sizes import check_registered_model_size, check_version_size
+from holdfast_server.services.sizes import check_alias_count, check_registered_model_size, check_version_size
 
 ResolveSource = Callable[[Transaction, str], ResolvedSource]
 
@@ -236,7 +236,7 @@ def set_alias(tx: Transaction, actor: Actor, name: str, alias: str, version: int
     get_version(tx, name, version)
     check_expected(tx, name, alias, expected)
     tx.change_registry(actor).set_alias(name, alias, version)
-    check_registered_model_size(get_registered_model(tx, name))
+    check_alias_count(name, tx.registry.count_aliases(name))
 
 
 def delete_alias(tx: Transaction, actor: Actor, name: str, alias: str, *, expected: int | None) -> None:

@@ -50,6 +50,10 @@ class RegistryReader(Protocol):
         """The version that an alias names; 0 when it names none."""
         ...
 
+    def count_aliases(self, name: str) -> int:
+        """How many aliases a model has."""
+        ...
+
 
 class RegistryWriter(Protocol):
     """Changes of the registry, each written down in its history, in the same transaction, with who made it.

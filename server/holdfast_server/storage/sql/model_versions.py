@@ -14,6 +14,13 @@ from holdfast_server.storage.sql.key_values import KeyValues
 from holdfast_server.storage.sql.search import MODEL_VERSIONS, find
 
 _SELECT = "SELECT t.*, r.name FROM model_versions t JOIN registered_models r ON r.registered_no = t.registered_no"
+# A seek for each stage, however many versions a model has.
+_LATEST = (
+    "SELECT t.*, r.name FROM registered_models r"  # noqa: S608 - of constants
+    f" CROSS JOIN ({' UNION ALL '.join(f'SELECT {stage.value!r} AS stage' for stage in Stage)}) s"
+    " JOIN model_versions t ON t.registered_no = r.registered_no AND t.version = (SELECT MAX(v.version)"
+    " FROM model_versions v WHERE v.registered_no = r.registered_no AND v.stage = s.stage)"
+)
 _OF_VERSION = "registered_no = (SELECT registered_no FROM registered_models WHERE name = ?) AND version = ?"
 
 
@@ -149,10 +156,7 @@ class SqlModelVersions:
         rows: list[Any] = []
         for part in chunks(numbers):
             rows += self._connection.execute(
-                f"{_SELECT} JOIN (SELECT registered_no, stage, MAX(version) AS version FROM model_versions"  # noqa: S608
-                f" WHERE registered_no IN ({marks(len(part))}) GROUP BY registered_no, stage) n"
-                " ON n.registered_no = t.registered_no AND n.version = t.version ORDER BY t.version",
-                part,
+                f"{_LATEST} WHERE r.registered_no IN ({marks(len(part))}) ORDER BY t.version", part
             ).fetchall()
         found: dict[int, list[ModelVersion]] = {}
         for row, version in zip(rows, self._versions(rows), strict=True):

@@ -94,6 +94,13 @@ class SqlRegistry(SqlModelVersions):
         ).fetchone()
         return int(row["version"]) if row else 0
 
+    def count_aliases(self, name: str) -> int:
+        """How many aliases a model has."""
+        row = self._connection.execute(
+            "SELECT COUNT(*) FROM model_aliases JOIN registered_models USING (registered_no) WHERE name = ?", (name,)
+        ).fetchone()
+        return int(row[0])
+
     def set_alias(self, name: str, alias: str, version: int, *, now_ms: int) -> None:
         """Make an alias name a version."""
         self._connection.execute(
