@@ -8,6 +8,7 @@ import math
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,28 @@ def test_an_import_that_was_cut_off_goes_on(client, other, package, monkeypatch,
         assert (run.info.status, run.data.tags["holdfast.import"][64:]) == ("RUNNING", " (not complete)")
     other.import_run(archive)
     assert all_of(other, run_id) == all_of(client, run_id)
+
+
+@pytest.mark.parametrize("kind", ["run", "version"])
+def test_imports_at_the_same_time_have_one_effect(client, other, package, kind):
+    archive = package.parent / "archive"
+    run_id = log_run(client, "0", package)
+    if kind == "run":
+        client.export_run(run_id, archive)
+    else:
+        name = f"of-{run_id}"
+        client.create_model_version(name, f"runs:/{run_id}/forest", create_registered_model=True)
+        client.export_model_version(name, 1, archive)
+    with ThreadPoolExecutor(4) as pool:
+        imports = [
+            pool.submit(other.import_run if kind == "run" else other.import_model_version, archive) for _ in range(4)
+        ]
+        results = [future.result() for future in imports]
+    if kind == "run":
+        assert all_of(other, run_id) == all_of(client, run_id)
+    else:
+        assert {(result.version, result.digest) for result in results} == {("1", results[0].digest)}
+        assert len(other.search_model_versions()) == len(other.search_logged_models(["0"])) == 1
 
 
 @pytest.fixture(scope="module")
