@@ -152,3 +152,49 @@ def test_good_names_pass_here_and_at_the_server(client, good, name):
 def test_versions_are_numbers(version):
     with pytest.raises(InvalidArgumentError, match="whole number from 1"):
         version_number(version)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("name LIKE '{}-A%'", ["A1"]),
+        ("name ILIKE '%{}-a%'", ["A1", "a2"]),
+        ("tags.team = 'ocr'", ["A1", "a2"]),
+        ("tags.team ILIKE 'O%' AND tags.`odd key` = 'x'", ["a2"]),
+        ("tags.`odd key` IS NULL", ["A1", "b"]),
+        ("tags.team IS NOT NULL AND tags.team != 'ocr'", ["b"]),
+        ("name != '{}-b'", ["A1", "a2"]),
+    ],
+)
+def test_registered_models_are_found_by_name_and_tags(client, name, condition, expected):
+    for short, tags in {"A1": {"team": "ocr"}, "a2": {"team": "ocr", "odd key": "x"}, "b": {"team": "Ops"}}.items():
+        client.create_registered_model(f"{name}-{short}", tags)
+    found = client.search_registered_models(f"name ILIKE '{name}%' AND {condition.format(name)}", order_by=["name"])
+    assert [model.name.removeprefix(f"{name}-") for model in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("name = '{name}'", ["1", "2", "3"]),
+        ("run_id = '{run_id}'", ["1", "2"]),
+        ("run_id IN ('{run_id}', '{none}')", ["1", "2"]),
+        ("source_path LIKE 'runs:/%'", ["1", "2"]),
+        ("source_path ILIKE 'MODELS:/{name}/%'", ["3"]),
+        ("version_number > 1", ["2", "3"]),
+        ("version_number = 2 AND tags.k = 'v'", ["2"]),
+        ("tags.k IS NULL", ["1", "3"]),
+        ("tags.k ILIKE 'V%'", ["2"]),
+    ],
+)
+def test_versions_are_found_by_what_they_are(client, name, run_id, condition, expected):
+    client.log_text(run_id, "x", "model/MLmodel")
+    for tags in ({}, {"k": "v"}):
+        client.create_model_version(
+            name, f"runs:/{run_id}/model", run_id, tags, create_registered_model=True, description="d"
+        )
+    other = client.create_run("0").info.run_id
+    client.create_model_version(name, f"models:/{name}/1", other)
+    text = condition.format(name=name, run_id=run_id, none="0" * 32)
+    found = client.search_model_versions(f"name = '{name}' AND {text}", order_by=["version_number ASC"])
+    assert [version.version for version in found] == expected

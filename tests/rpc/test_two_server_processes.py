@@ -9,9 +9,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from tests.rpc.artifact_api import ArtifactApi, inline
 from tests.server_process import running_server
 
-from holdfast.v1 import artifact_pb2, artifact_service_pb2, artifact_service_pb2_grpc, run_pb2
+from holdfast.v1 import artifact_pb2, artifact_service_pb2, artifact_service_pb2_grpc, experiment_pb2, run_pb2
 from holdfast.v1 import experiment_service_pb2 as experiment_service
 from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
 from holdfast.v1 import model_registry_service_pb2 as registry_service
@@ -108,3 +109,69 @@ async def test_versions_are_numbered_and_aliases_compared_across_servers(channel
         ]
     )
     assert sorted(found) == ["ABORTED"] * 19 + ["OK"]
+
+
+async def registered(channels, versions: int) -> list[registry_grpc.ModelRegistryServiceStub]:
+    """Stubs of both, with that many versions of m."""
+    api = ArtifactApi(channels[0])
+    owner = await api.new_run()
+    await api.commit(owner, inline("model/MLmodel"))
+    stubs = [registry_grpc.ModelRegistryServiceStub(channel) for channel in channels]
+    request = registry_service.CreateModelVersionRequest(
+        name="m", source=f"runs:/{owner.run_id}/model", create_registered_model=True
+    )
+    for _ in range(versions):
+        await stubs[0].CreateModelVersion(request)
+    return stubs
+
+
+async def test_one_of_many_promotions_that_race_wins_across_servers(channels):
+    stubs = await registered(channels, 20)
+    await stubs[0].SetAlias(registry_service.SetAliasRequest(name="m", alias="prod", version=1))
+    for round_ in range(5):
+        model = await stubs[0].GetRegisteredModel(registry_service.GetRegisteredModelRequest(name="m"))
+        now = next(alias.version for alias in model.registered_model.aliases if alias.alias == "prod")
+        requests = [
+            registry_service.PromoteModelVersionRequest(
+                name="m",
+                version=version,
+                aliases=[registry_service.AliasChange(alias="prod", expected_version=now)],
+                tags=[experiment_pb2.Tag(key=f"won{round_}", value="yes")],
+                user_id=f"client {version}",
+                request_id=f"{round_} {version}".replace(" ", "-"),
+            )
+            for version in range(1, 21)
+            if version != now
+        ]
+        found = await outcomes([stubs[i % 2].PromoteModelVersion(request) for i, request in enumerate(requests)])
+        assert sorted(found) == ["ABORTED"] * 18 + ["OK"]
+        won = requests[found.index("OK")]
+        search = registry_service.SearchModelVersionsRequest(filter=f"tags.won{round_} = 'yes'")
+        tagged = (await stubs[1].SearchModelVersions(search)).model_versions
+        assert [(version.version, list(version.aliases)) for version in tagged] == [(won.version, ["prod"])]
+        history = registry_service.ListRegistryHistoryRequest(name="m", page_size=2)
+        change = (await stubs[1].ListRegistryHistory(history)).changes[0]
+        assert (change.key, change.old_value, change.new_value) == ("prod", str(now), str(won.version))
+        assert change.user_id == won.user_id
+        # A retry at the other server has the same answer and no second effect.
+        again = await stubs[1 - found.index("OK") % 2].PromoteModelVersion(won)
+        assert again.model_version.version == won.version
+
+
+async def test_an_alias_is_removed_once_across_servers(channels):
+    stubs = await registered(channels, 2)
+    await stubs[0].SetAlias(registry_service.SetAliasRequest(name="m", alias="a", version=1))
+    remove = registry_service.DeleteAliasRequest(name="m", alias="a", expected_version=1)
+    move = registry_service.SetAliasRequest(name="m", alias="a", version=2, expected_version=1)
+    calls = [stubs[i % 2].DeleteAlias(remove) if i % 4 < 2 else stubs[i % 2].SetAlias(move) for i in range(20)]
+    assert sorted(await outcomes(calls)) == ["ABORTED"] * 19 + ["OK"]
+    history = registry_service.ListRegistryHistoryRequest(name="m", page_size=2)
+    first, second = (await stubs[0].ListRegistryHistory(history)).changes
+    assert (first.old_value, second.new_value) == ("1", "1")
+
+
+async def test_copies_that_are_the_first_of_a_name_agree_across_servers(channels):
+    stubs = await registered(channels, 1)
+    request = registry_service.CopyModelVersionRequest(source="models:/m/1", name="n")
+    made = await asyncio.gather(*[stub.CopyModelVersion(request) for stub in stubs for _ in range(5)])
+    assert sorted(answer.model_version.version for answer in made) == list(range(1, 11))

@@ -8,6 +8,7 @@ import pytest
 from tests.storage.upkeep_store import DAY, UpkeepStore, finalize, random_bytes, sha
 
 from holdfast_server.domain.artifacts import Extent, Owner
+from holdfast_server.domain.registry_history import Actor
 from holdfast_server.domain.upkeep import HOUR_MS, Collected, Phase
 from holdfast_server.errors import Conflict, FailedPrecondition, NotFound, Reason, Unavailable
 from holdfast_server.services.garbage import CollectionSettings, GarbageCollector
@@ -153,7 +154,7 @@ async def test_a_version_outlives_the_run_that_it_was_made_of(store: UpkeepStore
     await store.assert_clean()
     await store.collect()
     assert await store.read(run, "model/weights", pinned) == model
-    await store.database.write(lambda tx: delete_version(tx, "registered", 1))
+    await store.database.write(lambda tx: delete_version(tx, Actor(), "registered", 1))
     assert (await store.collect()).block_bytes == 90_000
     assert rows(store, "SELECT COUNT(*) FROM trees") == [(0,)]
     assert store.listed() == set()

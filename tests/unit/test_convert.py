@@ -21,9 +21,10 @@ from holdfast_server.domain.registry import (
     Stage,
     VersionStatus,
 )
+from holdfast_server.domain.registry_history import Actor, Change, ChangeKind, RecordedChange
 from holdfast_server.domain.run import Dataset, DatasetInput, Metric, ModelOutput, Param, RunData, RunInfo, RunStatus
 from holdfast_server.errors import InvalidArgument
-from holdfast_server.rpc.convert import experiments, metric_charts, models, registry, runs, times
+from holdfast_server.rpc.convert import experiments, metric_charts, models, registry, registry_history, runs, times
 
 RUN_ID, MODEL_ID = "ab" * 16, "m-" + "cd" * 16
 TAGS = (Tag("a", "1"), Tag("b", "é"))
@@ -105,3 +106,11 @@ def test_registered_models_survive(owner, stage, status):
 )
 def test_buckets_of_charts_survive(bucket):
     assert metric_charts.bucket_from_proto(metric_charts.bucket_to_proto(bucket)) == bucket
+
+
+@pytest.mark.parametrize(("old", "new"), [(None, ""), ("", None), ("a", "é")])
+@pytest.mark.parametrize("kind", ChangeKind)
+def test_changes_of_the_registry_survive(kind, old, new):
+    change = Change(kind=kind, name="m", version=3, key="k", old=old, new=new, tree_digest=bytes(range(32)))
+    recorded = RecordedChange(7, 1_001, Actor("alice", "ada"), change)
+    assert registry_history.change_from_proto(registry_history.change_to_proto(recorded)) == recorded

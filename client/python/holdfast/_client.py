@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from holdfast import _open_files
+from holdfast._archives import ArchiveCalls
 from holdfast._artifacts import ArtifactCalls
 from holdfast._background import Background
 from holdfast._channel import Channel, RetryPolicy
@@ -17,7 +18,7 @@ from holdfast._journal.sender import Sender
 from holdfast._live_artifacts import LiveArtifactCalls
 from holdfast._logged_models import LoggedModelCalls
 from holdfast._metric_calls import MetricCalls
-from holdfast._registry_calls import RegistryCalls
+from holdfast._promotion import PromotionCalls
 from holdfast._run_calls import RunCalls
 from holdfast._storage import StorageCalls
 from holdfast._watch_calls import WatchCalls
@@ -33,11 +34,12 @@ class Client(
     RunCalls,
     MetricCalls,
     LoggedModelCalls,
-    RegistryCalls,
+    PromotionCalls,
     ArtifactCalls,
     LiveArtifactCalls,
     StorageCalls,
     WatchCalls,
+    ArchiveCalls,
 ):
     """A client of one server, for any number of threads; a forked process opens a connection of its own.
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from holdfast._calls import tags_from_proto, tags_to_proto
 from holdfast._times import ms_from_proto
-from holdfast.entities import ModelVersion, RegisteredModel
+from holdfast.entities import ModelVersion, RegisteredModel, RegistryChange
 from holdfast.errors import InvalidArgumentError
 from holdfast.format.names import MAX_MODEL_TAG, MAX_REGISTRY_BYTES, registry_bytes
-from holdfast.v1 import experiment_pb2, registered_model_pb2
+from holdfast.v1 import experiment_pb2, registered_model_pb2, registry_change_pb2
 
 _STATUS_PREFIX = "MODEL_VERSION_STATUS_"
+_KIND_PREFIX = "REGISTRY_CHANGE_KIND_"
 _STAGES = {
     registered_model_pb2.MODEL_STAGE_NONE: "None",
     registered_model_pb2.MODEL_STAGE_STAGING: "Staging",
@@ -96,3 +97,31 @@ def version_tags_to_proto(tags: Mapping[str, Any] | None, description: str = "")
             metadata={"limit": str(MAX_REGISTRY_BYTES)},
         )
     return protos
+
+
+def expected_to_proto(version: str | int | None) -> int | None:
+    """The wire's form of what an alias must name now: 0 for ``"absent"``, None for anything.
+
+    Raises:
+        InvalidArgumentError: It is no version.
+    """
+    if version is None or str(version) in {"0", "absent"}:
+        return None if version is None else 0
+    return version_number(version)
+
+
+def registry_change_from_proto(proto: registry_change_pb2.RegistryChange) -> RegistryChange:
+    """A change of the registry as users see it."""
+    return RegistryChange(
+        change_id=proto.change_id,
+        timestamp=ms_from_proto(proto.change_time),
+        kind=registry_change_pb2.RegistryChangeKind.Name(proto.kind).removeprefix(_KIND_PREFIX),
+        name=proto.name,
+        version=str(proto.version) if proto.version else None,
+        key=proto.key or None,
+        old_value=proto.old_value if proto.HasField("old_value") else None,
+        new_value=proto.new_value if proto.HasField("new_value") else None,
+        digest=proto.tree_digest.hex() or None,
+        user_id=proto.user_id or None,
+        principal=proto.principal or None,
+    )

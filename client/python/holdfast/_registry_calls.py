@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
+import grpc
 
 from holdfast._calls import MAX_BATCH_TAGS, Calls, batches, build, collect, tags_to_proto, texts
 from holdfast._checks import check_seconds, check_unicode
 from holdfast._context import user_name
 from holdfast._names import check_registered_model_name
 from holdfast._registry import (
+    expected_to_proto,
     model_version_from_proto,
     registered_model_from_proto,
     stage_to_proto,
@@ -24,6 +27,18 @@ from holdfast.v1.model_registry_service_pb2_grpc import ModelRegistryServiceStub
 
 PAGE_SIZE = 1_000
 AWAIT_SECONDS = 300
+
+Response = TypeVar("Response")
+
+
+class _RegistryMutation(Protocol):
+    """A request that carries a request id and who makes it."""
+
+    request_id: str
+    user_id: str
+
+
+RegistryMutation = TypeVar("RegistryMutation", bound=_RegistryMutation)
 
 
 class RegistryCalls(Calls):
@@ -50,7 +65,7 @@ class RegistryCalls(Calls):
         request = build(
             messages.CreateRegisteredModelRequest, name=name, tags=tags_to_proto(tags), description=description or ""
         )
-        return registered_model_from_proto(self._mutate(self._registry.CreateRegisteredModel, request).registered_model)
+        return registered_model_from_proto(self._change(self._registry.CreateRegisteredModel, request).registered_model)
 
     def get_registered_model(self, name: str) -> RegisteredModel:
         """Read a registered model with its newest versions, tags and aliases."""
@@ -78,7 +93,7 @@ class RegistryCalls(Calls):
 
     def delete_registered_model(self, name: str) -> None:
         """Delete a registered model with all versions and aliases, for good."""
-        self._mutate(self._registry.DeleteRegisteredModel, build(messages.DeleteRegisteredModelRequest, name=name))
+        self._change(self._registry.DeleteRegisteredModel, build(messages.DeleteRegisteredModelRequest, name=name))
 
     def search_registered_models(
         self,
@@ -120,6 +135,7 @@ class RegistryCalls(Calls):
         await_creation_for: float | None = AWAIT_SECONDS,
         model_id: str | None = None,
         create_registered_model: bool = False,
+        import_id: str | None = None,
     ) -> ModelVersion:
         """Register a snapshot of ``source`` under the next number; nothing it refers to can change afterwards.
 
@@ -132,6 +148,7 @@ class RegistryCalls(Calls):
             await_creation_for: Seconds to wait until the version is READY; None or 0 to return at once.
             model_id: Register this logged model, whatever ``source`` says.
             create_registered_model: Create the registered model when it is absent, in the same transaction.
+            import_id: Names what is imported: a version of this model that has the same is returned as it is.
 
         Raises:
             NotFoundError: ``source`` or the registered model is not there.
@@ -147,10 +164,10 @@ class RegistryCalls(Calls):
             description=description or "",
             tags=first_tags,
             create_registered_model=create_registered_model,
-            user_id=user_name(),
             run_id=run_id or "",
+            import_id=import_id or "",
         )
-        version = model_version_from_proto(self._mutate(self._registry.CreateModelVersion, request).model_version)
+        version = model_version_from_proto(self._change(self._registry.CreateModelVersion, request).model_version)
         for some_tags in more_tags:
             version = self._update_version(version.name, version.version, tags=some_tags)
         return self._await_ready(version, await_creation_for) if await_creation_for else version
@@ -182,8 +199,11 @@ class RegistryCalls(Calls):
         return self._version(build(messages.GetModelVersionRequest, name=name, alias=alias))
 
     def get_latest_versions(self, name: str, stages: Sequence[str] | None = None) -> list[ModelVersion]:
-        """Read the newest version of each stage, or of those in ``stages``."""
-        wanted = None if stages is None else {stage_to_proto(stage) for stage in stages}
+        """Read the newest version of each stage, or of those in ``stages``.
+
+        Stages are kept for compatibility; aliases are what to build on.
+        """
+        wanted = {stage_to_proto(stage) for stage in stages} if stages else None
         versions = self.get_registered_model(name).latest_versions
         return [version for version in versions if wanted is None or stage_to_proto(version.current_stage) in wanted]
 
@@ -196,7 +216,8 @@ class RegistryCalls(Calls):
     ) -> ModelVersion:
         """Move a version to ``"None"``, ``"Staging"``, ``"Production"`` or ``"Archived"``.
 
-        With ``archive_existing_versions`` the others in that stage become archived in the same transaction.
+        With ``archive_existing_versions`` the others in that stage become archived in the same transaction. Stages are
+        kept for compatibility; aliases are what to build on, and ``promote`` moves both together.
         """
         return self._update_version(
             name, version, stage=stage_to_proto(stage), archive_existing_versions=archive_existing_versions
@@ -226,7 +247,7 @@ class RegistryCalls(Calls):
     def delete_model_version(self, name: str, version: str | int) -> None:
         """Delete a version with the aliases that name it, for good. Its number is not used again."""
         request = build(messages.DeleteModelVersionRequest, name=name, version=version_number(version))
-        self._mutate(self._registry.DeleteModelVersion, request)
+        self._change(self._registry.DeleteModelVersion, request)
 
     def search_model_versions(
         self,
@@ -266,7 +287,7 @@ class RegistryCalls(Calls):
             name: The registered model.
             alias: The alias, which may name another version now.
             version: The version it shall name.
-            expected_version: The version it must name now, 0 for none; None: whatever it names.
+            expected_version: The version it must name now, 0 or "absent" for none; None: whatever it names.
 
         Raises:
             ConflictError: The alias names another version than expected.
@@ -276,9 +297,9 @@ class RegistryCalls(Calls):
             name=name,
             alias=alias,
             version=version_number(version),
-            expected_version=_expected(expected_version),
+            expected_version=expected_to_proto(expected_version),
         )
-        self._mutate(self._registry.SetAlias, request)
+        self._change(self._registry.SetAlias, request)
 
     def delete_registered_model_alias(
         self, name: str, alias: str, *, expected_version: str | int | None = None
@@ -289,9 +310,16 @@ class RegistryCalls(Calls):
             ConflictError: The alias names another version than ``expected_version``.
         """
         request = build(
-            messages.DeleteAliasRequest, name=name, alias=alias, expected_version=_expected(expected_version)
+            messages.DeleteAliasRequest, name=name, alias=alias, expected_version=expected_to_proto(expected_version)
         )
-        self._mutate(self._registry.DeleteAlias, request)
+        self._change(self._registry.DeleteAlias, request)
+
+    def _change(
+        self, method: grpc.UnaryUnaryMultiCallable[RegistryMutation, Response], request: RegistryMutation
+    ) -> Response:
+        """Send a change with who makes it, for the history."""
+        request.user_id = user_name()
+        return self._mutate(method, request)
 
     @property
     def _registry(self) -> ModelRegistryServiceStub:
@@ -301,11 +329,11 @@ class RegistryCalls(Calls):
         return model_version_from_proto(self._channel.call(self._registry.GetModelVersion, request).model_version)
 
     def _update_model(self, request: messages.UpdateRegisteredModelRequest) -> RegisteredModel:
-        return registered_model_from_proto(self._mutate(self._registry.UpdateRegisteredModel, request).registered_model)
+        return registered_model_from_proto(self._change(self._registry.UpdateRegisteredModel, request).registered_model)
 
     def _update_version(self, name: str, version: str | int, **changes: Any) -> ModelVersion:
         request = build(messages.UpdateModelVersionRequest, name=name, version=version_number(version), **changes)
-        return model_version_from_proto(self._mutate(self._registry.UpdateModelVersion, request).model_version)
+        return model_version_from_proto(self._change(self._registry.UpdateModelVersion, request).model_version)
 
     def _number(self, name: str, version: str | int | None, stage: str | None) -> str | int:
         if (version is None) == (stage is None):
@@ -328,9 +356,3 @@ class RegistryCalls(Calls):
             pause = min(2 * pause, 2.0)
             version = self.get_model_version(version.name, version.version)
         return version
-
-
-def _expected(version: str | int | None) -> int | None:
-    if version is None or str(version) == "0":
-        return None if version is None else 0
-    return version_number(version)

@@ -35,6 +35,15 @@ def check_request_id(request_id: str) -> str:
     return request_id
 
 
+def check_import_id(import_id: str) -> str:
+    """1 to 128 printable ASCII characters without space."""
+    if len(import_id) > MAX_REQUEST_ID or not _PRINTABLE_ASCII.fullmatch(import_id):
+        raise _bad_name(
+            f"an import id is 1 to {MAX_REQUEST_ID} printable ASCII characters without space", import_id, "import_id"
+        )
+    return import_id
+
+
 def check_run_id(run_id: str, *, field: str = "run_id") -> str:
     """32 lower-case hex digits."""
     if not _RUN_ID.fullmatch(run_id):

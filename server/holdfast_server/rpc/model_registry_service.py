@@ -10,24 +10,31 @@ from holdfast.v1 import model_registry_service_pb2 as pb
 from holdfast.v1 import model_registry_service_pb2_grpc as service_grpc
 from holdfast_server.domain.event import Scope
 from holdfast_server.domain.experiment import TagChanges, TagLimit
+from holdfast_server.domain.names import check_registered_model_name, check_version
 from holdfast_server.domain.registry import ModelVersion
+from holdfast_server.domain.registry_history import Actor
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert import registry as convert
 from holdfast_server.rpc.convert.events import wanted_from_proto
 from holdfast_server.rpc.convert.experiments import tag_pairs
-from holdfast_server.rpc.mutations import mutate
-from holdfast_server.rpc.paging import page_limit
+from holdfast_server.rpc.convert.registry_history import change_to_proto
+from holdfast_server.rpc.mutations import ANONYMOUS, mutate
+from holdfast_server.rpc.paging import fill_page, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.rpc.watches import Begun, WatchSender
 from holdfast_server.services import registry
 from holdfast_server.services.artifact_uris import describe_large_source
 from holdfast_server.services.cursors import begin_watch, resume_watch
 from holdfast_server.services.ports.database import Database, Transaction
+from holdfast_server.services.promotion import AliasChange, Promotion, promote
+from holdfast_server.services.registry_history import walk_history
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
 from holdfast_server.services.search.order import parse_order_by
+from holdfast_server.services.search.page_token import open_token, seal_token
 from holdfast_server.services.search.query import SearchQuery
 from holdfast_server.services.search.walk import walk
+from holdfast_server.services.version_copies import copy_version
 
 
 class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
@@ -41,9 +48,10 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
     ) -> pb.CreateRegisteredModelResponse:
         """Create one."""
         tags = TagChanges.parse(tag_pairs(request.tags), (), TagLimit.MODEL).tags
+        actor = _actor(request.user_id)
 
         def job(tx: Transaction) -> pb.CreateRegisteredModelResponse:
-            created = registry.create_registered_model(tx, request.name, request.description, tags)
+            created = registry.create_registered_model(tx, actor, request.name, request.description, tags)
             return pb.CreateRegisteredModelResponse(registered_model=convert.registered_model_to_proto(created))
 
         return await mutate(self._database, request, pb.CreateRegisteredModelResponse, job)
@@ -64,10 +72,12 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
     ) -> pb.UpdateRegisteredModelResponse:
         """Change name, description and tags."""
         tags = TagChanges.parse(tag_pairs(request.tags), request.deleted_tag_keys, TagLimit.MODEL)
+        actor = _actor(request.user_id)
 
         def job(tx: Transaction) -> pb.UpdateRegisteredModelResponse:
             updated = registry.update_registered_model(
                 tx,
+                actor,
                 request.name,
                 new_name=request.new_name if request.HasField("new_name") else None,
                 description=request.description if request.HasField("description") else None,
@@ -81,9 +91,10 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
         self, request: pb.DeleteRegisteredModelRequest, context: Any
     ) -> pb.DeleteRegisteredModelResponse:
         """Delete one with its versions and aliases."""
+        actor = _actor(request.user_id)
 
         def job(tx: Transaction) -> pb.DeleteRegisteredModelResponse:
-            registry.delete_registered_model(tx, request.name)
+            registry.delete_registered_model(tx, actor, request.name)
             return pb.DeleteRegisteredModelResponse()
 
         return await mutate(self._database, request, pb.DeleteRegisteredModelResponse, job)
@@ -117,9 +128,10 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
             source=request.source,
             description=request.description,
             tags=TagChanges.parse(tag_pairs(request.tags), (), TagLimit.MODEL).tags,
-            user_id=request.user_id,
             run_id=request.run_id,
             create_registered_model=request.create_registered_model,
+            import_id=request.import_id,
+            actor=_actor(request.user_id),
         )
 
         def job(tx: Transaction) -> pb.CreateModelVersionResponse:
@@ -141,15 +153,10 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
         self, request: pb.UpdateModelVersionRequest, context: Any
     ) -> pb.UpdateModelVersionResponse:
         """Change description, stage and tags."""
-        changes = registry.VersionChanges(
-            description=request.description if request.HasField("description") else None,
-            stage=convert.stage_from_proto(request.stage),
-            archive_existing=request.archive_existing_versions,
-            tags=TagChanges.parse(tag_pairs(request.tags), request.deleted_tag_keys, TagLimit.MODEL),
-        )
+        changes, actor = _version_changes(request), _actor(request.user_id)
 
         def job(tx: Transaction) -> pb.UpdateModelVersionResponse:
-            updated = registry.update_version(tx, request.name, request.version, changes)
+            updated = registry.update_version(tx, actor, request.name, request.version, changes)
             return pb.UpdateModelVersionResponse(model_version=convert.version_to_proto(updated))
 
         return await mutate(self._database, request, pb.UpdateModelVersionResponse, job)
@@ -158,9 +165,10 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
         self, request: pb.DeleteModelVersionRequest, context: Any
     ) -> pb.DeleteModelVersionResponse:
         """Delete one with the aliases that name it."""
+        actor = _actor(request.user_id)
 
         def job(tx: Transaction) -> pb.DeleteModelVersionResponse:
-            registry.delete_version(tx, request.name, request.version)
+            registry.delete_version(tx, actor, request.name, request.version)
             return pb.DeleteModelVersionResponse()
 
         return await mutate(self._database, request, pb.DeleteModelVersionResponse, job)
@@ -185,20 +193,20 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> pb.SetAliasResponse:
         """Make an alias name a version."""
-        expected = request.expected_version if request.HasField("expected_version") else None
+        expected, actor = _expected(request), _actor(request.user_id)
 
         def job(tx: Transaction) -> pb.SetAliasResponse:
-            registry.set_alias(tx, request.name, request.alias, request.version, expected=expected)
+            registry.set_alias(tx, actor, request.name, request.alias, request.version, expected=expected)
             return pb.SetAliasResponse()
 
         return await mutate(self._database, request, pb.SetAliasResponse, job)
 
     async def DeleteAlias(self, request: pb.DeleteAliasRequest, context: Any) -> pb.DeleteAliasResponse:
         """Remove an alias."""
-        expected = request.expected_version if request.HasField("expected_version") else None
+        expected, actor = _expected(request), _actor(request.user_id)
 
         def job(tx: Transaction) -> pb.DeleteAliasResponse:
-            registry.delete_alias(tx, request.name, request.alias, expected=expected)
+            registry.delete_alias(tx, actor, request.name, request.alias, expected=expected)
             return pb.DeleteAliasResponse()
 
         return await mutate(self._database, request, pb.DeleteAliasResponse, job)
@@ -218,6 +226,71 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
             return start, {"registered_model": convert.registered_model_to_proto(model)}
 
         return self._watches.send(begin, pb.WatchRegisteredModelResponse, wanted)
+
+    async def CopyModelVersion(self, request: pb.CopyModelVersionRequest, context: Any) -> pb.CopyModelVersionResponse:
+        """Register what another version pins."""
+        actor = _actor(request.user_id)
+
+        def job(tx: Transaction) -> pb.CopyModelVersionResponse:
+            copied = copy_version(tx, actor, request.source, request.name)
+            return pb.CopyModelVersionResponse(model_version=convert.version_to_proto(copied))
+
+        return await mutate(self._database, request, pb.CopyModelVersionResponse, job)
+
+    async def PromoteModelVersion(
+        self, request: pb.PromoteModelVersionRequest, context: Any
+    ) -> pb.PromoteModelVersionResponse:
+        """Move aliases to a version and change it."""
+        wanted = Promotion(
+            name=request.name,
+            version=request.version,
+            moved=tuple(AliasChange(change.alias, _expected(change)) for change in request.aliases),
+            removed=tuple(AliasChange(change.alias, _expected(change)) for change in request.removed_aliases),
+            changes=_version_changes(request),
+        )
+        actor = _actor(request.user_id)
+
+        def job(tx: Transaction) -> pb.PromoteModelVersionResponse:
+            return pb.PromoteModelVersionResponse(model_version=convert.version_to_proto(promote(tx, actor, wanted)))
+
+        return await mutate(self._database, request, pb.PromoteModelVersionResponse, job)
+
+    async def ListRegistryHistory(
+        self, request: pb.ListRegistryHistoryRequest, context: Any
+    ) -> pb.ListRegistryHistoryResponse:
+        """Page through all changes, newest first."""
+        name = check_registered_model_name(request.name)
+        version = check_version(request.version) if request.version else 0
+        limit = page_limit(request.page_size, default=100, maximum=1_000)
+        bound = ("ListRegistryHistory", name, version)
+
+        def job(tx: Transaction) -> pb.ListRegistryHistoryResponse:
+            after = open_token(tx.page_token_key, bound, request.page_token) if request.page_token else None
+            response = pb.ListRegistryHistoryResponse()
+            found = walk_history(tx, name, version, after, limit + 1)
+            last = fill_page(response.changes, found, change_to_proto, limit=limit)
+            if last is not None:
+                response.next_page_token = seal_token(tx.page_token_key, bound, last)
+            return response
+
+        return await self._database.read(job)
+
+
+def _actor(user_id: str) -> Actor:
+    return Actor(ANONYMOUS, user_id)
+
+
+def _expected(request: pb.SetAliasRequest | pb.DeleteAliasRequest | pb.AliasChange) -> int | None:
+    return request.expected_version if request.HasField("expected_version") else None
+
+
+def _version_changes(request: pb.UpdateModelVersionRequest | pb.PromoteModelVersionRequest) -> registry.VersionChanges:
+    return registry.VersionChanges(
+        description=request.description if request.HasField("description") else None,
+        stage=convert.stage_from_proto(request.stage),
+        archive_existing=request.archive_existing_versions,
+        tags=TagChanges.parse(tag_pairs(request.tags), request.deleted_tag_keys, TagLimit.MODEL),
+    )
 
 
 def _select_version(tx: Transaction, request: pb.GetModelVersionRequest) -> ModelVersion:

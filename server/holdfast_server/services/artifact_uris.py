@@ -11,7 +11,7 @@ from holdfast_server.domain.experiment import Lifecycle
 from holdfast_server.domain.model import ModelStatus
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import check_path
-from holdfast_server.domain.registry import ResolvedSource
+from holdfast_server.domain.registry import ModelVersion, ResolvedSource, Stage
 from holdfast_server.errors import DomainError, FailedPrecondition, InvalidArgument, NotFound, Reason
 from holdfast_server.services.commits import STAGE_SIZE
 from holdfast_server.services.owners import not_found, snapshot
@@ -20,9 +20,10 @@ from holdfast_server.services.ports.database import Database, Transaction
 MAX_URI = 2_048
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
 _FORMS = (
-    "runs:/<run id>/<path>, models:/<model id>, models:/<name>/<version>, models:/<name>@<alias> or "
-    "models:/<name>/latest"
+    "runs:/<run id>/<path>, models:/<model id>, models:/<name>/<version>, models:/<name>@<alias>, "
+    "models:/<name>/latest or models:/<name>/<stage>"
 )
+_STAGES = {stage.value.lower(): stage for stage in Stage}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,24 @@ def resolve_model_source(tx: Transaction, uri: str) -> ResolvedSource:
     )
 
 
+def find_version(tx: Transaction, uri: str) -> ModelVersion:
+    """The version of a registered model that a URI names, and nothing below it.
+
+    Raises:
+        InvalidArgument: The URI names something else.
+        NotFound: MODEL_VERSION_NOT_FOUND.
+    """
+    scheme, _, rest = uri.partition(":/")
+    rest = rest.strip("/")
+    if scheme == "models" and len(uri) <= MAX_URI and rest and not _MODEL_ID.fullmatch(rest.partition("/")[0]):
+        version, tail = _find_version(tx, rest, uri)
+        if not tail:
+            return version
+    raise InvalidArgument(
+        f"{shown(uri)} does not name a version of a registered model, such as models:/<name>/<version>.", field="source"
+    )
+
+
 async def describe_large_source(database: Database, uri: str) -> None:
     """Describe what a new version is about to pin, if it is large, and keep that.
 
@@ -163,6 +182,15 @@ def _resolve_model(tx: Transaction, rest: str, uri: str) -> list[Location]:
                 metadata={"model_id": head},
             )
         return [_at(tx, owner, at, tail)]
+    version, tail = _find_version(tx, rest, uri)
+    source = version.source
+    path = "/".join(part for part in (source.path, tail) if part)
+    return [_at(tx, Owner.parse(source.owner), source.sequence, path)]
+
+
+def _find_version(tx: Transaction, rest: str, uri: str) -> tuple[ModelVersion, str]:
+    """The version that the part of a URI after ``models:/`` names, and the path below it."""
+    head, _, tail = rest.partition("/")
     if "@" in head:
         name, _, alias = head.partition("@")
         version = tx.registry.get_by_alias(name, alias)
@@ -173,6 +201,8 @@ def _resolve_model(tx: Transaction, rest: str, uri: str) -> list[Location]:
             version = tx.registry.latest(name)
         elif selector.isascii() and selector.isdigit() and len(selector) < 19:
             version = tx.registry.get_version(name, int(selector))
+        elif selector.lower() in _STAGES:
+            version = tx.registry.latest(name, _STAGES[selector.lower()])
         else:
             raise InvalidArgument(f"{shown(uri)} is not a model URI: {_FORMS}.", field="uri")
     if version is None:
@@ -181,9 +211,7 @@ def _resolve_model(tx: Transaction, rest: str, uri: str) -> list[Location]:
             reason=Reason.MODEL_VERSION_NOT_FOUND,
             metadata={"name": name[:200]},
         )
-    source = version.source
-    path = "/".join(part for part in (source.path, tail) if part)
-    return [_at(tx, Owner.parse(source.owner), source.sequence, path)]
+    return version, tail
 
 
 def _root(tx: Transaction, owner: Owner, *, prefix: str) -> Location:

@@ -9,10 +9,10 @@ from holdfast_server.domain.event import Change, EventType
 from holdfast_server.domain.experiment import Tag, TagChanges
 from holdfast_server.domain.names import (
     check_alias,
+    check_import_id,
     check_length,
     check_registered_model_name,
     check_run_id,
-    check_user_id,
     check_version,
     shown,
 )
@@ -24,6 +24,7 @@ from holdfast_server.domain.registry import (
     ResolvedSource,
     Stage,
 )
+from holdfast_server.domain.registry_history import Actor
 from holdfast_server.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, Reason
 from holdfast_server.services.changes import (
     alias_changed,
@@ -33,30 +34,35 @@ from holdfast_server.services.changes import (
     version_changed,
 )
 from holdfast_server.services.ports.database import Transaction
-from holdfast_server.services.sizes import check_registered_model_size, check_version_size
+from holdfast_server.services.sizes import check_alias_count, check_registered_model_size, check_version_size
 
 ResolveSource = Callable[[Transaction, str], ResolvedSource]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVersion:
-    """What a caller says of a version to create. ``run_id`` empty: that of the source."""
+    """What a caller says of a version to create.
+
+    ``run_id`` empty: that of the source. ``import_id``, when not empty, is that of at most one version of the model.
+    """
 
     name: str
     source: str
     description: str = ""
     tags: tuple[Tag, ...] = ()
-    user_id: str = ""
     run_id: str = ""
     create_registered_model: bool = False
+    import_id: str = ""
+    actor: Actor = field(default_factory=Actor)
 
     def __post_init__(self) -> None:
         check_registered_model_name(self.name)
         check_length(self.source, MAX_SOURCE, what="The source", field="source")
         check_length(self.description, MAX_DESCRIPTION, what="The description", field="description")
-        check_user_id(self.user_id)
         if self.run_id:
             check_run_id(self.run_id)
+        if self.import_id:
+            check_import_id(self.import_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +83,9 @@ class VersionChanges:
             )
 
 
-def create_registered_model(tx: Transaction, name: str, description: str, tags: tuple[Tag, ...]) -> RegisteredModel:
+def create_registered_model(
+    tx: Transaction, actor: Actor, name: str, description: str, tags: tuple[Tag, ...]
+) -> RegisteredModel:
     """Create a registered model without versions.
 
     Raises:
@@ -85,7 +93,7 @@ def create_registered_model(tx: Transaction, name: str, description: str, tags: 
     """
     check_length(description, MAX_DESCRIPTION, what="The description", field="description")
     _check_free(tx, check_registered_model_name(name))
-    tx.registry.create(name, description, tags, now_ms=tx.now_ms)
+    tx.change_registry(actor).create(name, description, tags)
     registered_model_changed(tx, name, EventType.CREATED, tag_changes(TagChanges(tags)))
     return _checked(get_registered_model(tx, name))
 
@@ -103,7 +111,7 @@ def get_registered_model(tx: Transaction, name: str) -> RegisteredModel:
 
 
 def update_registered_model(
-    tx: Transaction, name: str, *, new_name: str | None, description: str | None, tags: TagChanges
+    tx: Transaction, actor: Actor, name: str, *, new_name: str | None, description: str | None, tags: TagChanges
 ) -> RegisteredModel:
     """Change name, description and tags; None leaves either as it is. Versions and aliases follow the name.
 
@@ -112,45 +120,50 @@ def update_registered_model(
     """
     check_length(description or "", MAX_DESCRIPTION, what="The description", field="description")
     before = get_registered_model(tx, name)
-    tx.registry.change_tags(name, tags)
     if new_name is not None and new_name != name:
         _check_free(tx, check_registered_model_name(new_name, field="new_name"))
     wanted = {"name": new_name or name, "description": before.description if description is None else description}
     changed = [*differences({"name": name, "description": before.description}, wanted), *tag_changes(tags)]
     if changed:
         registered_model_changed(tx, name, EventType.UPDATED, changed)
-    tx.registry.update(name, new_name=new_name, description=description, now_ms=tx.now_ms)
+    changes = tx.change_registry(actor)
+    changes.change_tags(name, tags)
+    changes.update(name, new_name=new_name, description=description)
     return _checked(get_registered_model(tx, name if new_name is None else new_name))
 
 
-def delete_registered_model(tx: Transaction, name: str) -> None:
-    """Delete one with its versions and aliases, for good."""
+def delete_registered_model(tx: Transaction, actor: Actor, name: str) -> None:
+    """Delete one with its versions and aliases, for good. Its history stays, and its numbers are not used again."""
     _check_exists(tx, name)
     registered_model_changed(tx, name, EventType.DELETED)
-    tx.registry.delete(name)
+    tx.change_registry(actor).delete(name)
 
 
 def create_version(tx: Transaction, new: NewVersion, resolve: ResolveSource) -> ModelVersion:
-    """Register a snapshot under the next number of its model.
+    """Register a snapshot under the next number of its model; what was imported before is returned as it is.
 
     Raises:
         NotFound: REGISTERED_MODEL_NOT_FOUND, or what ``resolve`` does not find.
     """
+    if new.import_id:
+        imported = tx.registry.get_by_import(new.name, new.import_id)
+        if imported is not None:
+            return imported
     source = resolve(tx, new.source)
+    changes = tx.change_registry(new.actor)
     if not tx.registry.exists(new.name):
         if not new.create_registered_model:
             raise _no_model(new.name)
-        tx.registry.create(new.name, "", (), now_ms=tx.now_ms)
+        changes.create(new.name, "", ())
         registered_model_changed(tx, new.name, EventType.CREATED)
-    version = tx.registry.create_version(
+    version = changes.create_version(
         new.name,
         source_uri=new.source,
         source=source,
         run_id=new.run_id or source.run_id,
         description=new.description,
-        user_id=new.user_id,
         tags=new.tags,
-        now_ms=tx.now_ms,
+        import_id=new.import_id,
     )
     created = get_version(tx, new.name, version)
     version_changed(tx, new.name, version, EventType.CREATED, [Change("source", None, new.source)])
@@ -210,33 +223,34 @@ def get_latest_version(tx: Transaction, name: str, stage: Stage | None = None) -
     return found
 
 
-def update_version(tx: Transaction, name: str, version: int, changes: VersionChanges) -> ModelVersion:
+def update_version(tx: Transaction, actor: Actor, name: str, version: int, wanted: VersionChanges) -> ModelVersion:
     """Change description, stage and tags, and archive the others of that stage when asked."""
     before = get_version(tx, name, version)
-    tx.registry.change_version_tags(name, version, changes.tags)
-    tx.registry.update_version(name, version, description=changes.description, stage=changes.stage, now_ms=tx.now_ms)
-    if changes.archive_existing and changes.stage:
-        for other in tx.registry.archive_others(name, version, changes.stage, now_ms=tx.now_ms):
-            archived = Change("stage", changes.stage.value, Stage.ARCHIVED.value)
+    changes = tx.change_registry(actor)
+    changes.change_version_tags(before, wanted.tags)
+    changes.update_version(before, description=wanted.description, stage=wanted.stage)
+    if wanted.archive_existing and wanted.stage:
+        for other in changes.archive_others(name, version, wanted.stage):
+            archived = Change("stage", wanted.stage.value, Stage.ARCHIVED.value)
             version_changed(tx, name, other, EventType.UPDATED, [archived])
     updated = get_version(tx, name, version)
-    changed = [*differences(_described(before), _described(updated)), *tag_changes(changes.tags)]
+    changed = [*differences(_described(before), _described(updated)), *tag_changes(wanted.tags)]
     if changed:
         version_changed(tx, name, version, EventType.UPDATED, changed)
     check_version_size(updated)
     return updated
 
 
-def delete_version(tx: Transaction, name: str, version: int) -> None:
+def delete_version(tx: Transaction, actor: Actor, name: str, version: int) -> None:
     """Delete a version with the aliases that name it, for good. Its number is not used again."""
     deleted = get_version(tx, name, version)
     for alias in deleted.aliases:
         alias_changed(tx, name, alias, version, 0)
     version_changed(tx, name, version, EventType.DELETED)
-    tx.registry.delete_version(name, version, now_ms=tx.now_ms)
+    tx.change_registry(actor).delete_version(deleted)
 
 
-def set_alias(tx: Transaction, name: str, alias: str, version: int, *, expected: int | None) -> None:
+def set_alias(tx: Transaction, actor: Actor, name: str, alias: str, version: int, *, expected: int | None) -> None:
     """Make an alias name a version; with ``expected`` only if it names that one now (0: none).
 
     Raises:
@@ -245,13 +259,13 @@ def set_alias(tx: Transaction, name: str, alias: str, version: int, *, expected:
     """
     check_alias(alias)
     get_version(tx, name, version)
-    _check_expected(tx, name, alias, expected)
+    check_expected(tx, name, alias, expected)
     alias_changed(tx, name, alias, tx.registry.get_alias(name, alias), version)
-    tx.registry.set_alias(name, alias, version, now_ms=tx.now_ms)
-    check_registered_model_size(get_registered_model(tx, name))
+    tx.change_registry(actor).set_alias(name, alias, version)
+    check_alias_count(name, tx.registry.count_aliases(name))
 
 
-def delete_alias(tx: Transaction, name: str, alias: str, *, expected: int | None) -> None:
+def delete_alias(tx: Transaction, actor: Actor, name: str, alias: str, *, expected: int | None) -> None:
     """Remove an alias; with ``expected`` only if it names that version now. One that is not there is passed over.
 
     Raises:
@@ -260,9 +274,9 @@ def delete_alias(tx: Transaction, name: str, alias: str, *, expected: int | None
     """
     check_alias(alias)
     _check_exists(tx, name)
-    _check_expected(tx, name, alias, expected)
+    check_expected(tx, name, alias, expected)
     alias_changed(tx, name, alias, tx.registry.get_alias(name, alias), 0)
-    tx.registry.delete_alias(name, alias, now_ms=tx.now_ms)
+    tx.change_registry(actor).delete_alias(name, alias)
 
 
 def _described(version: ModelVersion) -> dict[str, str | None]:
@@ -270,14 +284,19 @@ def _described(version: ModelVersion) -> dict[str, str | None]:
     return {"description": version.description, "stage": version.stage.value}
 
 
-def _check_expected(tx: Transaction, name: str, alias: str, expected: int | None) -> None:
+def check_expected(tx: Transaction, name: str, alias: str, expected: int | None) -> None:
+    """Refuse a change of an alias that somebody else changed first; ``expected`` None expects nothing, 0 no version.
+
+    Raises:
+        Conflict: The alias names another version than expected.
+    """
     if expected is None:
         return
     actual = tx.registry.get_alias(name, alias)
     if actual != expected:
         raise Conflict(
-            f"Alias {shown(alias)} of {shown(name)} names {_version_words(actual)}, not {_version_words(expected)} as"
-            " expected; somebody changed it. Read it again and decide.",
+            f"Alias {shown(alias)} of {shown(name)} names {_version_words(actual)} now, where"
+            f" {_version_words(expected)} was expected: somebody changed it first. Read it again and decide.",
             metadata={"name": name[:200], "alias": alias, "version": str(actual)},
         )
 

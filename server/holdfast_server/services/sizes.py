@@ -24,12 +24,16 @@ def check_experiment_size(experiment: Experiment) -> None:
 
 
 def check_registered_model_size(model: RegisteredModel) -> None:
-    """Refuse a registered model whose texts have become too large together, or that has too many aliases."""
+    """Refuse a registered model whose texts have become too large together."""
     what = f"Description and tags of registered model {shown(model.name)}"
     _check(what, model.tags, len(model.description.encode()), MAX_REGISTRY_BYTES)
-    if len(model.aliases) > MAX_ALIASES:
+
+
+def check_alias_count(name: str, count: int) -> None:
+    """Refuse a registered model that has come to have too many aliases."""
+    if count > MAX_ALIASES:
         raise InvalidArgument(
-            f"Registered model {shown(model.name)} has {MAX_ALIASES} aliases, which is the limit. Delete one first.",
+            f"Registered model {shown(name)} has {MAX_ALIASES} aliases, which is the limit. Delete one first.",
             reason=Reason.LIMIT_EXCEEDED,
             metadata={"limit": str(MAX_ALIASES)},
         )

@@ -126,7 +126,7 @@ def _read(piece: _Piece) -> bytes | bytearray:
     try:
         descriptor = os.open(source.local, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
         try:
-            data = _pread(descriptor, piece.length, piece.offset)
+            data = _pread(descriptor, piece.length, source.offset + piece.offset)
             status = os.fstat(descriptor)
         finally:
             os.close(descriptor)

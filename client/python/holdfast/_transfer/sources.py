@@ -26,6 +26,7 @@ class Source:
         is_directory: Whether it is a directory.
         data: The content, when it is in memory.
         stamp: Identity, size and time of change when it was found; another one later means that it changed.
+        offset: Where in the local file the content begins.
     """
 
     path: str
@@ -35,6 +36,7 @@ class Source:
     is_directory: bool = False
     data: bytes | None = None
     stamp: tuple[int, ...] = ()
+    offset: int = 0
 
 
 def stamp_of(status: os.stat_result) -> tuple[int, ...]:

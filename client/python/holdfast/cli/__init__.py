@@ -19,7 +19,8 @@ _COMMANDS = {
     "du": ("holdfast.cli.storage:du", "Tell what takes how much space."),
     "fsck": ("holdfast.cli.storage:fsck", "Find what is lost or damaged in the store."),
     "gc": ("holdfast.cli.storage:gc", "Free the space of what nothing needs."),
-    "runs": ("holdfast.cli.runs", "List runs, and follow them."),
+    "models": ("holdfast.cli.models", "List, show, promote, export and import registered models."),
+    "runs": ("holdfast.cli.runs", "List runs, follow them, and move them between servers."),
     "server": ("holdfast.cli.server", "Start a server."),
     "sync": ("holdfast.cli.sync", "Send what processes logged and could not send before they ended."),
 }
@@ -32,6 +33,7 @@ INTERRUPTED, PIPE_CLOSED = 130, 141
 _WHERE_TO_LOOK = {
     "RUN_NOT_FOUND": "`holdfast runs ls` lists the runs there.",
     "FILE_NOT_FOUND": "`holdfast artifacts ls` lists what there is.",
+    "REGISTERED_MODEL_NOT_FOUND": "`holdfast models list` lists the models there.",
 }
 
 
@@ -75,7 +77,7 @@ def main(args: Sequence[str] | None = None) -> None:
     cli.main(args=args, prog_name="holdfast", standalone_mode=True)
 
 
-def client_of(ctx: click.Context) -> Any:
+def client_of(ctx: click.Context, *, makes_store: bool = False) -> Any:
     """The client of the server that the options name. What only reads does not make a store.
 
     Raises:
@@ -85,7 +87,7 @@ def client_of(ctx: click.Context) -> Any:
 
     client = Client(ctx.find_root().obj)
     folder = client.channel.target.data_dir
-    if folder is not None and not (folder / "holdfast.db").exists():
+    if folder is not None and not makes_store and not (folder / "holdfast.db").exists():
         raise click.ClickException(f"There is no Holdfast store in {folder}. Name one by --uri or HOLDFAST_URI.")
     return client
 

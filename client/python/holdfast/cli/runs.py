@@ -7,17 +7,19 @@ from datetime import datetime, timezone
 
 import click
 
-from holdfast.cli import client_of
+from holdfast.cli import client_of, run_archives
 from holdfast.cli.run_tail import tail
 from holdfast.entities import Run
 
 
 @click.group("runs")
 def command() -> None:
-    """List runs, and follow them."""
+    """List runs, follow them, and move them between servers."""
 
 
 command.add_command(tail)
+command.add_command(run_archives.export)
+command.add_command(run_archives.import_run)
 
 
 @command.command("ls")

@@ -7,7 +7,13 @@ from holdfast.entities._experiment import Experiment, ExperimentTag, ViewType
 from holdfast.entities._metric_chart import MetricBucket
 from holdfast.entities._model import LoggedModel, LoggedModelParameter, LoggedModelStatus, LoggedModelTag
 from holdfast.entities._paged_list import PagedList
-from holdfast.entities._registry import ModelVersion, ModelVersionTag, RegisteredModel, RegisteredModelTag
+from holdfast.entities._registry import (
+    ModelVersion,
+    ModelVersionTag,
+    RegisteredModel,
+    RegisteredModelTag,
+    RegistryChange,
+)
 from holdfast.entities._run import (
     Dataset,
     DatasetInput,
@@ -54,6 +60,7 @@ __all__ = [
     "Param",
     "RegisteredModel",
     "RegisteredModelTag",
+    "RegistryChange",
     "Run",
     "RunData",
     "RunInfo",

@@ -111,3 +111,36 @@ class RegisteredModel:
                 "tags": self.tags,
             },
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryChange:
+    """One change of a registered model or of a version, as its history keeps it for good.
+
+    Attributes:
+        change_id: Grows with each change.
+        timestamp: When; milliseconds since 1970, UTC.
+        kind: ``"MODEL_CREATED"``, ``"MODEL_RENAMED"``, ``"MODEL_DELETED"``, ``"VERSION_CREATED"``,
+            ``"VERSION_DELETED"``, ``"DESCRIPTION_CHANGED"``, ``"TAG_CHANGED"``, ``"STAGE_CHANGED"`` or
+            ``"ALIAS_CHANGED"``.
+        name: The registered model, by the name that it had before.
+        version: The version concerned; for an alias the one it names since, or else named before. None for the model.
+        key: The tag or alias concerned.
+        old_value: What was there; None for nothing.
+        new_value: What is there since; None for nothing.
+        digest: SHA-256 of the tree of a version that was registered or deleted, 64 hex digits.
+        user_id: Who, as their client said.
+        principal: Who, as the server knows; None without authentication.
+    """
+
+    change_id: int
+    timestamp: int
+    kind: str
+    name: str
+    version: str | None = None
+    key: str | None = None
+    old_value: str | None = None
+    new_value: str | None = None
+    digest: str | None = None
+    user_id: str | None = None
+    principal: str | None = None

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from holdfast_server.domain.registry_history import Actor
 from holdfast_server.services.ports.artifacts import BlockIndex, TreeRepository
 from holdfast_server.services.ports.events import EventRepository, RunLeaseRepository
 from holdfast_server.services.ports.live import LiveRepository
-from holdfast_server.services.ports.registry import RegisteredModelRepository
+from holdfast_server.services.ports.registry import RegistryHistory, RegistryReader, RegistryWriter
 from holdfast_server.services.ports.tracking import ExperimentRepository, LoggedModelRepository, RunRepository
 from holdfast_server.services.ports.upkeep import UpkeepRepository
 
@@ -61,8 +62,17 @@ class Transaction(Protocol):
         ...
 
     @property
-    def registry(self) -> RegisteredModelRepository:
+    def registry(self) -> RegistryReader:
         """Registered models, versions and aliases."""
+        ...
+
+    @property
+    def registry_history(self) -> RegistryHistory:
+        """What happened to registered models and versions."""
+        ...
+
+    def change_registry(self, actor: Actor) -> RegistryWriter:
+        """Changes of the registry by ``actor``, who is written down with each."""
         ...
 
     @property

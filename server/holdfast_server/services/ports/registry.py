@@ -1,4 +1,4 @@
-"""Repository of registered models, their versions and aliases."""
+"""Registered models, their versions and aliases: reading them, changing them, and what happened to them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from typing import Protocol
 
 from holdfast_server.domain.experiment import Tag, TagChanges
 from holdfast_server.domain.registry import ModelVersion, RegisteredModel, ResolvedSource, Stage
+from holdfast_server.domain.registry_history import RecordedChange
 from holdfast_server.services.search.query import Found, Position, SearchQuery
 
 
-class RegisteredModelRepository(Protocol):
-    """Registered models, versions and aliases. Every change of a version bumps the update time of its model too."""
-
-    def create(self, name: str, description: str, tags: Sequence[Tag], *, now_ms: int) -> None:
-        """Add a model without versions; the caller made sure that the name is free."""
-        ...
+class RegistryReader(Protocol):
+    """Registered models, versions and aliases as a transaction sees them; ``RegistryWriter`` changes them."""
 
     def get(self, name: str) -> RegisteredModel | None:
         """One with tags, aliases and the newest version of each stage."""
@@ -29,7 +26,50 @@ class RegisteredModelRepository(Protocol):
         """Whether the name is taken."""
         ...
 
-    def update(self, name: str, *, new_name: str | None, description: str | None, now_ms: int) -> None:
+    def search(self, query: SearchQuery, after: Position | None, limit: int) -> list[Found[RegisteredModel]]:
+        """Those that match, from the one after ``after`` on."""
+        ...
+
+    def get_version(self, name: str, version: int) -> ModelVersion | None:
+        """A version by number."""
+        ...
+
+    def get_by_alias(self, name: str, alias: str) -> ModelVersion | None:
+        """The version that an alias names."""
+        ...
+
+    def get_by_import(self, name: str, import_id: str) -> ModelVersion | None:
+        """The version that something was imported as."""
+        ...
+
+    def latest(self, name: str, stage: Stage | None = None) -> ModelVersion | None:
+        """The version of the highest number, among those in a stage when one is given."""
+        ...
+
+    def search_versions(self, query: SearchQuery, after: Position | None, limit: int) -> list[Found[ModelVersion]]:
+        """Those that match, from the one after ``after`` on."""
+        ...
+
+    def get_alias(self, name: str, alias: str) -> int:
+        """The version that an alias names; 0 when it names none."""
+        ...
+
+    def count_aliases(self, name: str) -> int:
+        """How many aliases a model has."""
+        ...
+
+
+class RegistryWriter(Protocol):
+    """Changes of the registry, each written down in its history, in the same transaction, with who made it.
+
+    What is changed must be there. Every change of a version bumps the update time of its model too.
+    """
+
+    def create(self, name: str, description: str, tags: Sequence[Tag]) -> None:
+        """Add a model without versions; the caller made sure that the name is free."""
+        ...
+
+    def update(self, name: str, *, new_name: str | None, description: str | None) -> None:
         """Change name and description; None leaves either as it is."""
         ...
 
@@ -41,10 +81,6 @@ class RegisteredModelRepository(Protocol):
         """Remove one with its versions and aliases."""
         ...
 
-    def search(self, query: SearchQuery, after: Position | None, limit: int) -> list[Found[RegisteredModel]]:
-        """Those that match, from the one after ``after`` on."""
-        ...
-
     def create_version(
         self,
         name: str,
@@ -53,55 +89,43 @@ class RegisteredModelRepository(Protocol):
         source: ResolvedSource,
         run_id: str,
         description: str,
-        user_id: str,
         tags: Sequence[Tag],
-        now_ms: int,
+        import_id: str = "",
     ) -> int:
-        """Add a READY version and return its number, the next one of the model."""
+        """Add a READY version and return its number, the next one that the name never had."""
         ...
 
-    def get_version(self, name: str, version: int) -> ModelVersion | None:
-        """A version by number."""
+    def update_version(self, before: ModelVersion, *, description: str | None, stage: Stage | None) -> None:
+        """Change description and stage of a version that was just read; None leaves either as it is."""
         ...
 
-    def get_by_alias(self, name: str, alias: str) -> ModelVersion | None:
-        """The version that an alias names."""
+    def change_version_tags(self, before: ModelVersion, changes: TagChanges) -> None:
+        """Set and remove tags of a version that was just read; absent keys are passed over."""
         ...
 
-    def latest(self, name: str, stage: Stage | None = None) -> ModelVersion | None:
-        """The version of the highest number, among those in a stage when one is given."""
-        ...
-
-    def update_version(
-        self, name: str, version: int, *, description: str | None, stage: Stage | None, now_ms: int
-    ) -> None:
-        """Change description and stage; None leaves either as it is."""
-        ...
-
-    def change_version_tags(self, name: str, version: int, changes: TagChanges) -> None:
-        """Set and remove tags; absent keys are passed over."""
-        ...
-
-    def archive_others(self, name: str, version: int, stage: Stage, *, now_ms: int) -> list[int]:
+    def archive_others(self, name: str, version: int, stage: Stage) -> list[int]:
         """Move all versions in ``stage`` but ``version`` to Archived; returns their numbers."""
         ...
 
-    def delete_version(self, name: str, version: int, *, now_ms: int) -> None:
-        """Remove a version and the aliases that name it."""
+    def delete_version(self, before: ModelVersion) -> None:
+        """Remove a version that was just read, and the aliases that name it."""
         ...
 
-    def search_versions(self, query: SearchQuery, after: Position | None, limit: int) -> list[Found[ModelVersion]]:
-        """Those that match, from the one after ``after`` on."""
-        ...
-
-    def get_alias(self, name: str, alias: str) -> int:
-        """The version that an alias names; 0 when it names none."""
-        ...
-
-    def set_alias(self, name: str, alias: str, version: int, *, now_ms: int) -> None:
+    def set_alias(self, name: str, alias: str, version: int) -> None:
         """Make an alias name a version."""
         ...
 
-    def delete_alias(self, name: str, alias: str, *, now_ms: int) -> None:
+    def delete_alias(self, name: str, alias: str) -> None:
         """Remove an alias; one that is not there is passed over."""
+        ...
+
+
+class RegistryHistory(Protocol):
+    """What happened to registered models and versions, for good."""
+
+    def list_before(self, name: str, version: int, before: int | None, limit: int) -> list[RecordedChange]:
+        """The newest changes with a lower number than ``before``; of one version unless that is 0.
+
+        To a name belongs what happened under it, and what happened before to models that were renamed to it.
+        """
         ...

@@ -14,6 +14,13 @@ from holdfast_server.storage.sql.key_values import KeyValues
 from holdfast_server.storage.sql.search import MODEL_VERSIONS, find
 
 _SELECT = "SELECT t.*, r.name FROM model_versions t JOIN registered_models r ON r.registered_no = t.registered_no"
+# A seek for each stage, however many versions a model has.
+_LATEST = (
+    "SELECT t.*, r.name FROM registered_models r"  # noqa: S608 - of constants
+    f" CROSS JOIN ({' UNION ALL '.join(f'SELECT {stage.value!r} AS stage' for stage in Stage)}) s"
+    " JOIN model_versions t ON t.registered_no = r.registered_no AND t.version = (SELECT MAX(v.version)"
+    " FROM model_versions v WHERE v.registered_no = r.registered_no AND v.stage = s.stage)"
+)
 _OF_VERSION = "registered_no = (SELECT registered_no FROM registered_models WHERE name = ?) AND version = ?"
 
 
@@ -34,6 +41,7 @@ class SqlModelVersions:
         description: str,
         user_id: str,
         tags: Sequence[Tag],
+        import_id: str,
         now_ms: int,
     ) -> int:
         """Add a READY version and return its number, the next one of the model."""
@@ -44,8 +52,8 @@ class SqlModelVersions:
         ).fetchone()
         added = self._connection.execute(
             "INSERT INTO model_versions (registered_no, version, source, run_id, model_id, owner, sequence,"
-            " tree_digest, file_count, total_size, path, status, description, user_id, create_time, update_time)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING version_no",
+            " tree_digest, file_count, total_size, path, status, description, user_id, import_id, create_time,"
+            " update_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING version_no",
             (
                 row["registered_no"],
                 row["version"],
@@ -61,6 +69,7 @@ class SqlModelVersions:
                 VersionStatus.READY.value,
                 description,
                 user_id,
+                import_id,
                 now_ms,
                 now_ms,
             ),
@@ -79,6 +88,10 @@ class SqlModelVersions:
             " (SELECT version FROM model_aliases a WHERE a.registered_no = t.registered_no AND a.alias = ?)",
             (name, alias),
         )
+
+    def get_by_import(self, name: str, import_id: str) -> ModelVersion | None:
+        """The version that something was imported as."""
+        return self._version("r.name = ? AND t.import_id = ?", (name, import_id))
 
     def latest(self, name: str, stage: Stage | None = None) -> ModelVersion | None:
         """The version of the highest number, among those in a stage when one is given."""
@@ -114,7 +127,7 @@ class SqlModelVersions:
             " AND stage = ? AND version != ? RETURNING version",
             (Stage.ARCHIVED.value, now_ms, name, stage.value, version),
         ).fetchall()
-        return [row["version"] for row in rows]
+        return sorted(row["version"] for row in rows)
 
     def delete_version(self, name: str, version: int, *, now_ms: int) -> None:
         """Remove a version and the aliases that name it."""
@@ -144,10 +157,7 @@ class SqlModelVersions:
         rows: list[Any] = []
         for part in chunks(numbers):
             rows += self._connection.execute(
-                f"{_SELECT} JOIN (SELECT registered_no, stage, MAX(version) AS version FROM model_versions"  # noqa: S608
-                f" WHERE registered_no IN ({marks(len(part))}) GROUP BY registered_no, stage) n"
-                " ON n.registered_no = t.registered_no AND n.version = t.version ORDER BY t.version",
-                part,
+                f"{_LATEST} WHERE r.registered_no IN ({marks(len(part))}) ORDER BY t.version", part
             ).fetchall()
         found: dict[int, list[ModelVersion]] = {}
         for row, version in zip(rows, self._versions(rows), strict=True):

@@ -25,9 +25,11 @@ class SqlRegistry(SqlModelVersions):
     def create(self, name: str, description: str, tags: Sequence[Tag], *, now_ms: int) -> None:
         """Add a model without versions."""
         row = self._connection.execute(
-            "INSERT INTO registered_models (name, description, create_time, update_time) VALUES (?, ?, ?, ?)"
-            " RETURNING registered_no",
-            (name, description, now_ms, now_ms),
+            "INSERT INTO registered_models (name, description, create_time, update_time, next_version, lineage)"
+            " VALUES (?, ?, ?, ?, COALESCE((SELECT next_version FROM used_model_names WHERE name = ?), 1),"
+            # The number of the record of this creation, which is never given to another.
+            " (SELECT COALESCE(MAX(change_no), 0) + 1 FROM registry_history)) RETURNING registered_no",
+            (name, description, now_ms, now_ms, name),
         ).fetchone()
         self._tags.set(row["registered_no"], tags)
 
@@ -42,9 +44,13 @@ class SqlRegistry(SqlModelVersions):
 
     def update(self, name: str, *, new_name: str | None, description: str | None, now_ms: int) -> None:
         """Change name and description; None leaves either as it is."""
+        if new_name is not None and new_name != name:
+            self._retire(name)
         self._connection.execute(
-            "UPDATE registered_models SET name = COALESCE(?, name), description = COALESCE(?, description),"
-            " update_time = ? WHERE name = ?",
+            "UPDATE registered_models SET name = COALESCE(?1, name), description = COALESCE(?2, description),"
+            " update_time = ?3, next_version ="
+            " MAX(next_version, COALESCE((SELECT u.next_version FROM used_model_names u WHERE u.name = ?1), 1))"
+            " WHERE name = ?4",
             (new_name, description, now_ms, name),
         )
 
@@ -56,7 +62,22 @@ class SqlRegistry(SqlModelVersions):
 
     def delete(self, name: str) -> None:
         """Remove one with its versions and aliases."""
+        self._retire(name)
         self._connection.execute("DELETE FROM registered_models WHERE name = ?", (name,))
+
+    def get_description(self, name: str) -> str:
+        """The description of one that is there."""
+        row = self._connection.execute("SELECT description FROM registered_models WHERE name = ?", (name,)).fetchone()
+        return str(row["description"])
+
+    def get_tags(self, name: str, keys: Sequence[str]) -> dict[str, str]:
+        """The values of those keys that one has."""
+        return self._tags.get(self.get_number(name), keys)
+
+    def list_aliases(self, name: str) -> list[Alias]:
+        """All aliases of one, in order."""
+        number = self.get_number(name)
+        return self._load_aliases([number]).get(number, [])
 
     def search(self, query: SearchQuery, after: Position | None, limit: int) -> list[Found[RegisteredModel]]:
         """Those that match, from the one after ``after`` on."""
@@ -72,6 +93,13 @@ class SqlRegistry(SqlModelVersions):
             (name, alias),
         ).fetchone()
         return int(row["version"]) if row else 0
+
+    def count_aliases(self, name: str) -> int:
+        """How many aliases a model has."""
+        row = self._connection.execute(
+            "SELECT COUNT(*) FROM model_aliases JOIN registered_models USING (registered_no) WHERE name = ?", (name,)
+        ).fetchone()
+        return int(row[0])
 
     def set_alias(self, name: str, alias: str, version: int, *, now_ms: int) -> None:
         """Make an alias name a version."""
@@ -89,6 +117,15 @@ class SqlRegistry(SqlModelVersions):
         )
         if cursor.rowcount:
             self._touch(name, now_ms)
+
+    def _retire(self, name: str) -> None:
+        """Remember which numbers a name used, before it is free."""
+        self._connection.execute(
+            "INSERT INTO used_model_names (name, next_version)"
+            " SELECT name, next_version FROM registered_models WHERE name = ?"
+            " ON CONFLICT (name) DO UPDATE SET next_version = MAX(next_version, excluded.next_version)",
+            (name,),
+        )
 
     def _models(self, rows: Sequence[Any]) -> list[RegisteredModel]:
         numbers = [row["registered_no"] for row in rows]

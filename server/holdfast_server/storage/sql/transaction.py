@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from holdfast_server.domain.registry_history import Actor
 from holdfast_server.services.ports.database import Ids
 from holdfast_server.storage.sql.blocks import SqlBlockIndex
 from holdfast_server.storage.sql.connection import Connection
@@ -11,7 +12,9 @@ from holdfast_server.storage.sql.events import SqlEvents
 from holdfast_server.storage.sql.experiments import SqlExperiments
 from holdfast_server.storage.sql.live import SqlLiveFiles
 from holdfast_server.storage.sql.models import SqlLoggedModels
+from holdfast_server.storage.sql.recorded_registry import RecordedRegistry
 from holdfast_server.storage.sql.registry import SqlRegistry
+from holdfast_server.storage.sql.registry_history import SqlRegistryHistory
 from holdfast_server.storage.sql.requests import SqlRequests
 from holdfast_server.storage.sql.run_leases import SqlRunLeases
 from holdfast_server.storage.sql.runs import SqlRuns
@@ -46,6 +49,15 @@ class SqlTransaction:
     def registry(self) -> SqlRegistry:
         """Registered models, versions and aliases."""
         return SqlRegistry(self._connection)
+
+    @cached_property
+    def registry_history(self) -> SqlRegistryHistory:
+        """What happened to registered models and versions."""
+        return SqlRegistryHistory(self._connection)
+
+    def change_registry(self, actor: Actor) -> RecordedRegistry:
+        """Changes of the registry by ``actor``, who is written down with each."""
+        return RecordedRegistry(self.registry, self.registry_history, actor, self.now_ms)
 
     @cached_property
     def trees(self) -> SqlTrees:

@@ -1,0 +1,30 @@
+"""``holdfast models``: one module for each kind of verb."""
+
+from __future__ import annotations
+
+import click
+
+from holdfast.cli.lazy import LazyGroup
+
+_PLACE = "holdfast.cli.models"
+
+_COMMANDS = {
+    "alias": (f"{_PLACE}.changing:alias", "Set, show or remove an alias."),
+    "export": (f"{_PLACE}.archives:export", "Write a version to one file."),
+    "history": (f"{_PLACE}.listing:history", "Show who changed what, and when."),
+    "import": (f"{_PLACE}.archives:import_version", "Register the version that is in a file."),
+    "list": (f"{_PLACE}.listing:list_models", "List registered models."),
+    "promote": (f"{_PLACE}.changing:promote", "Move aliases to a version and change it, all at once."),
+    "rm": (f"{_PLACE}.changing:rm", "Delete a registered model, or versions of it, for good."),
+    "show": (f"{_PLACE}.listing:show", "Show a registered model, or one version."),
+}
+
+
+@click.group(
+    "models",
+    cls=LazyGroup,
+    lazy=_COMMANDS,
+    epilog="Exit codes: 0 done, 1 failed, 2 wrongly called, 3 an alias names something else than expected.",
+)
+def command() -> None:
+    """List, show, promote, export and import registered models."""

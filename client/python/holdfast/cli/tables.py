@@ -1,0 +1,127 @@
+"""Tables that fit the terminal. In a pipe nothing is cut, and cells are separated by two spaces or more."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import click
+
+_GAP = "  "
+# A column that gives way keeps at least this much.
+_LEAST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column.
+
+    Attributes:
+        title: What stands above it.
+        right: Whether its cells end, rather than begin, below each other, as numbers do.
+        keep: Whether its cells are whole, however narrow the terminal is: ids and names, which one copies.
+    """
+
+    title: str
+    right: bool = False
+    keep: bool = False
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows below the titles of their columns.
+
+    On a terminal each row takes one line: the widest columns without ``keep`` give way where there is no room.
+    """
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [
+        max([display_width(column.title), *(display_width(row[at]) for row in cells)])
+        for at, column in enumerate(columns)
+    ]
+    if sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns - len(_GAP) * (len(columns) - 1)
+        _shrink(widths, columns, room)
+    titles = _line([column.title for column in columns], columns, widths)
+    click.echo(click.style(titles, bold=True))
+    for row in cells:
+        click.echo(_line(row, columns, widths))
+
+
+def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Print names with their values, one below the other; values are whole."""
+    width = max((display_width(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        click.echo(f"{_padded(printable(name), width, right=False)}{_GAP}{printable(value)}".rstrip())
+
+
+def printable(text: str) -> str:
+    """A text on one line, in which nothing moves the cursor or changes the colours of a terminal."""
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def display_width(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_letter_width(letter) for letter in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """A text that takes at most ``width`` columns, with an ellipsis where it was cut."""
+    if display_width(text) <= width:
+        return text
+    kept, taken = [], 1
+    for letter in text:
+        taken += _letter_width(letter)
+        if taken > width:
+            break
+        kept.append(letter)
+    return "".join(kept) + _ellipsis()
+
+
+def _shrink(widths: list[int], columns: Sequence[Column], room: int) -> None:
+    """Narrow the widest columns that give way until all fit, or none can give way any more."""
+    while sum(widths) > room:
+        giving = [at for at, column in enumerate(columns) if not column.keep and widths[at] > _LEAST]
+        if not giving:
+            return
+        widest = max(giving, key=lambda at: widths[at])
+        others = [widths[at] for at in giving if widths[at] < widths[widest]]
+        # Down to the next widest at once, but not further than is needed.
+        goal = max([_LEAST, *others, widths[widest] - (sum(widths) - room)])
+        widths[widest] = min(goal, widths[widest] - 1)
+
+
+def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
+    padded = [
+        _padded(shortened(cell, width), width, right=column.right)
+        for cell, column, width in zip(cells, columns, widths, strict=True)
+    ]
+    return _GAP.join(padded).rstrip()
+
+
+def _padded(text: str, width: int, *, right: bool) -> str:
+    fill = " " * max(0, width - display_width(text))
+    return fill + text if right else text + fill
+
+
+def _letter_width(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in {"W", "F"} else 1
+
+
+def _escaped(letter: str) -> str:
+    if letter.isspace():
+        return " "
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def _ellipsis() -> str:
+    try:
+        "…".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "~"
+    return "…"

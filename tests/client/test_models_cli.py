@@ -1,0 +1,205 @@
+"""``holdfast models`` and the archives of ``holdfast runs``, run as a user does."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.client.conftest import ServerThread
+from tests.server_process import clean_environment
+
+from holdfast._client import Client
+from holdfast._context import user_name
+
+Command = Callable[..., str]
+PROGRAM = str(Path(sys.executable).parent / "holdfast")
+
+
+@pytest.fixture
+def holdfast(server: ServerThread) -> Command:
+    """Runs the command; returns what it prints, or its errors when it shall fail."""
+
+    def run(*args: str, expect: int = 0, uri: str = server.uri, typed: str | None = None) -> str:
+        done = subprocess.run(
+            [PROGRAM, "--uri", uri, *args],
+            capture_output=True, text=True, timeout=60, check=False, env=clean_environment(), input=typed,
+        )  # fmt: skip
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stderr if expect else done.stdout
+
+    return run
+
+
+@pytest.fixture
+def model(client: Client, run_id: str, name: str) -> Iterator[str]:
+    """A registered model with three versions; the first is prod."""
+    client.log_text(run_id, "flavors: {}", "model/MLmodel")
+    client.create_registered_model(name, {"team": "ocr"}, "Reads\nletters.")
+    for _ in range(3):
+        client.create_model_version(name, f"runs:/{run_id}/model")
+    client.set_alias(name, "prod", 1)
+    yield name
+    if client.search_registered_models(f"name = '{name}'"):
+        client.delete_registered_model(name)
+
+
+def rows(output: str) -> list[list[str]]:
+    """Cells of a table that was printed into a pipe."""
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in output.splitlines()]
+
+
+def test_models_are_listed(holdfast, model):
+    found = rows(holdfast("models", "list", "--filter", f"name = '{model}'"))
+    assert found[0] == ["NAME", "LATEST", "ALIASES", "CHANGED", "DESCRIPTION"]
+    assert found[1][:3] == [model, "3", "prod=1"]
+    assert found[1][4] == "Reads letters."
+    (line,) = holdfast("models", "list", "--filter", f"name = '{model}'", "--json").splitlines()
+    listed = json.loads(line)
+    assert (listed["name"], listed["aliases"], listed["tags"]) == (model, {"prod": "1"}, {"team": "ocr"})
+    assert "column" in holdfast("models", "list", "--filter", "nam = 'x'", expect=1)
+
+
+def test_a_model_is_shown_with_its_versions(holdfast, model, run_id):
+    text = holdfast("models", "show", model)
+    assert f"name         {model}\n" in text
+    assert "tag team     ocr\n" in text
+    versions = rows(text.partition("\n\n")[2])
+    assert [row[:1] for row in versions] == [["VERSION"], ["3"], ["2"], ["1"]]
+    assert versions[3][1] == "prod"
+    shown = json.loads(holdfast("models", "show", model, "--json"))
+    assert [version["version"] for version in shown["versions"]] == ["3", "2", "1"]
+    assert "REGISTERED_MODEL" not in holdfast("models", "show", "never", expect=1)
+
+
+@pytest.mark.parametrize("form", ["{}/1", "{}@prod", "models:/{}/1", "models:/{}@prod"])
+def test_a_version_is_shown_by_number_or_alias(holdfast, model, run_id, form):
+    shown = json.loads(holdfast("models", "show", form.format(model), "--json"))
+    assert (shown["version"], shown["aliases"], shown["run_id"]) == ("1", ["prod"], run_id)
+    assert f"version     {model}/1\n" in holdfast("models", "show", form.format(model))
+
+
+def test_the_newest_version_is_shown(holdfast, model):
+    assert json.loads(holdfast("models", "show", f"{model}/latest", "--json"))["version"] == "3"
+    assert "names no model" in holdfast("models", "show", f"{model}/x", expect=2)
+
+
+def test_history_tells_who_did_what(holdfast, model):
+    holdfast("models", "promote", model, "2", "--alias", "prod", "--tag", "checked=yes")
+    found = rows(holdfast("models", "history", model, "--max", "2"))
+    assert found[0] == ["WHEN", "WHO", "VERSION", "WHAT"]
+    assert [row[1:] for row in found[1:]] == [
+        [user_name(), "2", "alias prod: 1 -> 2"],
+        [user_name(), "2", "tag checked: nothing -> yes"],
+    ]
+    changes = [json.loads(line) for line in holdfast("models", "history", model, "--json").splitlines()]
+    assert [change["kind"] for change in changes[-3:]] == ["TAG_CHANGED", "DESCRIPTION_CHANGED", "MODEL_CREATED"]
+    assert {change["version"] for change in changes} == {None, "1", "2", "3"}
+    one = holdfast("models", "history", model, "--version", "3", "--json").splitlines()
+    assert [json.loads(line)["kind"] for line in one] == ["VERSION_CREATED"]
+    assert "models list" in holdfast("models", "history", f"{model}-never", expect=1)
+
+
+def test_promotion_says_by_its_exit_code_that_somebody_was_faster(holdfast, model, client):
+    text = holdfast("models", "promote", model, "2", "--alias", "prod", "--expect", "prod=1", "--stage", "staging")
+    assert text == f"{model} version 2, named by prod, in stage Staging\n"
+    error = holdfast("models", "promote", model, "3", "--alias", "prod", "--expect", "prod=1", expect=3)
+    assert error.startswith("Error: Alias 'prod'")
+    assert "names version 2 now" in error
+    assert client.get_registered_model(model).aliases == {"prod": "2"}
+    options = ["--alias", "eu", "--remove-alias", "prod", "--expect", "eu=absent", "--description", "d", "--json"]
+    promoted = json.loads(holdfast("models", "promote", model, "3", *options))
+    assert (promoted["aliases"], promoted["description"]) == (["eu"], "d")
+    assert "not key=value" in holdfast("models", "promote", model, "3", "--tag", "x", expect=2)
+    assert "Say what shall change" in holdfast("models", "promote", model, "3", expect=1)
+
+
+def test_aliases_are_set_told_and_removed(holdfast, model, client):
+    assert holdfast("models", "alias", model, "prod") == f"{model}@prod names version 1\n"
+    assert holdfast("models", "alias", model, "prod", "2", "--expect", "1") == f"{model}@prod names version 2\n"
+    holdfast("models", "alias", model, "prod", "3", "--expect", "absent", expect=3)
+    holdfast("models", "alias", model, "prod", "--delete", "--expect", "1", expect=3)
+    found = json.loads(holdfast("models", "alias", model, "prod", "--delete", "--expect", "2", "--json"))
+    assert found == {"name": model, "alias": "prod", "version": None}
+    assert client.get_registered_model(model).aliases == {}
+    holdfast("models", "alias", model, "prod", expect=1)
+    holdfast("models", "alias", model, "prod", "2", "--delete", expect=2)
+    holdfast("models", "alias", model, "prod", "--expect", "2", expect=2)
+
+
+def test_deleting_asks_first(holdfast, model, client):
+    error = holdfast("models", "rm", model, "1", expect=2)
+    assert f"version 1 of {model} and 1 alias (prod) would be deleted for good" in error
+    assert len(client.search_model_versions(f"name = '{model}'")) == 3
+    gone = holdfast("models", "rm", model, "1", "3", "--yes", "--json").splitlines()
+    assert [json.loads(line)["version"] for line in gone] == ["1", "3"]
+    assert [version.version for version in client.search_model_versions(f"name = '{model}'")] == ["2"]
+    holdfast("models", "rm", model, "2", "9", "--yes", expect=1)
+    assert [version.version for version in client.search_model_versions(f"name = '{model}'")] == ["2"]
+    holdfast("models", "rm", model, "--yes")
+    holdfast("models", "show", model, expect=1)
+
+
+def test_a_version_is_moved_by_commands(holdfast, model, tmp_path):
+    file = tmp_path / "model.tar"
+    text = holdfast("models", "export", model, "1", str(file))
+    assert text == f"{model} version 1 is in {file} ({file.stat().st_size / 1024:.1f} KiB)\n"
+    elsewhere = str(tmp_path / "store")
+    imported = json.loads(holdfast("models", "import", str(file), "--json", uri=elsewhere))
+    assert (imported["name"], imported["version"]) == (model, "1")
+    text = holdfast("models", "import", str(file), "--name", "other", uri=elsewhere)
+    assert text.startswith("other version 1 (sha256 ")
+    file.write_bytes(file.read_bytes()[:-1])
+    assert "The archive is damaged: it is cut off." in holdfast("models", "import", str(file), expect=1)
+    assert "No such file" not in holdfast("models", "export", model, "9", str(file), expect=1)
+    holdfast("models", "import", str(tmp_path / "absent"), expect=2)
+
+
+def test_a_run_is_moved_by_commands(holdfast, client, run_id, tmp_path):
+    client.log_metric(run_id, "loss", 0.5)
+    file = tmp_path / "run.tar"
+    exported = json.loads(holdfast("runs", "export", run_id, str(file), "--json"))
+    assert (exported["info"]["run_id"], exported["file_size"]) == (run_id, file.stat().st_size)
+    elsewhere = str(tmp_path / "store")
+    assert holdfast("runs", "import", str(file), uri=elsewhere).startswith(f"run {run_id} (")
+    imported = json.loads(holdfast("runs", "import", str(file), "--json", uri=elsewhere))
+    assert imported["data"]["metrics"] == {"loss": 0.5}
+    assert "that this archive did not make" in holdfast("runs", "import", str(file), expect=1)
+
+
+def in_terminal(arguments: list[str], columns: int) -> list[str]:
+    """Lines that the command writes to a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environment = clean_environment({"TERM": "xterm", "LANG": "C.UTF-8"})
+    environment.pop("COLUMNS", None)
+    process = subprocess.Popen([PROGRAM, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    output = b""
+    try:
+        while part := os.read(ours, 65_536):
+            output += part
+    except OSError:  # how a terminal ends
+        pass
+    os.close(ours)
+    assert process.wait(60) == 0, output
+    return output.decode().replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
+
+
+@pytest.mark.parametrize("columns", [70, 100])
+def test_tables_fit_the_terminal(server, client, model, columns):
+    client.update_registered_model(model, "Reads\x1b[31m letters 文字文字 " * 20)
+    lines = in_terminal(["--uri", server.uri, "models", "list", "--filter", f"name = '{model}'"], columns)
+    assert len(lines) == 2
+    assert all(len(line) + line.count("文") + line.count("字") <= columns for line in lines)
+    assert lines[1].startswith(f"{model} ")
+    assert lines[1].endswith("…")
+    assert "\\x1b[31m" in lines[1] or columns == 70

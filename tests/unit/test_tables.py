@@ -1,0 +1,58 @@
+"""Tables of the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast.cli import tables
+from holdfast.cli.tables import Column, display_width, print_pairs, print_table, printable, shortened
+
+
+def test_in_a_pipe_nothing_is_cut(capsys):
+    print_table([Column("NAME"), Column("N", right=True), Column("X")], [("a" * 300, "1", ""), ("b", "20", "é")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{'NAME':<300}   N  X"
+    assert lines[1] == f"{'a' * 300}   1"
+    assert lines[2] == f"{'b':<300}  20  é"
+
+
+def test_names_stand_before_their_values(capsys):
+    print_pairs([("a", "1"), ("long", "two\nlines")])
+    assert capsys.readouterr().out == "a     1\nlong  two lines\n"
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"),
+    [
+        (200, [20, 30, 10]),
+        (60, [20, 30, 10]),
+        (59, [20, 29, 10]),
+        (45, [20, 15, 10]),
+        (39, [20, 9, 10]),
+        (30, [20, 8, 8]),
+    ],
+)
+def test_the_widest_gives_way_first(room, expected):
+    widths = [20, 30, 10]
+    tables._shrink(widths, [Column("A", keep=True), Column("B"), Column("C")], room)
+    assert widths == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        ("short", 5, "short"),
+        ("longer", 5, "long…"),
+        ("文字文字", 8, "文字文字"),
+        ("文字文字", 7, "文字文…"),
+        ("文字文字", 6, "文字…"),
+        ("e\u0301a", 2, "e\u0301a"),
+    ],
+)
+def test_texts_are_cut_by_the_columns_they_take(text, width, expected):
+    assert shortened(text, width) == expected
+    assert display_width(expected) <= width
+
+
+def test_texts_cannot_steer_the_terminal():
+    assert printable("a\x1b[2J\r\nb\u202e\x00\u2028") == "a\\x1b[2J  b\\u202e\\x00 "
