@@ -39,6 +39,7 @@ def test_a_run_is_followed_until_it_ends(server, client, experiment_id):
             "tag        team = blue",
         ]
         run.log_metric("loss", 0.25, step=7)
+        client.flush()
         run.log_params({"layers": 3})
         run.set_tag("note", "two\nlines")
         run.delete_tag("note")
@@ -68,7 +69,7 @@ def test_json_has_cursors_to_go_on_behind(server, client, run_id):
     with tailing(server.uri, "--json", run_id) as process:
         state = json.loads(process.stdout.readline())
         assert state["state"]["info"]["run_id"] == run_id
-        client.log_metric(run_id, "loss", float("nan"))
+        client.log_metric(run_id, "loss", float("nan"), synchronous=True)
         client.set_tag(run_id, "t", 1)
         logged = json.loads(process.stdout.readline())
         assert logged["metrics"][0]["key"] == "loss"

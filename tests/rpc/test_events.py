@@ -49,7 +49,7 @@ SILENT = {
     "RenewLeases",
     "WriteBlocks",
 }
-READS = ("Find", "Get", "List", "Read", "Resolve", "Search", "Tail", "Watch")
+READS = ("Find", "Get", "List", "Read", "Resolve", "Search", "Stream", "Tail", "Watch")
 
 Tag = experiment_pb2.Tag
 
@@ -280,6 +280,18 @@ CHANGES: dict[str, tuple[Do, list[tuple[str, str, list[str]]]]] = {
     "DeleteModelVersion": (
         lambda w: w.registry.DeleteModelVersion(_registry.DeleteModelVersionRequest(name="m", version=1)),
         [("ALIAS", "DELETED", ["version"]), ("MODEL_VERSION", "DELETED", [])],
+    ),
+    "CopyModelVersion": (
+        lambda w: w.registry.CopyModelVersion(_registry.CopyModelVersionRequest(source="models:/m/1", name="m")),
+        [("MODEL_VERSION", "CREATED", ["source"])],
+    ),
+    "PromoteModelVersion": (
+        lambda w: w.registry.PromoteModelVersion(
+            _registry.PromoteModelVersionRequest(
+                name="m", version=2, aliases=[_registry.AliasChange(alias="prod")], stage=_STAGING
+            )
+        ),
+        [("MODEL_VERSION", "UPDATED", ["stage"]), ("ALIAS", "UPDATED", ["version"])],
     ),
     "SetAlias": (
         lambda w: w.registry.SetAlias(_registry.SetAliasRequest(name="m", alias="prod", version=2)),

@@ -35,8 +35,8 @@ MAX_BATCH_LINKS = 100
 
 def export_run(client: Client, run_id: str, path: Path) -> Run:
     """Write a run with all that belongs to it to ``path``; returns what was exported."""
+    exported = client.get_run(run_id)  # first: it waits for what was logged before
     run = _read_run(client, run_id)
-    exported = client.get_run(run_id)
     experiment = client.get_experiment(run.experiment_id)
     with Progress("exporting") as shown, new_archive(path) as archive:
         archive.add_document(HEAD, {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": KIND, "run_id": run_id})
