@@ -50,7 +50,9 @@ class Crowd:
         """The clients work until each has lost the server; any other error of theirs is the test's."""
         with contextlib.ExitStack() as stack:
             pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
-            clients = [stack.enter_context(Client(self.backend.uri, retry=NO_RETRIES, strict=True)) for _ in self.workers]
+            clients = [
+                stack.enter_context(Client(self.backend.uri, retry=NO_RETRIES, strict=True)) for _ in self.workers
+            ]
             futures = [pool.submit(w.work, client) for w, client in zip(self.workers, clients, strict=True)]
             yield
             for future in futures:
