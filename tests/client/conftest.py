@@ -75,6 +75,15 @@ def client(server: ServerThread) -> Iterator[Client]:
 
 
 @pytest.fixture
+def other(tmp_path: Path) -> Iterator[Client]:
+    """A client of a second server, which has nothing."""
+    server = ServerThread(tmp_path / "other")
+    with Client(server.uri) as client:
+        yield client
+    server.stop()
+
+
+@pytest.fixture
 def name() -> str:
     """A name that no other test uses."""
     return f"name-{uuid.uuid4().hex[:12]}"
@@ -90,6 +99,14 @@ def experiment_id(client: Client, name: str) -> str:
 def run_id(client: Client, experiment_id: str) -> str:
     """A run of the test's own."""
     return client.create_run(experiment_id).info.run_id
+
+
+@pytest.fixture
+def journals(tmp_path, monkeypatch) -> Path:
+    """A directory of the test's own for what is logged."""
+    path = tmp_path / "journals"
+    monkeypatch.setenv("HOLDFAST_JOURNAL_DIR", str(path))
+    return path
 
 
 @pytest.fixture
