@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import secrets
 from collections.abc import Iterable
 from typing import Any
 
 from holdfast._calls import Calls, build
 from holdfast._journal.named import experiment_id_of, is_named, named
-from holdfast._journal.processes import unsent
+from holdfast._journal.processes import unsent, warn_of_unsent
 from holdfast._journal.sender import AWAY, Sender
 from holdfast.entities import Experiment
 from holdfast.errors import HoldfastError, UnavailableError
 from holdfast.v1 import experiment_pb2, run_pb2
 from holdfast.v1 import run_service_pb2 as messages
 from holdfast.v1.run_service_pb2_grpc import RunServiceStub
-
-logger = logging.getLogger(__name__)
 
 # Seconds that a change waits for a server that is away before it goes to the journal, and for one that does not answer.
 PATIENCE = 2.0
@@ -102,8 +99,9 @@ class KeptCalls(Calls):
         Raises:
             UnsentError: Something does, and the client is strict.
         """
+        if not self.strict:
+            warn_of_unsent(self._sender)
+            return
         failure = unsent(self._sender)
-        if failure is not None and self.strict:
-            raise failure
         if failure is not None:
-            logger.warning("%s", failure)
+            raise failure

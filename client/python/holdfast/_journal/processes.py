@@ -89,10 +89,8 @@ def end(sender: Sender, timeout: float) -> None:
     """Send what waits, as far as that goes within so many seconds, say what remains, and stop."""
     sender.flush(timeout, away_timeout=AWAY_SECONDS)
     send_left_by_children(sender)
-    failure = unsent(sender)
+    warn_of_unsent(sender)
     sender.close()
-    if failure is not None:
-        logger.warning("%s", failure)
 
 
 def unsent(sender: Sender) -> UnsentError | None:
@@ -109,6 +107,16 @@ def unsent(sender: Sender) -> UnsentError | None:
     return UnsentError.of(
         sender.channel.target.uri, waiting=waiting, refused=refused, lost=lost, journal=place, cause=cause
     )
+
+
+def warn_of_unsent(sender: Sender) -> None:
+    """Say by a warning what did not arrive; what was said before is not said again."""
+    failure = unsent(sender)
+    if failure is None:
+        return
+    if failure.refused or failure.lost or failure.waiting != sender.told_waiting:
+        logger.warning("%s", failure)
+    sender.told_waiting = failure.waiting
 
 
 def send_left_by_children(sender: Sender) -> None:

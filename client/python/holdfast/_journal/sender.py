@@ -48,6 +48,7 @@ class Sender:
         refused: How many of these were refused.
         refusal: Why the last of them was.
         outage: What the last attempt met; None when it went well.
+        told_waiting: How much did not arrive, as the last warning of that said.
     """
 
     def __init__(self, target: Target, *, on_start: Callable[[], None] = lambda: None) -> None:
@@ -61,6 +62,7 @@ class Sender:
         self.refusal: HoldfastError | None = None
         self.outage: HoldfastError | None = None
         self.forked = False
+        self.told_waiting = 0
         self._changed = threading.Condition()
         self._wake = threading.Event()
         self._starting = threading.RLock()
