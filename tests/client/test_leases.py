@@ -122,11 +122,12 @@ def test_a_run_that_is_gone_on_with_takes_a_lease(short_client):
 
 def test_runs_that_a_client_merely_created_are_never_lost(short_client):
     run_id = short_client.create_run("0").info.run_id
-    other = short_client.create_run("0", take_lease=True).info.run_id
+    other = short_client.create_run("0", start_time=1, take_lease=True).info.run_id
     with short_client.watch_run(other) as watch:
         next(watch)
         assert next(watch).type == "LOST"
     assert not short_client.get_run(run_id).info.lost
+    assert not short_client.create_run("0", start_time=1, run_id=other, take_lease=True).info.lost
 
 
 def test_a_forked_process_keeps_its_own_runs_and_not_its_parents(short_client):

@@ -63,6 +63,12 @@ async def test_everything_moves_together(registry):
     assert before.model_version.stage == pb.MODEL_STAGE_ARCHIVED
 
 
+async def test_a_version_that_only_gets_an_alias_is_not_changed(registry):
+    version = (await registry.GetModelVersion(service.GetModelVersionRequest(name="m", version=2))).model_version
+    promoted = await promote(registry, 2, aliases=[Change(alias="prod")])
+    assert promoted.update_time == version.update_time
+
+
 @pytest.mark.parametrize("expected", [0, 2, 3])
 async def test_nothing_moves_when_one_alias_is_not_as_expected(registry, refused, expected):
     await promote(registry, 1, aliases=[Change(alias="prod")])

@@ -87,6 +87,35 @@ def summed(points: list[Metric]) -> MetricBucket:
     )
 
 
+def test_metrics_that_become_long_together_are_rolled_up_one_by_one(connection, small_roll_ups):
+    """All of them at once would hold the write lock for seconds."""
+    run, keys = Run(connection), ["a", "b", "c", "d"]
+    for step in range(6):
+        run.log([point(step, float(step), key=key) for key in keys])
+    assert [run.shift(key) is not None for key in keys].count(True) == 1
+    run.log([point(6, 6.0, key=key) for key in keys])
+    assert [run.shift(key) is not None for key in keys].count(True) == 2
+    # The upkeep begins the others; until then all points are read.
+    charts = [run.chart(most=1, key=key) for key in keys]
+    assert charts == [[summed([point(step, float(step)) for step in range(7)])]] * 4
+
+
+def test_the_upkeep_begins_roll_ups_that_no_batch_begins(connection):
+    run, keys = Run(connection), ["a", "b", "c"]
+    for key in keys:
+        run.log([point(step, float(step % 7), key=key) for step in range(4_096)])
+    connection.execute("UPDATE latest_metrics SET bucket_shift = NULL WHERE run_no = ?", (run.number,))
+    connection.execute("DELETE FROM metric_buckets WHERE run_no = ?", (run.number,))
+    statement = "SELECT run_no, key FROM latest_metrics WHERE bucket_shift IS NULL AND points >= 4096 LIMIT 1"
+    (plan,) = connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+    assert "latest_metrics_without_chart" in plan["detail"]
+    while run.runs.begin_metric_roll_up():
+        pass
+    assert None not in [run.shift(key) for key in keys]
+    for key in keys:
+        assert run.chart(most=1, key=key) == [summed([point(step, float(step % 7)) for step in range(4_096)])]
+
+
 def comparable(bucket: MetricBucket) -> tuple[Any, ...]:
     last = bucket.last_value
     return (

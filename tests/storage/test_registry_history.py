@@ -12,6 +12,7 @@ from holdfast_server.domain.registry import ResolvedSource
 from holdfast_server.domain.registry_history import Actor, ChangeKind
 from holdfast_server.storage.sql import migrate as migrating
 from holdfast_server.storage.sql.connection import Connection, connect
+from holdfast_server.storage.sql.events import SqlEvents
 from holdfast_server.storage.sql.recorded_registry import RecordedRegistry
 from holdfast_server.storage.sql.registry import SqlRegistry
 from holdfast_server.storage.sql.registry_history import SqlRegistryHistory
@@ -34,7 +35,9 @@ def history(connection: Connection) -> SqlRegistryHistory:
 
 @pytest.fixture
 def changes(connection: Connection, history: SqlRegistryHistory) -> RecordedRegistry:
-    return RecordedRegistry(SqlRegistry(connection), history, Actor("alice", "ada"), 1_000)
+    return RecordedRegistry(
+        SqlRegistry(connection), history, SqlEvents(connection, 1_000), Actor("alice", "ada"), 1_000
+    )
 
 
 def kinds(history: SqlRegistryHistory, name: str, **options: int) -> list[str]:
@@ -55,12 +58,12 @@ def test_records_say_who_and_when(changes, history):
 def test_a_name_that_goes_round_has_its_whole_past_once(changes, history):
     """m becomes n and n becomes m again; meanwhile there was another m."""
     changes.create("m", "", ())
-    changes.update("m", new_name="n", description=None)
+    changes.update("m", new_name="n", description=None, tags=TagChanges())
     changes.create("m", "", ())
-    changes.change_tags("m", TagChanges((Tag("other", "m"),)))
+    changes.update("m", new_name=None, description=None, tags=TagChanges((Tag("other", "m"),)))
     changes.delete("m")
-    changes.update("n", new_name="m", description=None)
-    changes.change_tags("m", TagChanges((Tag("first", "m"),)))
+    changes.update("n", new_name="m", description=None, tags=TagChanges())
+    changes.update("m", new_name=None, description=None, tags=TagChanges((Tag("first", "m"),)))
     expected = [
         "TAG_CHANGED",
         "MODEL_RENAMED",
@@ -87,7 +90,7 @@ def test_rows_that_are_numbered_anew_do_not_mix_pasts(changes, history, connecti
     changes.delete("a")
     changes.create("b", "", ())
     assert kinds(history, "b") == ["MODEL_CREATED"]
-    changes.update("b", new_name="c", description=None)
+    changes.update("b", new_name="c", description=None, tags=TagChanges())
     assert kinds(history, "c") == ["MODEL_RENAMED", "MODEL_CREATED"]
     lineages = connection.execute("SELECT COUNT(DISTINCT lineage) FROM registry_history").fetchone()[0]
     assert lineages == 2
@@ -134,10 +137,10 @@ def test_an_older_database_gets_the_history_that_is_known(tmp_path, monkeypatch)
     assert (version.time, version.actor.user_id, version.change.new) == (7, "bob", "runs:/x")
     assert (version.change.version, version.change.tree_digest) == (2, SOURCE.tree_digest)
     assert (model.time, model.change.kind) == (5, ChangeKind.MODEL_CREATED)
-    changes = RecordedRegistry(SqlRegistry(connection), history, Actor(), 9)
-    changes.update("b", new_name="c", description=None)
+    changes = RecordedRegistry(SqlRegistry(connection), history, SqlEvents(connection, 9), Actor(), 9)
+    changes.update("b", new_name="c", description=None, tags=TagChanges())
     assert kinds(history, "c") == ["MODEL_RENAMED", "VERSION_CREATED", "MODEL_CREATED"]
     changes.create("d", "", ())
-    changes.update("d", new_name="e", description=None)
+    changes.update("d", new_name="e", description=None, tags=TagChanges())
     assert kinds(history, "e") == ["MODEL_RENAMED", "MODEL_CREATED"]
     connection.close()

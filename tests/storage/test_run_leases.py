@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from holdfast_server.domain.artifacts import Owner
 from holdfast_server.domain.event import EventType
 from holdfast_server.domain.run import Batch, RunInfo, RunStatus
 from holdfast_server.services import runs
+from holdfast_server.services.changes import seal
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.run_leases import (
     LeaseKeeper,
@@ -144,6 +146,15 @@ async def test_a_lost_run_goes_on_when_its_client_returns(servers, give_sign: Ca
     await servers.pass_time(10)
     assert await servers.is_lost(run_id)
     assert await servers.events() == [EventType.LOST, EventType.RETURNED, EventType.LOST]
+
+
+async def test_artifacts_are_a_sign_of_life_too(servers):
+    run_id = await servers.new_run()
+    await servers.pass_time(100)
+    owner = Owner.run(run_id)
+    await servers.database.write(lambda tx: seal(tx, owner, tx.trees.begin_commit(owner)))
+    assert not await servers.is_lost(run_id)
+    assert await servers.events() == [EventType.LOST, EventType.RETURNED, EventType.ARTIFACTS]
 
 
 async def test_a_run_that_ended_is_not_lost_and_has_no_lease(servers):

@@ -120,14 +120,6 @@ class Scope:
         """A registered model with its versions and aliases."""
         return cls(Subject.REGISTERED_MODEL, number, None)
 
-    def covers(self, event: Event) -> bool:
-        """Whether the event belongs to it."""
-        if event.experiment_id != self.experiment_id:
-            return False
-        if self.subject is Subject.RUN:
-            return (event.subject is Subject.RUN and event.number == self.number) or concerns_runs(event)
-        return self.subject is Subject.EXPERIMENT or event.number == self.number
-
 
 def concerns_runs(event: Event) -> bool:
     """Whether an event of an experiment is one of each of its runs too."""

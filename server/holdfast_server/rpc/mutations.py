@@ -34,7 +34,8 @@ async def mutate(database: Database, request: _Mutation, response_type: type[M],
     Raises:
         InvalidArgument: The request id is malformed, or came before with another payload.
     """
-    key = request_key(request.request_id, response_type, request.SerializeToString(deterministic=True))
+    payload = request.SerializeToString(deterministic=True) if request.request_id else b""
+    key = request_key(request.request_id, response_type, payload)
     answer = await database.write_once(key, lambda tx: job(tx).SerializeToString())
     return response_type.FromString(answer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.message import Message
@@ -60,8 +61,8 @@ class RunServicer(service_grpc.RunServiceServicer):
 
         def job(tx: Transaction) -> pb.CreateRunResponse:
             created = runs.create_run(tx, new)
-            if request.take_lease:
-                hold_lease(tx, created, self._leases)
+            if request.take_lease and hold_lease(tx, created, self._leases):
+                created = replace(created, lost=False)
             response = pb.CreateRunResponse(run=convert.run_to_proto(created))
             more = fill_parts(response.run, run_parts(tx, created, None), _PARTS)
             response.run.truncated = more is not None

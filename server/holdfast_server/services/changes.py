@@ -58,26 +58,11 @@ def model_changed(tx: Transaction, model: ModelInfo, type_: EventType, changes: 
     )
 
 
-def registered_model_changed(tx: Transaction, name: str, type_: EventType, changes: Iterable[Change] = ()) -> None:
-    """Record an event of a registered model that is there by this name: before it is renamed or deleted."""
-    number = tx.registry.get_number(name)
-    _append(tx, changes, subject=Subject.REGISTERED_MODEL, type=type_, number=number, id=name)
-
-
-def version_changed(tx: Transaction, name: str, version: int, type_: EventType, changes: Iterable[Change] = ()) -> None:
-    """Record an event of a model version."""
-    number = tx.registry.get_number(name)
-    _append(tx, changes, subject=Subject.MODEL_VERSION, type=type_, number=number, id=name, version=version)
-
-
-def alias_changed(tx: Transaction, name: str, alias: str, old: int, new: int) -> None:
-    """Record that an alias names another version (0: none); nothing when it names the same."""
-    if old == new:
-        return
-    type_ = EventType.DELETED if not new else EventType.UPDATED if old else EventType.CREATED
-    change = Change("version", str(old) if old else None, str(new) if new else None)
-    number = tx.registry.get_number(name)
-    _append(tx, [change], subject=Subject.ALIAS, type=type_, number=number, id=name, version=new, alias=alias)
+def note_activity(tx: Transaction, run: RunInfo) -> None:
+    """Take a write as a sign of life of a run that was lost."""
+    if run.lost:
+        tx.run_leases.renew(run.number)
+        run_changed(tx, run, EventType.RETURNED)
 
 
 def seal(tx: Transaction, owner: Owner, commit_id: int) -> Tree:
@@ -91,6 +76,7 @@ def seal(tx: Transaction, owner: Owner, commit_id: int) -> Tree:
     else:
         run = tx.runs.get(owner.id)
         if run is not None:
+            note_activity(tx, run)
             run_changed(tx, run, EventType.ARTIFACTS, changes)
     return tree
 

@@ -133,7 +133,7 @@ class EventHub:
             yield from self._watches.get(Scope.run(event.number, event.experiment_id), ())
         elif concerns_runs(event):
             for scope, watches in self._watches.items():
-                if scope.subject is Subject.RUN and scope.covers(event):
+                if scope.subject is Subject.RUN and scope.experiment_id == event.experiment_id:
                     yield from watches
 
 

@@ -56,7 +56,8 @@ def promote(tx: Transaction, actor: Actor, wanted: Promotion) -> ModelVersion:
         Conflict: An alias names another version than expected.
     """
     name, version = wanted.name, wanted.version
-    registry.update_version(tx, actor, name, version, wanted.changes)
+    if wanted.changes != VersionChanges():
+        registry.update_version(tx, actor, name, version, wanted.changes)
     # Removed first: what makes room must not count for the limit of aliases.
     for change in wanted.removed:
         registry.delete_alias(tx, actor, name, change.alias, expected=change.expected)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from holdfast_server.domain.event import Change, EventType
 from holdfast_server.domain.experiment import Tag, TagChanges
 from holdfast_server.domain.names import (
     check_alias,
@@ -26,13 +25,6 @@ from holdfast_server.domain.registry import (
 )
 from holdfast_server.domain.registry_history import Actor
 from holdfast_server.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, Reason
-from holdfast_server.services.changes import (
-    alias_changed,
-    differences,
-    registered_model_changed,
-    tag_changes,
-    version_changed,
-)
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.sizes import check_alias_count, check_registered_model_size, check_version_size
 
@@ -94,7 +86,6 @@ def create_registered_model(
     check_length(description, MAX_DESCRIPTION, what="The description", field="description")
     _check_free(tx, check_registered_model_name(name))
     tx.change_registry(actor).create(name, description, tags)
-    registered_model_changed(tx, name, EventType.CREATED, tag_changes(TagChanges(tags)))
     return _checked(get_registered_model(tx, name))
 
 
@@ -119,23 +110,16 @@ def update_registered_model(
         AlreadyExists: The new name is taken.
     """
     check_length(description or "", MAX_DESCRIPTION, what="The description", field="description")
-    before = get_registered_model(tx, name)
+    _check_exists(tx, name)
     if new_name is not None and new_name != name:
         _check_free(tx, check_registered_model_name(new_name, field="new_name"))
-    wanted = {"name": new_name or name, "description": before.description if description is None else description}
-    changed = [*differences({"name": name, "description": before.description}, wanted), *tag_changes(tags)]
-    if changed:
-        registered_model_changed(tx, name, EventType.UPDATED, changed)
-    changes = tx.change_registry(actor)
-    changes.change_tags(name, tags)
-    changes.update(name, new_name=new_name, description=description)
+    tx.change_registry(actor).update(name, new_name=new_name, description=description, tags=tags)
     return _checked(get_registered_model(tx, name if new_name is None else new_name))
 
 
 def delete_registered_model(tx: Transaction, actor: Actor, name: str) -> None:
     """Delete one with its versions and aliases, for good. Its history stays, and its numbers are not used again."""
     _check_exists(tx, name)
-    registered_model_changed(tx, name, EventType.DELETED)
     tx.change_registry(actor).delete(name)
 
 
@@ -155,7 +139,6 @@ def create_version(tx: Transaction, new: NewVersion, resolve: ResolveSource) -> 
         if not new.create_registered_model:
             raise _no_model(new.name)
         changes.create(new.name, "", ())
-        registered_model_changed(tx, new.name, EventType.CREATED)
     version = changes.create_version(
         new.name,
         source_uri=new.source,
@@ -166,7 +149,6 @@ def create_version(tx: Transaction, new: NewVersion, resolve: ResolveSource) -> 
         import_id=new.import_id,
     )
     created = get_version(tx, new.name, version)
-    version_changed(tx, new.name, version, EventType.CREATED, [Change("source", None, new.source)])
     check_version_size(created)
     return created
 
@@ -225,29 +207,21 @@ def get_latest_version(tx: Transaction, name: str, stage: Stage | None = None) -
 
 def update_version(tx: Transaction, actor: Actor, name: str, version: int, wanted: VersionChanges) -> ModelVersion:
     """Change description, stage and tags, and archive the others of that stage when asked."""
-    before = get_version(tx, name, version)
-    changes = tx.change_registry(actor)
-    changes.change_version_tags(before, wanted.tags)
-    changes.update_version(before, description=wanted.description, stage=wanted.stage)
-    if wanted.archive_existing and wanted.stage:
-        for other in changes.archive_others(name, version, wanted.stage):
-            archived = Change("stage", wanted.stage.value, Stage.ARCHIVED.value)
-            version_changed(tx, name, other, EventType.UPDATED, [archived])
+    tx.change_registry(actor).update_version(
+        get_version(tx, name, version),
+        description=wanted.description,
+        stage=wanted.stage,
+        tags=wanted.tags,
+        archive_existing=wanted.archive_existing,
+    )
     updated = get_version(tx, name, version)
-    changed = [*differences(_described(before), _described(updated)), *tag_changes(wanted.tags)]
-    if changed:
-        version_changed(tx, name, version, EventType.UPDATED, changed)
     check_version_size(updated)
     return updated
 
 
 def delete_version(tx: Transaction, actor: Actor, name: str, version: int) -> None:
     """Delete a version with the aliases that name it, for good. Its number is not used again."""
-    deleted = get_version(tx, name, version)
-    for alias in deleted.aliases:
-        alias_changed(tx, name, alias, version, 0)
-    version_changed(tx, name, version, EventType.DELETED)
-    tx.change_registry(actor).delete_version(deleted)
+    tx.change_registry(actor).delete_version(get_version(tx, name, version))
 
 
 def set_alias(tx: Transaction, actor: Actor, name: str, alias: str, version: int, *, expected: int | None) -> None:
@@ -260,7 +234,6 @@ def set_alias(tx: Transaction, actor: Actor, name: str, alias: str, version: int
     check_alias(alias)
     get_version(tx, name, version)
     check_expected(tx, name, alias, expected)
-    alias_changed(tx, name, alias, tx.registry.get_alias(name, alias), version)
     tx.change_registry(actor).set_alias(name, alias, version)
     check_alias_count(name, tx.registry.count_aliases(name))
 
@@ -275,13 +248,7 @@ def delete_alias(tx: Transaction, actor: Actor, name: str, alias: str, *, expect
     check_alias(alias)
     _check_exists(tx, name)
     check_expected(tx, name, alias, expected)
-    alias_changed(tx, name, alias, tx.registry.get_alias(name, alias), 0)
     tx.change_registry(actor).delete_alias(name, alias)
-
-
-def _described(version: ModelVersion) -> dict[str, str | None]:
-    """What of a version itself can change."""
-    return {"description": version.description, "stage": version.stage.value}
 
 
 def check_expected(tx: Transaction, name: str, alias: str, expected: int | None) -> None:

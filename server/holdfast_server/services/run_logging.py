@@ -9,9 +9,9 @@ from holdfast_server.domain.experiment import TagChanges
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.run import RUN_NAME_TAG, Batch, Metric, Param, RunInfo
 from holdfast_server.errors import Conflict, InvalidArgument, NotFound, Reason
-from holdfast_server.services.changes import metrics_logged, param_changes, run_changed, tag_changes
+from holdfast_server.services.changes import metrics_logged, note_activity, param_changes, run_changed, tag_changes
 from holdfast_server.services.ports.database import Transaction
-from holdfast_server.services.runs import check_models_exist, get_active_run, note_activity
+from holdfast_server.services.runs import check_models_exist, get_active_run
 
 
 def log_batch(tx: Transaction, run_id: str, batch: Batch) -> int:

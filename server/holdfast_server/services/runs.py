@@ -19,7 +19,7 @@ from holdfast_server.domain.run import (
 )
 from holdfast_server.domain.run_names import make_name
 from holdfast_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Reason
-from holdfast_server.services.changes import differences, run_changed
+from holdfast_server.services.changes import differences, note_activity, run_changed
 from holdfast_server.services.experiments import get_active_experiment, get_experiment
 from holdfast_server.services.ports.database import Transaction
 
@@ -175,13 +175,6 @@ def restore_run(tx: Transaction, run_id: str) -> None:
         )
     tx.runs.set_lifecycle(run.number, Lifecycle.ACTIVE, now_ms=tx.now_ms)
     run_changed(tx, run, EventType.RESTORED)
-
-
-def note_activity(tx: Transaction, run: RunInfo) -> None:
-    """Take a write as a sign of life of a run that was lost."""
-    if run.lost:
-        tx.run_leases.renew(run.number)
-        run_changed(tx, run, EventType.RETURNED)
 
 
 def log_inputs(tx: Transaction, run_id: str, datasets: Sequence[DatasetInput], model_ids: Sequence[str]) -> None:

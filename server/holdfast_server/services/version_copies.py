@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from holdfast_server.domain.event import Change, EventType
 from holdfast_server.domain.names import check_registered_model_name
 from holdfast_server.domain.registry import ModelVersion
 from holdfast_server.domain.registry_history import Actor
 from holdfast_server.services import registry
 from holdfast_server.services.artifact_uris import find_version
-from holdfast_server.services.changes import registered_model_changed, version_changed
 from holdfast_server.services.ports.database import Transaction
 
 
@@ -26,15 +24,12 @@ def copy_version(tx: Transaction, actor: Actor, source_uri: str, name: str) -> M
     changes = tx.change_registry(actor)
     if not tx.registry.exists(name):
         changes.create(name, "", ())
-        registered_model_changed(tx, name, EventType.CREATED)
-    uri = f"models:/{copied.name}/{copied.version}"
     version = changes.create_version(
         name,
-        source_uri=uri,
+        source_uri=f"models:/{copied.name}/{copied.version}",
         source=copied.source,
         run_id=copied.run_id,
         description=copied.description,
         tags=copied.tags,
     )
-    version_changed(tx, name, version, EventType.CREATED, [Change("source", None, uri)])
     return registry.get_version(tx, name, version)

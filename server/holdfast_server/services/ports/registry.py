@@ -18,10 +18,6 @@ class RegistryReader(Protocol):
         """One with tags, aliases and the newest version of each stage."""
         ...
 
-    def get_number(self, name: str) -> int:
-        """The storage's own name of one that is there."""
-        ...
-
     def exists(self, name: str) -> bool:
         """Whether the name is taken."""
         ...
@@ -60,7 +56,7 @@ class RegistryReader(Protocol):
 
 
 class RegistryWriter(Protocol):
-    """Changes of the registry, each written down in its history, in the same transaction, with who made it.
+    """Changes of the registry, each written down in its history and as an event, in one transaction, with who made it.
 
     What is changed must be there. Every change of a version bumps the update time of its model too.
     """
@@ -69,12 +65,8 @@ class RegistryWriter(Protocol):
         """Add a model without versions; the caller made sure that the name is free."""
         ...
 
-    def update(self, name: str, *, new_name: str | None, description: str | None) -> None:
-        """Change name and description; None leaves either as it is."""
-        ...
-
-    def change_tags(self, name: str, changes: TagChanges) -> None:
-        """Set and remove tags; absent keys are passed over."""
+    def update(self, name: str, *, new_name: str | None, description: str | None, tags: TagChanges) -> None:
+        """Change name, description and tags; None leaves either as it is, absent keys are passed over."""
         ...
 
     def delete(self, name: str) -> None:
@@ -95,16 +87,24 @@ class RegistryWriter(Protocol):
         """Add a READY version and return its number, the next one that the name never had."""
         ...
 
-    def update_version(self, before: ModelVersion, *, description: str | None, stage: Stage | None) -> None:
-        """Change description and stage of a version that was just read; None leaves either as it is."""
-        ...
+    def update_version(
+        self,
+        before: ModelVersion,
+        *,
+        description: str | None,
+        stage: Stage | None,
+        tags: TagChanges,
+        archive_existing: bool,
+    ) -> None:
+        """Change description, stage and tags of a version that was just read; None leaves either as it is.
 
-    def change_version_tags(self, before: ModelVersion, changes: TagChanges) -> None:
-        """Set and remove tags of a version that was just read; absent keys are passed over."""
-        ...
-
-    def archive_others(self, name: str, version: int, stage: Stage) -> list[int]:
-        """Move all versions in ``stage`` but ``version`` to Archived; returns their numbers."""
+        Args:
+            before: The version.
+            description: What it is to be.
+            stage: The same.
+            tags: To set and remove; absent keys are passed over.
+            archive_existing: Move all other versions in ``stage`` to Archived.
+        """
         ...
 
     def delete_version(self, before: ModelVersion) -> None:

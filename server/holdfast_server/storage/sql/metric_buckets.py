@@ -53,7 +53,12 @@ class SqlMetricBuckets:
         self._connection = connection
 
     def add(self, run_number: int, metrics: Sequence[Metric]) -> None:
-        """Count points that were just written, of those keys that have many."""
+        """Count points that were just written, of those keys that have many.
+
+        One roll-up at most is begun: keys that are logged together have many points together, and each reads them all.
+        Without a roll-up a chart is only slower; the next batch or ``begin_next`` begins another.
+        """
+        is_begun = False
         by_key: dict[str, list[Metric]] = {}
         for metric in metrics:
             by_key.setdefault(metric.key, []).append(metric)
@@ -65,11 +70,22 @@ class SqlMetricBuckets:
             ).fetchall()
             for key, shift in rows:
                 if shift is None:
-                    self._begin(run_number, key)
+                    if not is_begun:
+                        self._begin(run_number, key)
+                    is_begun = True
                 else:
                     points = ((m.step, m.timestamp, m.value) for m in by_key[key])
                     self._keep(run_number, key, _rolled_up(points, shift))
                     self._widen_if_full(run_number, key, shift)
+
+    def begin_next(self) -> int:
+        """Begin one of the roll-ups that are still to be begun, if there is any; returns how many: 1 or 0."""
+        row = self._connection.execute(
+            "SELECT run_no, key FROM latest_metrics WHERE bucket_shift IS NULL AND points >= 4096 LIMIT 1"
+        ).fetchone()
+        if row is not None:
+            self._begin(row["run_no"], row["key"])
+        return 0 if row is None else 1
 
     def find(self, run_number: int, key: str, steps: StepRange, most: int) -> list[MetricBucket]:
         """The points of some steps in at most ``most`` buckets, in order of steps."""

@@ -119,6 +119,10 @@ class SqlMetrics:
         )
         return [(_point_of(row), (row["step"], row["timestamp"], row["point"])) for row in rows]
 
+    def begin_metric_roll_up(self) -> int:
+        """Begin the roll-up of a long metric that has none; returns how many were begun: 1 or 0."""
+        return self._buckets.begin_next()
+
     def list_metric_buckets(self, run_number: int, key: str, steps: StepRange, most: int) -> list[MetricBucket]:
         """The points of some steps in at most ``most`` buckets, in order of steps."""
         return self._buckets.find(run_number, key, steps, most)

@@ -1,25 +1,29 @@
-"""Changes of the registry, each written down with who made it."""
+"""Changes of the registry, each written down with who made it, and told to those who watch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from holdfast_server.domain.experiment import Tag, TagChanges
 from holdfast_server.domain.registry import ModelVersion, ResolvedSource, Stage
-from holdfast_server.domain.registry_history import Actor, Change, ChangeKind
+from holdfast_server.domain.registry_history import Actor, Change, ChangeKind, event_of
+from holdfast_server.storage.sql.events import SqlEvents
 from holdfast_server.storage.sql.registry import SqlRegistry
 from holdfast_server.storage.sql.registry_history import SqlRegistryHistory
 
 
 class RecordedRegistry:
-    """Implements ``RegistryWriter`` over the rows and their history, in one transaction.
+    """Implements ``RegistryWriter`` over the rows, their history and the events, in one transaction.
 
-    Transactions offer no other way to change the registry, so that no use case can forget the history. What stays as it
-    was is no change and leaves no record.
+    Transactions offer no other way to change the registry, so that no use case can forget either. What stays as it
+    was is no change and leaves no record and no event.
     """
 
-    def __init__(self, rows: SqlRegistry, history: SqlRegistryHistory, actor: Actor, now_ms: int) -> None:
-        self._rows, self._history, self._actor, self._now_ms = rows, history, actor, now_ms
+    def __init__(
+        self, rows: SqlRegistry, history: SqlRegistryHistory, events: SqlEvents, actor: Actor, now_ms: int
+    ) -> None:
+        self._rows, self._history, self._events, self._actor, self._now_ms = rows, history, events, actor, now_ms
 
     def create(self, name: str, description: str, tags: Sequence[Tag]) -> None:
         """Add a model without versions; the caller made sure that the name is free."""
@@ -30,23 +34,22 @@ class RecordedRegistry:
             *_tagged(name, 0, {}, TagChanges(tuple(tags))),
         )
 
-    def update(self, name: str, *, new_name: str | None, description: str | None) -> None:
-        """Change name and description; None leaves either as it is."""
+    def update(self, name: str, *, new_name: str | None, description: str | None, tags: TagChanges) -> None:
+        """Change name, description and tags; None leaves either as it is, absent keys are passed over."""
+        changes = _tagged(name, 0, self._rows.get_tags(name, _keys(tags)), tags)
         if description is not None:
-            self._record(*_described(name, 0, self._rows.get_description(name), description))
-        if new_name is not None and new_name != name:
-            self._record(Change(kind=ChangeKind.MODEL_RENAMED, name=name, old=name, new=new_name))
+            changes += _described(name, 0, self._rows.get_description(name), description)
+        if new_name is not None and new_name != name:  # last: what comes behind it belongs to the new name
+            changes.append(Change(kind=ChangeKind.MODEL_RENAMED, name=name, old=name, new=new_name))
+        self._record(*changes)
+        self._rows.change_tags(name, tags)
         self._rows.update(name, new_name=new_name, description=description, now_ms=self._now_ms)
-
-    def change_tags(self, name: str, changes: TagChanges) -> None:
-        """Set and remove tags; absent keys are passed over."""
-        self._record(*_tagged(name, 0, self._rows.get_tags(name, _keys(changes)), changes))
-        self._rows.change_tags(name, changes)
 
     def delete(self, name: str) -> None:
         """Remove one with its versions and aliases."""
-        removed = [_alias(name, alias.alias, alias.version, 0) for alias in self._rows.list_aliases(name)]
-        self._record(*removed, Change(kind=ChangeKind.MODEL_DELETED, name=name))
+        aliases = [_alias(name, alias.alias, alias.version, 0) for alias in self._rows.list_aliases(name)]
+        self._write_down(aliases)  # watches are told of the model alone
+        self._record(Change(kind=ChangeKind.MODEL_DELETED, name=name))
         self._rows.delete(name)
 
     def create_version(
@@ -85,33 +88,39 @@ class RecordedRegistry:
         )
         return version
 
-    def update_version(self, before: ModelVersion, *, description: str | None, stage: Stage | None) -> None:
-        """Change description and stage; None leaves either as it is."""
+    def update_version(
+        self,
+        before: ModelVersion,
+        *,
+        description: str | None,
+        stage: Stage | None,
+        tags: TagChanges,
+        archive_existing: bool,
+    ) -> None:
+        """Change description, stage and tags, and archive the others of the stage; None leaves either as it is."""
         name, version = before.name, before.version
+        changes = _tagged(name, version, {tag.key: tag.value for tag in before.tags}, tags)
+        archived: list[list[Change]] = []
         if description is not None:
-            self._record(*_described(name, version, before.description, description))
+            changes += _described(name, version, before.description, description)
         if stage is not None:
-            self._record(*_staged(name, version, before.stage, stage))
+            changes += _staged(name, version, before.stage, stage)
+        if stage is not None and archive_existing:
+            others = self._rows.archive_others(name, version, stage, now_ms=self._now_ms)
+            archived = [_staged(name, other, stage, Stage.ARCHIVED) for other in others]
+        self._write_down([*changes, *chain.from_iterable(archived)])
+        # The others first, so that who watches sees no two versions in the stage.
+        for each in [*archived, changes]:
+            self._tell(each)
+        self._rows.change_version_tags(name, version, tags)
         self._rows.update_version(name, version, description=description, stage=stage, now_ms=self._now_ms)
-
-    def change_version_tags(self, before: ModelVersion, changes: TagChanges) -> None:
-        """Set and remove tags; absent keys are passed over."""
-        known = {tag.key: tag.value for tag in before.tags}
-        self._record(*_tagged(before.name, before.version, known, changes))
-        self._rows.change_version_tags(before.name, before.version, changes)
-
-    def archive_others(self, name: str, version: int, stage: Stage) -> list[int]:
-        """Move all versions in ``stage`` but ``version`` to Archived; returns their numbers."""
-        archived = self._rows.archive_others(name, version, stage, now_ms=self._now_ms)
-        for other in archived:
-            self._record(*_staged(name, other, stage, Stage.ARCHIVED))
-        return archived
 
     def delete_version(self, before: ModelVersion) -> None:
         """Remove a version and the aliases that name it."""
         name, version = before.name, before.version
+        for alias in before.aliases:
+            self._record(_alias(name, alias, version, 0))
         self._record(
-            *[_alias(name, alias, version, 0) for alias in before.aliases],
             Change(
                 kind=ChangeKind.VERSION_DELETED,
                 name=name,
@@ -137,8 +146,17 @@ class RecordedRegistry:
             self._rows.delete_alias(name, alias, now_ms=self._now_ms)
 
     def _record(self, *changes: Change) -> None:
+        """Write down what happened to one thing, and tell of it by one event."""
+        self._write_down(changes)
+        self._tell(changes)
+
+    def _write_down(self, changes: Sequence[Change]) -> None:
         if changes:
             self._history.append(changes, self._actor, now_ms=self._now_ms)
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        if changes:
+            self._events.append(event_of(changes, self._rows.get_number(changes[0].name), self._actor))
 
 
 def _alias(name: str, alias: str, before: int, after: int) -> Change:

@@ -114,11 +114,12 @@ class SqliteDatabase:
             connection.close()
 
     async def maintain(self) -> None:
-        """Forget expired answers, events and stages, some at a time, and let SQLite refresh its statistics."""
+        """Forget what expired and begin roll-ups, some at a time, and let SQLite refresh its statistics."""
 
         def tidy(tx: SqlTransaction) -> int:
             expired = tx.requests.delete_expired() + tx.events.delete_expired()
-            return expired + tx.trees.delete_expired_stages(tx.now_ms - STAGE_KEPT_MS)
+            expired += tx.trees.delete_expired_stages(tx.now_ms - STAGE_KEPT_MS)
+            return expired + tx.runs.begin_metric_roll_up()
 
         while await self.write(tidy):  # type: ignore[arg-type]  # it is a SqlTransaction here
             pass

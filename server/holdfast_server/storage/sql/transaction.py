@@ -57,7 +57,7 @@ class SqlTransaction:
 
     def change_registry(self, actor: Actor) -> RecordedRegistry:
         """Changes of the registry by ``actor``, who is written down with each."""
-        return RecordedRegistry(self.registry, self.registry_history, actor, self.now_ms)
+        return RecordedRegistry(self.registry, self.registry_history, self.events, actor, self.now_ms)
 
     @cached_property
     def trees(self) -> SqlTrees:
