@@ -124,6 +124,14 @@ def test_the_same_archive_comes_of_the_same_version(client, version, tmp_path):
     assert len([name for name in names if name.startswith("files/")]) == 5
 
 
+def test_what_says_something_about_a_server_makes_no_other_archive(client, version, tmp_path):
+    name, number = version
+    client.export_model_version(name, number, tmp_path / "first")
+    client.promote(name, number, aliases=["eu"], stage="Staging")
+    client.export_model_version(name, number, tmp_path / "second")
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
 def log_run(client: Client, experiment_id: str, package: Path) -> str:
     run = client.create_run(experiment_id, 1_000, {"mlflow.user": "ada", "note": "é"}, "first")
     run_id = run.info.run_id

@@ -82,6 +82,25 @@ def test_json_has_cursors_to_go_on_behind(server, client, run_id):
     assert [event["changes"][0]["field"] for event in events] == ["tags.t", "status"]
 
 
+def test_nothing_is_waited_for_behind_the_end_of_a_run(server, client, run_id):
+    client.set_terminated(run_id)
+    with client.watch_run(run_id) as watch:
+        next(watch)
+        cursor = watch.cursor
+    client.set_tag(run_id, "later", 1)
+    with tailing(server.uri, "--cursor", cursor, run_id) as process:
+        assert without_time(process.stdout.read()) == ["tag        later = 1"]
+        assert process.wait(30) == 0
+
+
+def test_what_moves_a_terminal_is_printed_and_does_not(server, client, run_id):
+    client.log_param(run_id, "title", "\x1b]0;owned\x07")
+    client.set_terminated(run_id)
+    with tailing(server.uri, run_id) as process:
+        assert r"param      title = \x1b]0;owned\x07" in without_time(process.stdout.read())
+        assert process.wait(30) == 0
+
+
 def test_it_goes_on_over_a_restart_of_the_server(tmp_path):
     port = free_port()
     uri = f"holdfast://127.0.0.1:{port}"

@@ -61,10 +61,15 @@ class Watch(Iterator[Event]):
             OutOfRangeError: Events behind the cursor are not kept any more: read again, and watch without a cursor.
             UnavailableError: No server was found, or none any more within ``retry_for``.
         """
+        while (event := self.wait()) is None:
+            pass
+        return event
+
+    def wait(self) -> Event | None:
+        """The next event, or None when the server says that there is none so far; raises as the iterator does."""
         while True:
-            event, cursor = next(self._taken)
-            self.cursor = cursor
-            if event is not None:
+            event, self.cursor, is_idle = next(self._taken)
+            if event is not None or is_idle:
                 return event
 
     def close(self) -> None:
@@ -81,8 +86,8 @@ class Watch(Iterator[Event]):
     ) -> None:
         self.close()
 
-    def _follow(self) -> Iterator[tuple[Event | None, str]]:
-        """Events, and None for heartbeats, with the cursors behind them."""
+    def _follow(self) -> Iterator[tuple[Event | None, str, bool]]:
+        """Events, and None for heartbeats, with the cursors behind them, and whether nothing more is there."""
         while not self._ended and not self._stopping.event.is_set():
             failure: HoldfastError = UnavailableError("The server ended the stream early.")
             try:
@@ -101,7 +106,7 @@ class Watch(Iterator[Event]):
             if not self._patience.pause(self._stopping.event) and not self._stopping.event.is_set():
                 raise failure
 
-    def _read_on(self) -> Iterator[tuple[Event | None, str]]:
+    def _read_on(self) -> Iterator[tuple[Event | None, str, bool]]:
         """What one call brings."""
         with contextlib.ExitStack() as calls:
 
@@ -112,12 +117,14 @@ class Watch(Iterator[Event]):
             call, response = self._channel.run(begin, stopped=self._stopping.event)
             # A watch that has an end, and whose cursor stands behind it, is answered with nothing.
             self._ended = response is None and bool(self._request.cursor)
+            is_first = True  # what comes first says that the call goes on, and nothing of what happened meanwhile
             while response is not None:
                 self._patience = self._fresh_patience()
                 self._request.cursor = response.cursor
                 event = self._event(response)
                 self._ended = event is not None and (event.subject, event.type) == ("REGISTERED_MODEL", "DELETED")
-                yield event, response.cursor
+                yield event, response.cursor, event is None and not is_first
+                is_first = False
                 response = next(call, None)
 
     def _event(self, response: Any) -> Event | None:

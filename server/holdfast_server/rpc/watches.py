@@ -32,7 +32,7 @@ class WatchSender:
     async def send(
         self, begin: Callable[[Transaction], Begun], response: Callable[..., Any], wanted: Callable[[Event], bool]
     ) -> AsyncIterator[Any]:
-        """Responses: what is watched, or a heartbeat when the watch goes on; then events and heartbeats.
+        """Responses: what is watched, or a heartbeat when the watch goes on; then events, and heartbeats after them.
 
         Args:
             begin: Reads what is watched and the place in the events at one moment.
@@ -46,21 +46,26 @@ class WatchSender:
         start, state = await self._database.read(begin)
         if start.ended:
             return
+        # Who goes on gets a second heartbeat when there is nothing more of what happened meanwhile.
+        is_catching_up = not state
         yield response(cursor=start.cursor(start.after), **(state or {"heartbeat": _HEARTBEAT}))
         state.clear()  # which would otherwise be kept for hours
         watch = self._hub.watch(start)
         try:
-            due = time.monotonic() + HEARTBEAT
+            due = time.monotonic() + (0.0 if is_catching_up else HEARTBEAT)
             while True:
-                for event in await watch.next(max(0.0, due - time.monotonic())):
+                events = await watch.next(max(0.0, due - time.monotonic()))
+                for event in events:
                     if not wanted(event):
                         continue
                     cursor = start.cursor(event.sequence, ended=event.ends_watch)
                     yield response(cursor=cursor, event=event_to_proto(event))
                     if event.ends_watch:
                         return
-                    due = time.monotonic() + HEARTBEAT
-                if time.monotonic() >= due:
+                    if not is_catching_up:
+                        due = time.monotonic() + HEARTBEAT
+                if time.monotonic() >= due and not (is_catching_up and events):
+                    is_catching_up = False
                     yield response(cursor=start.cursor(watch.position), heartbeat=_HEARTBEAT)
                     due = time.monotonic() + HEARTBEAT
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast._archive.documents import to_document
 from holdfast._archive.reader import Archive
@@ -46,12 +46,17 @@ def read_model(client: Client, model_id: str) -> model_pb2.LoggedModel | None:
         request.page_token = page.next_page_token
 
 
+def model_document(model: model_pb2.LoggedModel) -> dict[str, Any]:
+    """What an archive keeps of a logged model itself: not what depends on the time or on other things."""
+    return to_document(model, "metrics", "registrations", "truncated", "update_time")
+
+
 def export_model(client: Client, archive: ArchiveWriter, trees: TreeExport, model: model_pb2.LoggedModel) -> None:
     """Add a logged model with its files. What was measured of it comes with the runs that did."""
     folder = f"models/{model.model_id}/"
     location = whole_tree(client, artifact_pb2.TreeOwner(model_id=model.model_id))
     trees.add(f"{folder}entries.jsonl", location)
-    archive.add_document(f"{folder}model.json", to_document(model, "metrics", "registrations", "truncated"))
+    archive.add_document(f"{folder}model.json", model_document(model))
 
 
 def import_model(

@@ -41,7 +41,7 @@ def export_run(client: Client, run_id: str, path: Path) -> Run:
     with Progress("exporting") as shown, new_archive(path) as archive:
         archive.add_document(HEAD, {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": KIND, "run_id": run_id})
         archive.add_document("experiment.json", {"name": experiment.name})
-        archive.add_document("run.json", to_document(run, "metrics", "truncated"))
+        archive.add_document("run.json", to_document(run, "metrics", "truncated", "lost", "lifecycle_stage"))
         measured = _add_metrics(client, archive, run)
         trees = TreeExport(client.channel, archive, shown)
         trees.add("entries.jsonl", whole_tree(client, artifact_pb2.TreeOwner(run_id=run_id)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from holdfast._archive.documents import from_document, to_document
 from holdfast._archive.members import FORMAT, FORMAT_VERSION, HEAD, damaged, not_ours
-from holdfast._archive.models import import_model, read_model
+from holdfast._archive.models import import_model, model_document, read_model
 from holdfast._archive.reader import Archive
 from holdfast._archive.trees import TreeEntry, TreeExport, digest_of, read_entries
 from holdfast._archive.writer import new_archive
@@ -37,10 +37,10 @@ def export_version(client: Client, name: str, version: str | int, path: Path) ->
         archive.add_document(
             HEAD, {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": KIND, "name": found.name}
         )
-        archive.add_document("version.json", to_document(found, "aliases", "stage"))
+        archive.add_document("version.json", to_document(found, "aliases", "stage", "update_time"))
         model = read_model(client, found.model_id) if found.model_id else None
         if model is not None:
-            archive.add_document("model.json", to_document(model, "metrics", "registrations", "truncated"))
+            archive.add_document("model.json", model_document(model))
         digest = TreeExport(client.channel, archive, shown).add("entries.jsonl", location)
         if not found.path and digest != found.tree.digest.hex():
             raise DataLossError(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 import click
 
 from holdfast.cli import client_of
+from holdfast.cli.tables import printable
+from holdfast.cli.times import time_text
 from holdfast.entities import Event, Run, RunStatus
+
+if TYPE_CHECKING:
+    from holdfast._watching import Watch
 
 _WORDS = {
     "DELETED": "deleted",
@@ -33,21 +38,38 @@ def tail(ctx: click.Context, run_id: str, *, cursor: str | None, as_json: bool) 
 
     It goes on where it was when the server is restarted.
     """
-    with client_of(ctx) as client, client.watch_run(run_id, cursor) as watch:
-        for event in watch:
-            if as_json:
-                click.echo(json.dumps(event.to_dictionary()))
-            else:
-                for line in _lines(event):
-                    click.echo(line)
-            if _ends(event):
+    with client_of(ctx) as client:
+        # Behind the cursor there may be no end of the run to come.
+        was_over = cursor is not None and _is_over(client.get_run(run_id))
+        with client.watch_run(run_id, cursor) as watch:
+            _print_events(watch, was_over=was_over, as_json=as_json)
+
+
+def _print_events(watch: Watch, *, was_over: bool, as_json: bool) -> None:
+    """Print events until the run ends; of one that is over, those that are there."""
+    while True:
+        event = watch.wait()
+        if event is None:
+            if was_over:
                 return
+            continue
+        if as_json:
+            click.echo(json.dumps(event.to_dictionary()))
+        else:
+            for line in _lines(event):
+                click.echo(line)
+        if _ends(event):
+            return
+
+
+def _is_over(run: Run) -> bool:
+    return RunStatus.is_terminated(run.info.status) or run.info.lifecycle_stage == "deleted"
 
 
 def _ends(event: Event) -> bool:
     """Whether nothing is to be expected any more: the run ended or is deleted, or its experiment is."""
     if isinstance(event.state, Run):
-        return RunStatus.is_terminated(event.state.info.status) or event.state.info.lifecycle_stage == "deleted"
+        return _is_over(event.state)
     if event.type == "DELETED":
         return True
     status = next((change.new_value for change in event.changes if change.field == "status"), None)
@@ -97,5 +119,4 @@ def _change_line(at: int | None, field: str, value: str | None) -> str:
 
 
 def _line(at: int | None, what: str, text: str) -> str:
-    moment = datetime.fromtimestamp((at or 0) / 1000, tz=timezone.utc)
-    return f"{moment:%Y-%m-%d %H:%M:%S}  {what:<9}  {' '.join(text.splitlines())}"
+    return f"{time_text(at or 0, seconds=True)}  {what:<9}  {printable(text)}"

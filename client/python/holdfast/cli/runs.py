@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
 
 import click
 
 from holdfast.cli import client_of, run_archives
 from holdfast.cli.run_tail import tail
+from holdfast.cli.tables import printable
+from holdfast.cli.times import time_text
 from holdfast.entities import Run
 
 
@@ -44,18 +45,23 @@ def ls(
 ) -> None:
     """List runs with status, start, name and metrics."""
     with client_of(ctx) as client:
-        if experiments:
-            by_name = {name: client.get_experiment_by_name(name) for name in experiments}
-            ids = [found.experiment_id if found else name for name, found in by_name.items()]
-        else:
-            ids = [experiment.experiment_id for experiment in client.search_experiments(max_results=None)]
-        for run in client.search_runs(ids, filter_string, max_results=max_results, order_by=order_by):
+        by_name = {name: client.get_experiment_by_name(name) for name in experiments}
+        ids = [found.experiment_id if found else name for name, found in by_name.items()]
+        found = client.search_runs(
+            ids,
+            filter_string,
+            max_results=max_results,
+            order_by=order_by,
+            fields=None if as_json else ["metrics"],
+            search_all_experiments=not ids,
+        )
+        for run in found:
             click.echo(json.dumps(run.to_dictionary()) if as_json else _line(run))
 
 
 def _line(run: Run) -> str:
-    started = datetime.fromtimestamp((run.info.start_time or 0) / 1000, tz=timezone.utc)
+    started = time_text(run.info.start_time or 0, seconds=True)
     metrics = " ".join(f"{key}={value:g}" for key, value in run.data.metrics.items())
-    return (
-        f"{run.info.run_id}  {run.info.shown_status:<9}  {started:%Y-%m-%d %H:%M:%S}  {run.info.run_name}  {metrics}"
+    return printable(
+        f"{run.info.run_id}  {run.info.shown_status:<9}  {started}  {run.info.run_name}  {metrics}"
     ).rstrip()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import datetime, timezone
 
 import click
 
+from holdfast.cli.times import time_text
 from holdfast.entities import SyncedJournal
 
 
@@ -36,9 +36,10 @@ def command(ctx: click.Context, *, dry_run: bool, as_json: bool) -> None:
 
 
 def _line(journal: SyncedJournal) -> str:
-    begun = datetime.fromtimestamp(journal.since / 1000, tz=timezone.utc)
     counts = {"sent": journal.sent, "waiting": journal.waiting, "refused": journal.refused}
     told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing to send"
-    who = f"{journal.program or 'python'} (pid {journal.pid} on {journal.host}, {begun:%Y-%m-%d %H:%M:%S})"
+    who = (
+        f"{journal.program or 'python'} (pid {journal.pid} on {journal.host}, {time_text(journal.since, seconds=True)})"
+    )
     error = f": {' '.join(journal.error.split())}" if journal.error else ""
     return f"{journal.uri}  {told}  {who}{error}"
