@@ -5,15 +5,13 @@ Each change is sent twice under one request id, once to either server, and must 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,11 +19,11 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
-from tests.server_process import running_server
+from tests.faults.machines import ServerPair, run_machine
+from tests.faults.scoreboard import Scoreboard
+from tests.faults.sizing import Sizing
 
-from holdfast._client import Client
 from holdfast.v1 import model_registry_service_pb2 as service
 from holdfast.v1 import model_registry_service_pb2_grpc as service_grpc
 from holdfast.v1 import registered_model_pb2, registry_change_pb2
@@ -68,44 +66,15 @@ class Record:
     change: tuple[Any, ...]
 
 
-class Servers:
-    """Two processes on one data directory, for all examples: each has names of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._open = folder, ExitStack()
-        self.examples = 0
-        self.start()
-        with Client(f"holdfast://{self._processes[0].address}") as client:
-            run_id = client.create_run("0").info.run_id
-            client.log_text(run_id, "flavors: {}", "model/MLmodel")
-            self.source = f"runs:/{run_id}/model"
-
-    def start(self) -> None:
-        arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(self._folder / "data")]
-        self._processes = [self._open.enter_context(running_server(*arguments)) for _ in range(2)]
-        channels = [self._open.enter_context(grpc.insecure_channel(process.address)) for process in self._processes]
-        self.stubs = [service_grpc.ModelRegistryServiceStub(channel) for channel in channels]
-
-    def kill_and_start(self) -> None:
-        for process in self._processes:
-            process.process.kill()
-            process.process.wait()
-        self.stop()
-        self.start()
-
-    def stop(self) -> None:
-        self._open.close()
-
-
 class Registry(RuleBasedStateMachine):
     """What is registered, promoted, renamed and deleted, and what dictionaries say should be there."""
 
-    servers: Servers
+    servers: ServerPair
 
     @initialize()
     def begin(self) -> None:
-        self.servers.examples += 1
-        self.prefix = f"{self.servers.examples}-"
+        self.prefix = self.servers.new_prefix()
+        self.stubs = [service_grpc.ModelRegistryServiceStub(channel) for channel in self.servers.channels]
         self.models: dict[str, Model] = {}
         self.used: dict[str, int] = {}
         self.records: list[Record] = []
@@ -239,11 +208,12 @@ class Registry(RuleBasedStateMachine):
     @rule()
     def kill(self) -> None:
         self.killed = True
-        self.servers.kill_and_start()
+        self.servers.kill_and_start(0, 1)
+        self.stubs = [service_grpc.ModelRegistryServiceStub(channel) for channel in self.servers.channels]
 
     @invariant()
     def models_are_as_they_should_be(self) -> None:
-        stub = self.servers.stubs[len(self.records) % 2]
+        stub = self.stubs[len(self.records) % 2]
         for name, model in self.models.items():
             request = service.GetRegisteredModelRequest(name=self.prefix + name)
             found = stub.GetRegisteredModel(request).registered_model
@@ -260,7 +230,7 @@ class Registry(RuleBasedStateMachine):
 
     def compare_versions(self, name: str) -> None:
         search = service.SearchModelVersionsRequest(filter=f"name = '{self.prefix}{name}'")
-        found = self.servers.stubs[0].SearchModelVersions(search).model_versions
+        found = self.stubs[0].SearchModelVersions(search).model_versions
         model = self.models.get(name)
         assert {v.version: Version({t.key: t.value for t in v.tags}, stage_of(v)) for v in found} == (
             model.versions if model else {}
@@ -282,7 +252,7 @@ class Registry(RuleBasedStateMachine):
         found: list[tuple[Any, ...]] = []
         request = service.ListRegistryHistoryRequest(name=self.prefix + name, page_size=7)
         while expected:  # of a name without any there is none
-            page = self.servers.stubs[1].ListRegistryHistory(request)
+            page = self.stubs[1].ListRegistryHistory(request)
             found += map(change_of, page.changes)
             if not page.next_page_token:
                 break
@@ -294,7 +264,7 @@ class Registry(RuleBasedStateMachine):
         self.requests += 1
         request.request_id = f"{self.prefix}{self.requests}"
         answers = []
-        for stub in self.servers.stubs:
+        for stub in self.stubs:
             try:
                 answers.append(("", getattr(stub, method)(request)))
             except grpc.RpcError as error:
@@ -348,22 +318,15 @@ def change_of(change: registry_change_pb2.RegistryChange) -> tuple[Any, ...]:
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
-    servers = Servers(tmp_path)
+def servers(tmp_path: Path) -> Iterator[ServerPair]:
+    servers = ServerPair(tmp_path / "data")
     yield servers
-    servers.stop()
+    servers.close()
 
 
-def test_the_registry_is_what_dictionaries_say(servers: Servers) -> None:
-    machine: Callable[[], Registry] = type("Machine", (Registry,), {"servers": servers})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+@pytest.mark.timeout(7200)
+def test_the_registry_is_what_dictionaries_say(servers: ServerPair, sizing: Sizing, scoreboard: Scoreboard) -> None:
+    try:
+        run_machine(Registry, sizing, examples=EXAMPLES, steps=STEPS, servers=servers)
+    finally:
+        scoreboard.injected("kill: both of two, between calls", count=servers.kills)

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -19,9 +18,9 @@ from hypothesis.stateful import (
     multiple,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from tests.faults.backends import Backend
+from tests.faults.machines import run_machine
 from tests.faults.scoreboard import Scoreboard
 from tests.faults.sizing import Sizing
 from tests.faults.workload import delete
@@ -227,20 +226,7 @@ def server(backend: Backend) -> Iterator[Server]:
 def test_the_store_is_a_dictionary_that_survives_kills(
     server: Server, backend: Backend, sizing: Sizing, scoreboard: Scoreboard, scratch: Path
 ) -> None:
-    machine = type("Artifacts", (Artifacts,), {"server": server, "scratch": scratch})
     try:
-        run_state_machine_as_test(
-            machine,
-            settings=settings(
-                max_examples=sizing.times(EXAMPLES),
-                stateful_step_count=STEPS,
-                # The same examples each time; by hand, at another size, others.
-                derandomize=sizing.name == "quick",
-                deadline=None,
-                database=None,
-                print_blob=True,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        run_machine(Artifacts, sizing, examples=EXAMPLES, steps=STEPS, server=server, scratch=scratch)
     finally:
         scoreboard.injected("kill: between calls", backend.name, server.kills)

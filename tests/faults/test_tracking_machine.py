@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,12 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tests.faults.machines import ServerPair, run_machine
+from tests.faults.scoreboard import Scoreboard
 from tests.faults.sizing import Sizing
-from tests.server_process import running_server
 
-from holdfast._client import Client
 from holdfast.v1 import experiment_pb2, run_pb2
 from holdfast.v1 import experiment_service_pb2 as experiment_service
 from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
@@ -72,52 +70,10 @@ class Registered:
     next_version: int = 1
 
 
-class Servers:
-    """Two servers on one data directory, for all examples."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._open: list[ExitStack] = [ExitStack(), ExitStack()]
-        self._processes: list[Any] = [None, None]
-        self.channels: list[grpc.Channel] = [None, None]  # type: ignore[list-item]
-        for number in (0, 1):
-            self._start(number)
-        self.names = 0
-        self.source = self._logged()
-
-    def _start(self, number: int) -> None:
-        stack = self._open[number]
-        arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(self._directory)]
-        server = stack.enter_context(running_server(*arguments))
-        self._processes[number], self._address = server.process, server.address
-        self.channels[number] = stack.enter_context(grpc.insecure_channel(server.address))
-
-    def kill_and_start(self, number: int) -> None:
-        self._processes[number].kill()
-        self._processes[number].wait()
-        self._open[number].close()
-        self._start(number)
-
-    def _logged(self) -> str:
-        """A directory of files that can be registered."""
-        with Client(f"holdfast://{self._address}") as client:
-            run_id = client.create_run("0").info.run_id
-            client.log_bytes(run_id, b"x", "model/a")
-        return f"runs:/{run_id}/model"
-
-    def close(self) -> None:
-        for stack in self._open:
-            stack.close()
-
-    def new_prefix(self) -> str:
-        self.names += 1
-        return f"example-{self.names}"
-
-
 class Tracking(RuleBasedStateMachine):
     """Experiments, runs and registered models, and what dictionaries say they should be."""
 
-    servers: Servers
+    servers: ServerPair
 
     @initialize()
     def begin(self) -> None:
@@ -298,6 +254,14 @@ class Tracking(RuleBasedStateMachine):
     def kill_a_server(self, number: int) -> None:
         self.servers.kill_and_start(number)
 
+    def teardown(self) -> None:
+        """Each example ends with a kill, as few draw one, and all is there behind it."""
+        number = len(self.runs) % 2
+        self.servers.kill_and_start(number)
+        self.experiments_and_models_are_those_of_the_dictionaries()
+        for draw in range(number, 2 * len(self.runs), 2):
+            self.read_a_run(draw)
+
     @rule(draw=DRAWS)
     def read_a_run(self, draw: int) -> None:
         if run_id := self.one_of(self.runs, draw):
@@ -407,25 +371,17 @@ def outcome(call: Any) -> Any:
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
-    servers = Servers(tmp_path / "data")
+def servers(tmp_path: Path) -> Iterator[ServerPair]:
+    servers = ServerPair(tmp_path / "data")
     yield servers
     servers.close()
 
 
 @pytest.mark.timeout(7200)
-def test_two_servers_are_dictionaries_that_survive_kills(servers: Servers, sizing: Sizing) -> None:
-    machine = type("Tracking", (Tracking,), {"servers": servers})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=sizing.times(EXAMPLES),
-            stateful_step_count=STEPS,
-            # The same examples each time; by hand, at another size, others.
-            derandomize=sizing.name == "quick",
-            deadline=None,
-            database=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+def test_two_servers_are_dictionaries_that_survive_kills(
+    servers: ServerPair, sizing: Sizing, scoreboard: Scoreboard
+) -> None:
+    try:
+        run_machine(Tracking, sizing, examples=EXAMPLES, steps=STEPS, servers=servers)
+    finally:
+        scoreboard.injected("kill: one of two, between calls", count=servers.kills)
