@@ -14,6 +14,7 @@ from tests.server_process import clean_environment
 
 from holdfast._client import Client
 from holdfast._embedded import ADDRESS_FILE, attach
+from holdfast._leases import RETRY_INTERVAL, LeaseThread
 
 LOG = """
 import sys, holdfast
@@ -115,6 +116,16 @@ def test_a_killed_server_is_started_again_by_the_next_call(tmp_path: Path) -> No
         wait_until(lambda: server_pid(tmp_path / "data") is None)
         client.log_text(run_id, "two", "two.txt")
         assert [file.path for file in client.list_artifacts(run_id)] == ["one.txt", "two.txt"]
+
+
+def test_leases_are_renewed_by_a_server_that_was_started_again(tmp_path: Path) -> None:
+    with Client(str(tmp_path / "data")) as client:
+        run = client.create_run("0", take_lease=True)
+        pid = server_pid(tmp_path / "data")
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: server_pid(tmp_path / "data") is None)
+        assert LeaseThread._renew(client.channel, [run.info.run_id]) > RETRY_INTERVAL
 
 
 def test_many_clients_at_once_start_one_server(tmp_path: Path) -> None:

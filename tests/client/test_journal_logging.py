@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import threading
 import time
@@ -11,9 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import holdfast
+from holdfast import _run_calls
 from holdfast._client import Client
+from holdfast._config import parse_target
 from holdfast._journal import segment as segments
 from holdfast._journal.folder import folders, journal_root
+from holdfast._journal.journal import Journal
 from holdfast._journal.reading import Reader
 from holdfast._journal.segment import Segment
 from holdfast.errors import (
@@ -263,32 +267,67 @@ def test_an_upload_in_the_background_that_fails_says_so(client, run_id, tmp_path
     assert "An upload in the background failed" in caplog.text
 
 
-def test_periodic_calls_are_made_by_the_sender_until_they_are_ended(client):
-    called = threading.Semaphore(0)
-    end = client._sender.call_periodically(0.01, called.release)
-    for _ in range(3):
-        assert called.acquire(timeout=10)
-    end()
-    end()
-
-
-def test_a_periodic_call_that_fails_is_made_again(client, caplog):
-    called = threading.Semaphore(0)
-
-    def fail() -> None:
-        called.release()
-        raise ValueError
-
-    end = client._sender.call_periodically(0.01, fail)
-    assert called.acquire(timeout=10)
-    assert called.acquire(timeout=10)
-    end()
-    assert "periodic call failed" in caplog.text
-
-
 def test_no_journal_is_left_where_all_was_delivered(server, run_id, tmp_path, monkeypatch):
     monkeypatch.setenv("HOLDFAST_JOURNAL_DIR", str(tmp_path))
     with Client(server.uri.replace("127.0.0.1", "localhost")) as own:
         own.log_metric(run_id, "m", 1.0)
         own.log_metric(run_id, "m", 1.0)
     assert list(folders(journal_root())) == []
+
+
+def test_metrics_that_are_known_are_logged_as_others(client, run_id):
+    for step in range(3):
+        client.log_metrics(run_id, {"a": step, "b": math.nan}, step=step, timestamp=step + 1)
+    with pytest.raises(InvalidArgumentError, match="'b'"):
+        client.log_metrics(run_id, {"a": 1.0, "b": "text"}, step=9)
+    with pytest.raises(InvalidArgumentError, match="step"):
+        client.log_metrics(run_id, {"a": 1.0, "b": 1.0}, step=1.5)
+    client.log_metrics(run_id, {}, step=9)
+    points = client.get_metric_history(run_id, "a")
+    assert [(point.step, point.value, point.timestamp) for point in points] == [(0, 0.0, 1), (1, 1.0, 2), (2, 2.0, 3)]
+    assert [math.isnan(point.value) for point in client.get_metric_history(run_id, "b")] == [True] * 3
+
+
+def test_a_handler_may_log_while_a_change_is_being_held(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOLDFAST_JOURNAL_DIR", str(tmp_path))
+    journal = Journal(parse_target("holdfast://127.0.0.1:1"), on_work=lambda: None, wait_for_room=lambda _: False)
+    series = journal.known_series(("a" * 32, "m", None, None, None))
+    journal.append_point(series, 1.0, 0, 0)
+    segment = journal.segments[0]
+    appended = type(segment).append
+
+    def interrupted(self: Segment, record: bytes) -> bool:
+        monkeypatch.setattr(Segment, "append", appended)
+        # What a handler of a signal does that comes just before the record is written.
+        journal.append_point(series, 2.0, 0, 1)
+        assert journal.append_call("LogBatch", b"")
+        return self.append(record)
+
+    monkeypatch.setattr(Segment, "append", interrupted)
+    assert journal.append_call("UpdateRun", b"")
+    assert journal.appended == 4
+    sent = [outgoing for outgoing in Reader(segment).requests(segment.end) if outgoing.request is not None]
+    assert [(outgoing.method, outgoing.held) for outgoing in sent] == [
+        ("LogBatch", False),
+        ("UpdateRun", True),
+        ("LogBatch", False),
+        ("LogBatch", True),
+    ]
+    journal.close(drained=True)
+
+
+def test_the_end_of_a_run_waits_for_its_uploads_however_long_they_take(client, fluent, tmp_path, monkeypatch):
+    monkeypatch.setattr(_run_calls, "SETTLE_SECONDS", 0.05)
+    going_on = threading.Event()
+    with holdfast.start_run():
+        future = fluent._background.begin(lambda: going_on.wait(30))
+        threading.Timer(0.5, going_on.set).start()
+    assert future.done()
+
+
+def test_an_upload_in_the_background_of_a_closed_client_is_refused(server, run_id, tmp_path):
+    (tmp_path / "a").touch()
+    with Client(server.uri) as own:
+        own.log_artifact(run_id, tmp_path / "a", synchronous=False).result(30)
+    with pytest.raises(FailedPreconditionError):
+        own.log_artifact(run_id, tmp_path / "a", synchronous=False)

@@ -18,9 +18,9 @@ import holdfast
 from holdfast import _active_run
 from holdfast._channel import RetryPolicy
 from holdfast._client import Client
-from holdfast._journal import keeping, processes
+from holdfast._journal import keeping, processes, sender
 from holdfast.entities import Metric
-from holdfast.errors import FailedPreconditionError, UnavailableError, UnsentError
+from holdfast.errors import FailedPreconditionError, NotFoundError, UnavailableError, UnsentError
 
 QUICK = RetryPolicy(window=0.5, first_window=0.5, initial_delay=0.02, max_delay=0.1)
 
@@ -273,3 +273,37 @@ def test_a_closed_client_does_not_journal(flaky):
     client.close()
     with pytest.raises(FailedPreconditionError):
         client.log_param("0" * 32, "a", "b")
+
+
+def test_an_outage_is_over_for_who_logs_when_nothing_waits(flaky, connected):
+    holdfast.set_experiment("chosen meanwhile")
+    assert connected._sender.outage is not None
+    flaky.start()
+    assert holdfast.search_runs(output_format="list") == []
+    with pytest.raises(NotFoundError):
+        holdfast.start_run(experiment_id="4711")
+
+
+def test_what_needs_a_run_that_waits_waits_for_it(flaky, connected, monkeypatch):
+    monkeypatch.setattr(sender, "RETRY", RetryPolicy(initial_delay=60, max_delay=60))  # it would be a while by itself
+    with holdfast.start_run() as run:
+        flaky.start()
+        with connected.watch_run(run.info.run_id) as watch:
+            assert next(watch).state.info.run_id == run.info.run_id
+    flaky.stop()
+    with holdfast.start_run() as run:
+        flaky.start()
+        model = connected.create_logged_model("0", "m", run.info.run_id)
+    assert model.source_run_id == run.info.run_id
+
+
+def test_a_flush_of_several_servers_tells_of_each(flaky, connected, caplog):
+    with Client(f"holdfast://127.0.0.1:{free_port()}") as other:
+        for client in (connected, other):
+            run = client.create_run("0")
+            client.log_metric(run.info.run_id, "m", 1.0)
+        with pytest.raises(UnsentError) as raised:
+            holdfast.flush(0.2)
+        told = raised.value.message + caplog.text
+        for client in (connected, other):
+            assert f"Not all that was logged is at {client.tracking_uri}" in told

@@ -16,6 +16,7 @@ from holdfast import _leases, _open_files
 from holdfast._context import PARENT_TAG
 from holdfast._journal import processes as _processes  # noqa: F401 - its end of the program comes after this module's
 from holdfast._termination import end_runs_on_sigterm
+from holdfast._worker_end import at_worker_end
 from holdfast.entities import Run
 from holdfast.errors import FailedPreconditionError, HoldfastError, NotFoundError
 
@@ -83,7 +84,6 @@ _stack: ContextVar[tuple[str, ...]] = ContextVar("holdfast_active_runs", default
 _open: dict[str, _Open] = {}
 _lock = threading.Lock()
 _last_run: ActiveRun | None = None
-_worker_pid = 0
 
 
 def begin(run: ActiveRun) -> ActiveRun:
@@ -95,7 +95,7 @@ def begin(run: ActiveRun) -> ActiveRun:
         _open[run.info.run_id] = _Open(run, os.getpid(), adopted)
         _last_run = run
     _stack.set((*(item.info.run_id for item in stack), run.info.run_id))
-    _end_with_worker_process()
+    at_worker_end(end_all, "FINISHED", priority=10)
     end_runs_on_sigterm()
     return run
 
@@ -237,18 +237,6 @@ def _end_at_exit() -> None:
     kind = None if hasattr(sys, "ps1") else getattr(sys, "last_type", None)
     with contextlib.suppress(Exception):
         end_all(status_after(kind))
-
-
-def _end_with_worker_process() -> None:
-    """A process of multiprocessing ends without Python's exit handlers; it has its own kind."""
-    global _worker_pid  # noqa: PLW0603
-    multiprocessing = sys.modules.get("multiprocessing")
-    if multiprocessing is None or multiprocessing.parent_process() is None or _worker_pid == os.getpid():
-        return
-    from multiprocessing.util import Finalize
-
-    _worker_pid = os.getpid()
-    Finalize(None, end_all, args=("FINISHED",), exitpriority=10)
 
 
 def _renew_lock() -> None:

@@ -220,6 +220,7 @@ class ArtifactCalls(Calls):
 
     def _upload(self, upload: Callable[[], object], synchronous: bool | None) -> Future[None] | None:
         if synchronous is False:
+            self._channel.refuse_if_closed()
             return self._background.begin(upload)
         upload()
         return None

@@ -60,7 +60,12 @@ class Calls:
     _sender: Sender
 
     def _mutate(self, method: grpc.UnaryUnaryMultiCallable[Mutation, Response], request: Mutation) -> Response:
-        """Send a change under an id of its own, so that however often it is sent it happens once."""
+        """Send a change under an id of its own, so that however often it is sent it happens once.
+
+        What it is about may still wait in the journal, so that goes first.
+        """
+        if self._sender.holds_changes:
+            self._settle()
         request.request_id = secrets.token_hex(16)
         return self._channel.call(method, request)
 

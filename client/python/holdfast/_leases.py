@@ -24,6 +24,7 @@ RETRY_INTERVAL = 5.0
 # Seconds that the thread waits for further runs.
 LINGER = 10.0
 CALL_SECONDS = 10.0
+PATIENCE = 1.0
 MAX_RENEWED = 1_000
 
 
@@ -86,14 +87,13 @@ class LeaseThread:
         from holdfast.v1.run_service_pb2 import RenewLeasesRequest
         from holdfast.v1.run_service_pb2_grpc import RunServiceStub
 
-        once = threading.Event()
-        once.set()  # one attempt, and no word about it
         interval = RETRY_INTERVAL
         try:
             method = channel.stub(RunServiceStub).RenewLeases
             for start in range(0, len(run_ids), MAX_RENEWED):
                 request = RenewLeasesRequest(run_ids=run_ids[start : start + MAX_RENEWED])
-                answer = channel.run(lambda: method(request, timeout=CALL_SECONDS), stopped=once)  # noqa: B023 - called here
+                # With patience, which also finds an embedded server again that was started anew, and says no word.
+                answer = channel.call(method, request, timeout=CALL_SECONDS, patience=PATIENCE)
                 interval = answer.lease_duration.ToTimedelta().total_seconds() / 3
         except (HoldfastError, ValueError) as error:  # the latter of a connection that was closed meanwhile
             logger.debug("leases could not be renewed: %s", error)

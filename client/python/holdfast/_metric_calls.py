@@ -77,6 +77,8 @@ class MetricCalls(KeptCalls):
         """Log points of one step and time; otherwise as ``log_metric``."""
         names = (model_id, dataset_name, dataset_digest)
         points = check_metrics(metrics).items()
+        if not synchronous and not self.strict and self._append_known(run_id, points, timestamp, step, names):
+            return
         self._log_points(run_id, points, timestamp, step, names, synchronous=bool(synchronous))
 
     def _log_points(
@@ -107,6 +109,27 @@ class MetricCalls(KeptCalls):
                 journal.append_point(series, metric.value, at, metric.step)
         if self.strict and self._sender.outage is not None:
             self._wait_strictly()
+
+    def _append_known(
+        self,
+        run_id: str,
+        points: Iterable[tuple[str, Any]],
+        timestamp: int | None,
+        step: int | None,
+        names: tuple[str | None, str | None, str | None],
+    ) -> bool:
+        """Take points whose series all had some before, without making messages of them; tells whether it did."""
+        journal, known = self._sender.journal, []
+        for key, value in points:
+            series = journal.series.get((run_id, key, *names))
+            if series is None:
+                return False
+            known.append((series, metric_value(key, value)))
+        at = now_ms() if timestamp is None else check_ms(timestamp)
+        number = metric_step(known[0][0].key, step) if known else 0
+        for series, value in known:
+            journal.append_point(series, value, at, number)
+        return True
 
     def _wait_strictly(self) -> None:
         """Wait for a server that is away as long as a call would.

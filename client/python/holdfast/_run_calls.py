@@ -187,7 +187,7 @@ class RunCalls(RunSeriesCalls, KeptCalls):
             status=status_to_proto(status or RunStatus.FINISHED),
             end_time=ms_to_proto(now_ms() if end_time is None else end_time),
         )
-        self._background.wait(min(SETTLE_SECONDS, time_left()))
+        self._background.wait(time_left())
         self._sender.flush(SETTLE_SECONDS, away_timeout=processes.AWAY_SECONDS)
         if self.strict:
             self._tell_unsent()

@@ -12,6 +12,7 @@ from holdfast._active_run import ActiveRun
 from holdfast._checks import check_unicode
 from holdfast._connection import current_client
 from holdfast._context import NOTE_TAG, PARENT_TAG, RUN_NAME_TAG, context_tags
+from holdfast._journal.named import experiment_id_of, is_named
 from holdfast.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
@@ -175,7 +176,12 @@ def _experiment_for_new_run(client: Client, parent: Run | None) -> str:
 
 def current_experiment_id() -> str:
     """Where new runs belong: what ``set_experiment`` or the environment chose, else Default."""
-    client = current_client()
+    client, chosen = current_client(), _connection.chosen_experiment()
+    if chosen is not None and is_named(chosen):
+        # Chosen in an outage. Who asks for the id needs the server, unlike a run that begins.
+        client._settle()  # noqa: SLF001 - what waits may be its creation
+        chosen = experiment_id_of(client.channel, chosen, patience=None)
+        _connection.choose_experiment(chosen)
     return _chosen_experiment(client) or _experiment_from_environment(client)
 
 
@@ -183,7 +189,7 @@ def _chosen_experiment(client: Client) -> str | None:
     chosen = _connection.chosen_experiment()
     if chosen is None:
         return None
-    known = client._with_id(chosen)  # noqa: SLF001 - as above: it may have been chosen in an outage
+    known = client._with_id(chosen)  # noqa: SLF001 - it may have been chosen in an outage
     if known != chosen:
         _connection.choose_experiment(known)
     return known

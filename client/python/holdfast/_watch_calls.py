@@ -140,4 +140,6 @@ class WatchCalls(Calls):
     def _watch(self, method: Any, request: Any, state: Any, retry_for: float | None) -> Watch:
         from holdfast._watching import Watch
 
+        if self._sender.holds_changes:
+            self._settle()  # what is to be watched may not be there yet
         return Watch(self._channel, method, request, state, retry_for=retry_for)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -84,8 +83,10 @@ class Folder:
             OSError: It cannot be written there.
         """
         try:
+            import fcntl  # which Windows has not
+
             root = journal_root()
-        except RuntimeError as error:
+        except (ImportError, RuntimeError) as error:
             raise OSError(str(error)) from None
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Under another name until it is held, so that nobody takes it for what a dead process left.
@@ -105,8 +106,10 @@ class Folder:
     def take(cls, path: Path) -> Folder | None:
         """Hold a folder that no living process holds; None when one does, or when there is no journal."""
         try:
+            import fcntl
+
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
+        except (ImportError, OSError):
             return None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

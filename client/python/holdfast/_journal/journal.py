@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from zlib import crc32
 
 from holdfast._config import Target
@@ -107,7 +108,7 @@ class Journal:
         # A signal's handler that logs may have interrupted just that, so the lock lets the same thread in again.
         self._lock = threading.RLock()
         self._appending = False
-        self._interrupting: deque[tuple[Series, float, int, int]] = deque()
+        self._interrupting: deque[Callable[[], object]] = deque()
 
     @property
     def folder(self) -> Folder | None:
@@ -162,7 +163,7 @@ class Journal:
         try:
             with self._lock:
                 if self._appending:
-                    self._interrupting.append((series, value, timestamp, step))
+                    self._interrupting.append(partial(self.append_point, series, value, timestamp, step))
                     return
                 self._appending = True
                 try:
@@ -191,12 +192,21 @@ class Journal:
         record, kept = call_record(method, request), True
         try:
             with self._lock:
-                segment = self._segment
-                while segment is None or not segment.append(record):
-                    segment = self._begin_segment()
-                self.appended += 1
+                if self._appending:
+                    self._interrupting.append(partial(self.append_call, method, request))
+                    return True
+                self._appending = True
+                try:
+                    segment = self._segment
+                    while segment is None or not segment.append(record):
+                        segment = self._begin_segment()
+                    self.appended += 1
+                finally:
+                    self._appending = False
         except _NoRoomError:
             kept = self._again_with_room(lambda: self.append_call(method, request))
+        if self._interrupting:
+            self._append_interrupting()
         if self.idle:
             self.on_work()
         return kept
@@ -283,7 +293,7 @@ class Journal:
     def _append_interrupting(self) -> None:
         with contextlib.suppress(IndexError):  # another thread was faster
             while self._interrupting:
-                self.append_point(*self._interrupting.popleft())
+                self._interrupting.popleft()()
 
     def _again_with_room(self, append: Callable[[], bool | None]) -> bool:
         if self.wait_for_room(ROOM_SECONDS):

@@ -6,10 +6,11 @@ import atexit
 import contextlib
 import logging
 import os
-import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from holdfast._worker_end import at_worker_end
 
 if TYPE_CHECKING:
     from holdfast._config import Target
@@ -31,7 +32,6 @@ class _Held:
 
 _lock = threading.RLock()
 _held: dict[Target, _Held] = {}
-_worker_pid = 0
 
 
 def hold_sender(target: Target) -> Sender:
@@ -70,10 +70,14 @@ def flush_all(timeout: float) -> None:
     failures = []
     for sender in _senders():
         sender.flush(timeout, away_timeout=timeout)
-        failures.append(unsent(sender))
-    for failure in failures:
+        failure = unsent(sender)
         if failure is not None:
-            raise failure
+            failures.append(failure)
+    # What was refused or lost is told once, so the others must not be forgotten over the first.
+    for failure in failures[1:]:
+        logger.warning("%s", failure)
+    if failures:
+        raise failures[0]
 
 
 def end_all(timeout: float) -> None:
@@ -139,16 +143,8 @@ def _end_at_exit() -> None:
 
 
 def _end_with_worker_process() -> None:
-    """A process of multiprocessing ends without Python's exit handlers; it has its own kind."""
-    global _worker_pid  # noqa: PLW0603 - once for each process
-    multiprocessing = sys.modules.get("multiprocessing")
-    if multiprocessing is None or multiprocessing.parent_process() is None or _worker_pid == os.getpid():
-        return
-    from multiprocessing.util import Finalize
-
-    _worker_pid = os.getpid()
     # After the end of the process's artifacts and runs.
-    Finalize(None, end_all, args=(END_SECONDS,), exitpriority=5)
+    at_worker_end(end_all, END_SECONDS, priority=5)
 
 
 def _before_fork() -> None:

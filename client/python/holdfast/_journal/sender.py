@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from holdfast._channel import Channel, RetryPolicy, time_left
 from holdfast._config import Target
@@ -74,7 +73,6 @@ class Sender:
         self._failures = self._hurries = self._held = self._removed = 0
         self._aside = Aside(lambda: self.journal.folder)
         self._told: set[tuple[str, str]] = set()
-        self._periodic: list[_Periodic] = []
 
     @property
     def waiting(self) -> int:
@@ -83,8 +81,8 @@ class Sender:
 
     @property
     def is_away(self) -> bool:
-        """Whether the server was not there for the last attempt."""
-        return isinstance(self.outage, AWAY)
+        """Whether the server was not there for the last attempt, and something waits that will be tried again."""
+        return self.waiting > 0 and isinstance(self.outage, AWAY)
 
     @property
     def holds_changes(self) -> bool:
@@ -156,22 +154,6 @@ class Sender:
             self.refused, self.refusal = 0, None
         return found
 
-    def call_periodically(self, seconds: float, function: Callable[[], None]) -> Callable[[], None]:
-        """Call a function every so often in the sender's thread, and return what ends that.
-
-        It must be quick; what it raises is logged. A forked process does not call it.
-        """
-        periodic = _Periodic(seconds, function, time.monotonic() + seconds)
-        self._periodic.append(periodic)
-        self._ensure_thread()
-        self._wake.set()
-
-        def end() -> None:
-            with contextlib.suppress(ValueError):
-                self._periodic.remove(periodic)
-
-        return end
-
     def close(self) -> None:
         """Stop, and remove the journal if all of it is off; otherwise leave it to ``sync``."""
         self._stopping = True
@@ -222,7 +204,6 @@ class Sender:
         reader: Reader | None = None
         while not self._stopping:
             self._rest()
-            self._call_periodic()
             try:
                 reader = self._deliver(delivery, reader)
             except HoldfastError as error:
@@ -239,16 +220,16 @@ class Sender:
     def _rest(self) -> None:
         """Wait until there is something to do."""
         if self.outage is not None and self.waiting:
-            self._wake.wait(self._until_periodic(RETRY.delay(min(self._failures, _MOST_DOUBLINGS))))
+            self._wake.wait(RETRY.delay(min(self._failures, _MOST_DOUBLINGS)))
             self._wake.clear()
             return
         self.journal.idle = True
         if not self.waiting and not self._stopping:
-            self._wake.wait(self._until_periodic(None))
+            self._wake.wait()
         self.journal.idle = False
         self._wake.clear()
         if self.waiting < ENOUGH and not self._hurries and not self._stopping:
-            self._wake.wait(self._until_periodic(LINGER))
+            self._wake.wait(LINGER)
             self._wake.clear()
 
     def _deliver(self, delivery: Delivery, reader: Reader | None) -> Reader | None:
@@ -264,6 +245,7 @@ class Sender:
             self._send(delivery, reader)
             if self.delivered == before and segment is self.journal.segments[-1]:
                 # Something was counted and not written: an exception of a signal's handler fell between.
+                self.journal.lost += goal - self.delivered
                 self._note_success(Outgoing(records=goal - self.delivered))
         return reader
 
@@ -353,25 +335,3 @@ class Sender:
             removed = self._removed
             self._changed.wait_for(lambda: self._removed > removed or self.outage is not None, timeout)
             return self._removed > removed
-
-    def _until_periodic(self, seconds: float | None) -> float | None:
-        times = [periodic.due - time.monotonic() for periodic in self._periodic]
-        if seconds is not None:
-            times.append(seconds)
-        return max(min(times), 0) if times else None
-
-    def _call_periodic(self) -> None:
-        now = time.monotonic()
-        for periodic in [periodic for periodic in self._periodic if periodic.due <= now]:
-            periodic.due = now + periodic.seconds
-            try:
-                periodic.function()
-            except Exception:
-                logger.exception("A periodic call failed")
-
-
-@dataclass(slots=True)
-class _Periodic:
-    seconds: float
-    function: Callable[[], None]
-    due: float
