@@ -13,7 +13,8 @@ from holdfast.v1 import experiment_service_pb2 as experiment_service
 from holdfast.v1 import metric_chart_pb2
 from holdfast.v1 import run_pb2 as pb
 from holdfast.v1 import run_service_pb2 as service
-from holdfast_server.rpc import run_search, searching
+from holdfast_server.rpc import run_search
+from holdfast_server.storage.sql.runs import SqlRuns
 
 Tag, Param, Metric = experiment_pb.Tag, pb.Param, pb.Metric
 
@@ -151,13 +152,59 @@ async def test_a_stream_goes_on_where_it_broke(runs, monkeypatch, refused):
 
 
 async def test_messages_of_a_stream_stay_small(runs, monkeypatch):
-    monkeypatch.setattr(searching, "PART_BUDGET", 20_000)
+    monkeypatch.setattr(run_search, "MESSAGE_BUDGET", 20_000)
     for i in range(9):
         run_id = await create(runs, f"r{i}", i)
         await log(runs, run_id, params=[Param(key=f"p{n}", value="x" * 1_000) for n in range(8 if i else 50)])
     messages = await stream(runs)
     assert [len(message.runs) for message in messages] == [2, 2, 2, 2, 1]
     assert len(messages[-1].runs[0].params) == 50
+
+
+async def test_a_stream_searches_once_for_many_messages_and_goes_on_after_each(runs, monkeypatch):
+    monkeypatch.setattr(run_search, "PART", 12)
+    monkeypatch.setattr(run_search, "MESSAGE_BUDGET", 20_000)
+    searches = []
+    search = SqlRuns.search
+    monkeypatch.setattr(SqlRuns, "search", lambda *args: searches.append(args) or search(*args))
+    for i in range(20):
+        run_id = await create(runs, f"r{i:02}", i // 3)
+        params = [Param(key=f"p{n}", value="x" * 1_000) for n in range(8)]
+        await log(runs, run_id, params=[*params, Param(key="o", value=str(i % 4))])
+    messages = await stream(runs, order_by=["params.o DESC"])
+    assert [len(message.runs) for message in messages] == [2] * 10
+    assert len(searches) == 2
+    whole = await runs.SearchRuns(service.SearchRunsRequest(experiment_ids=["0"], order_by=["params.o DESC"]))
+    assert [run for message in messages for run in message.runs] == list(whole.runs)
+    for number, message in enumerate(messages, 1):
+        rest = await stream(runs, order_by=["params.o DESC"], resume_token=message.resume_token)
+        assert [run for other in rest for run in other.runs] == list(whole.runs[2 * number :])
+
+
+async def test_a_stream_has_runs_that_change_under_way_as_they_are_and_only_those_that_match(app, runs, monkeypatch):
+    monkeypatch.setattr(run_search, "PART", 5)
+    monkeypatch.setattr(run_search, "MESSAGE_BUDGET", 1)
+    ids = []
+    for i in range(8):
+        ids.append(await create(runs, f"r{i}", 9 - i, tags=[Tag(key="place", value=str(i))]))
+    request = service.StreamRunsRequest(experiment_ids=["0"], filter="status = 'RUNNING'", order_by=["tags.place"])
+    # Read here, where nothing is sent ahead.
+    found = run_search.stream_runs(app.database, request)
+    messages = [await anext(found)]
+    await runs.DeleteRun(service.DeleteRunRequest(run_id=ids[1]))
+    await log(runs, ids[2], tags=[Tag(key="place", value="9")], params=[Param(key="late", value="x")])
+    await runs.UpdateRun(service.UpdateRunRequest(run_id=ids[3], run_name="new"))
+    # The last of the first part, and one of the second.
+    for run_id in (ids[4], ids[6]):
+        await runs.UpdateRun(service.UpdateRunRequest(run_id=run_id, status=pb.RUN_STATUS_FINISHED))
+    messages += [message async for message in found]
+    seen = [run for message in messages for run in message.runs]
+    # The one that went to another place comes a second time there, as in pages.
+    assert [run.run_name for run in seen] == ["r0", "r2", "new", "r5", "r7", "r2"]
+    assert [param.key for param in seen[1].params] == ["late"]
+    request.resume_token = messages[1].resume_token
+    again = [run async for message in run_search.stream_runs(app.database, request) for run in message.runs]
+    assert again == seen[2:]
 
 
 async def test_bad_streams_are_refused(runs, refused):

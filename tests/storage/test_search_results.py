@@ -6,11 +6,11 @@ import itertools
 import math
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cmp_to_key
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from benchmarks.large_database import fill_holdfast
@@ -30,6 +30,7 @@ from holdfast_server.storage.sql.experiments import SqlExperiments
 from holdfast_server.storage.sql.migrate import migrate
 from holdfast_server.storage.sql.runs import SqlRuns
 
+T = TypeVar("T")
 NUMBERS = itertools.count(1)
 
 
@@ -230,6 +231,11 @@ def steps_of_page(connection: Any, filter_: str, order_by: list[str], number: in
     runs, after = SqlRuns(connection), None
     if number:
         after = runs.search(query, None, number * 100)[-1].position
+    steps, page = steps_of(connection, lambda: runs.search(query, after, 100))
+    return steps, [one.item.id for one in page]
+
+
+def steps_of(connection: Any, work: Callable[[], T]) -> tuple[int, T]:
     steps = 0
 
     def count() -> int:
@@ -238,9 +244,9 @@ def steps_of_page(connection: Any, filter_: str, order_by: list[str], number: in
         return 0
 
     connection.set_progress_handler(count, 1_000)
-    page = runs.search(query, after, 100)
+    done = work()
     connection.set_progress_handler(None, 1_000)
-    return steps, [one.item.id for one in page]
+    return steps, done
 
 
 @pytest.mark.parametrize(
@@ -266,6 +272,29 @@ def test_no_page_costs_much_and_the_last_no_more_than_the_first(many, filter_, o
     assert not last or (others and not set(names) & set(others))
     # Sorting the 20,000 runs by their joined rows takes about 1,500.
     assert max(first, deep) < 400
+
+
+@pytest.mark.parametrize(
+    ("filter_", "order_by"),
+    [
+        pytest.param("", ["params.optimizer"], id="along a param"),
+        pytest.param("metrics.loss < 0.5 AND tags.note LIKE '%straw%'", ["metrics.acc DESC"], id="with conditions"),
+    ],
+)
+@pytest.mark.parametrize("experiment_ids", [(0,), ()], ids=["of one experiment", "of all"])
+def test_runs_that_were_found_are_looked_up_without_another_search(many, filter_, order_by, experiment_ids) -> None:
+    order = parse_order_by(order_by, fields.RUNS)
+    query = SearchQuery(parse_filter(filter_, fields.RUNS), order, ViewType.ACTIVE_ONLY, experiment_ids)
+    runs = SqlRuns(many)
+    page = [one.item for one in runs.search(query, None, 500)]
+    steps, again = steps_of(many, lambda: runs.search_among([run.number for run in page], query))
+    assert again == page
+    # Looking for 500 by their ids goes through all runs, and takes 200.
+    assert steps < 50
+    others = SearchQuery((*query.conditions, *parse_filter("params.seed = '8'", fields.RUNS)), order)
+    assert runs.search_among([run.number for run in page], others) == [
+        run for run in page if runs.get_params(run.number, ["seed"]) == {"seed": "8"}
+    ]
 
 
 def test_the_mask_says_what_is_loaded(many) -> None:

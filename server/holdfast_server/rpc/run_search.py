@@ -11,18 +11,21 @@ from holdfast_server.domain.run import RunData, RunInfo
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.experiments import experiment_ids_from_proto, view_from_proto
 from holdfast_server.rpc.convert.runs import run_to_proto
-from holdfast_server.rpc.paging import drop_largest_lists, page_limit
-from holdfast_server.rpc.searching import PageRequest, read_page, read_part
+from holdfast_server.rpc.paging import drop_largest_lists, fill_page, page_limit
+from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
 from holdfast_server.services.search.mask import RUN_LISTS, parse_mask
 from holdfast_server.services.search.order import parse_order_by
-from holdfast_server.services.search.query import SearchQuery
-from holdfast_server.services.search.walk import walk_runs
+from holdfast_server.services.search.page_token import open_token, seal_token
+from holdfast_server.services.search.query import Found, SearchQuery
+from holdfast_server.services.search.walk import walk_found_runs, walk_runs
 
 # Runs looked for at a time while all of them are sent.
 PART = 1_000
+# Of a message of a stream: the peer works on one while the next is made.
+MESSAGE_BUDGET = 1 << 20
 _shrink = drop_largest_lists(*RUN_LISTS)
 
 
@@ -41,22 +44,37 @@ async def search_runs(database: Database, request: pb.SearchRunsRequest) -> pb.S
 
 
 async def stream_runs(database: Database, request: pb.StreamRunsRequest) -> AsyncIterator[pb.StreamRunsResponse]:
-    """Find all runs. Each part is read by itself, so that a slow peer holds nothing of the database."""
+    """Find all runs.
+
+    A search may sort all that match, so there is one for each part, which is sent in messages. Every search and every
+    message is read by itself, so that a slow peer holds nothing of the database; what waits of a part meanwhile are
+    runs without what they logged.
+    """
     query, mask = _query(request), parse_mask(request.fields, RUN_LISTS)
+    bound = ("StreamRuns", query)
     token, more = request.resume_token, True
 
-    def job(tx: Transaction) -> tuple[pb.StreamRunsResponse, bool]:
+    def find(tx: Transaction) -> list[Found[RunInfo]]:
+        after = open_token(tx.page_token_key, bound, token) if token else None
+        return tx.runs.search(query, after, PART)
+
+    def fill(tx: Transaction) -> tuple[pb.StreamRunsResponse, list[Found[RunInfo]]]:
         response = pb.StreamRunsResponse()
-        part = PageRequest("StreamRuns", query, token, PART)
-        found = partial(walk_runs, tx, mask)
-        more = read_part(tx, part, found, response, items=response.runs, convert=_to_proto, shrink=_shrink)
-        return response, more
+        runs = walk_found_runs(tx, mask, query, part)
+        last = fill_page(response.runs, runs, _to_proto, limit=PART, shrink=_shrink, budget=MESSAGE_BUDGET)
+        # Not the number of runs in the message: some may match no more.
+        done = len(part) if last is None else [one.position for one in part].index(last) + 1
+        response.resume_token = seal_token(tx.page_token_key, bound, part[done - 1].position)
+        return response, part[done:]
 
     while more:
-        response, more = await database.read(job)
-        token = response.resume_token
-        if response.runs:
-            yield response
+        part = await database.read(find)
+        more = len(part) == PART
+        while part:
+            response, part = await database.read(fill)
+            token = response.resume_token
+            if response.runs:
+                yield response
 
 
 def _query(request: pb.SearchRunsRequest | pb.StreamRunsRequest) -> SearchQuery:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,8 +15,6 @@ from holdfast_server.services.search.query import Found, Position, SearchQuery
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Message)
-# Of a message of a stream: the peer works on one while the next is made.
-PART_BUDGET = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +49,3 @@ def read_page(
     if last is not None:
         response.next_page_token = seal_token(tx.page_token_key, bound, last)  # type: ignore[attr-defined]
     return response
-
-
-def read_part(
-    tx: Transaction,
-    request: PageRequest,
-    walk: Callable[[SearchQuery, Position | None, int], Iterable[Found[T]]],
-    response: Message,
-    *,
-    items: Any,
-    convert: Callable[[T], Message],
-    shrink: Callable[[Any], None] | None = None,
-) -> bool:
-    """Like ``read_page`` for a message of a stream: sets its ``resume_token`` and tells whether there are more.
-
-    Raises:
-        InvalidArgument: INVALID_PAGE_TOKEN.
-    """
-    bound = (request.method, request.query)
-    after = open_token(tx.page_token_key, bound, request.token) if request.token else None
-    places: list[Position] = []
-
-    def noted() -> Iterator[Found[T]]:
-        for one in walk(request.query, after, request.limit + 1):
-            places.append(one.position)
-            yield one
-
-    more = fill_page(items, noted(), convert, limit=request.limit, shrink=shrink, budget=PART_BUDGET)
-    if items:
-        token = seal_token(tx.page_token_key, bound, places[len(items) - 1])
-        response.resume_token = token  # type: ignore[attr-defined]
-    return more is not None

@@ -189,6 +189,10 @@ class RunRepository(MetricRepository, Protocol):
         """Those that match, from the one after ``after`` on."""
         ...
 
+    def search_among(self, numbers: Sequence[int], query: SearchQuery) -> list[RunInfo]:
+        """Those of some runs that match, in the order of the query."""
+        ...
+
 
 class LoggedModelRepository(Protocol):
     """Logged models with params, tags, metrics and registrations."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from holdfast_server.domain.model import ModelData, ModelInfo
@@ -35,12 +36,22 @@ def walk_runs(
     tx: Transaction, mask: Mask, query: SearchQuery, after: Position | None, limit: int
 ) -> Iterator[Found[tuple[RunInfo, RunData]]]:
     """Like ``walk``: runs with what is wanted of what they logged."""
-
-    def load(runs: Sequence[RunInfo]) -> Mapping[int, RunData]:
-        return tx.runs.load_data([run.number for run in runs], mask)
-
     for found in _pieces(tx.runs.search, query, after, limit):
-        yield from _loaded(found, load, lambda run: run.number, _run_weight)
+        yield from _loaded(found, partial(_load_runs, tx, mask), _run_number, _run_weight)
+
+
+def walk_found_runs(
+    tx: Transaction, mask: Mask, query: SearchQuery, found: Sequence[Found[RunInfo]]
+) -> Iterator[Found[tuple[RunInfo, RunData]]]:
+    """Like ``walk_runs`` over what an earlier transaction found, without another search.
+
+    Runs come as they are now, but in the places where they were found; those that match no more are passed over.
+    """
+
+    def load(runs: Sequence[RunInfo]) -> Mapping[int, tuple[RunInfo, RunData]]:
+        return _load_runs(tx, mask, tx.runs.search_among([run.number for run in runs], query))
+
+    return _loaded(found, load, _run_number, _run_weight)
 
 
 def walk_models(
@@ -48,8 +59,9 @@ def walk_models(
 ) -> Iterator[Found[tuple[ModelInfo, ModelData]]]:
     """Like ``walk``: logged models with what is wanted of what they hold."""
 
-    def load(models: Sequence[ModelInfo]) -> Mapping[int, ModelData]:
-        return tx.models.load_data(models, mask)
+    def load(models: Sequence[ModelInfo]) -> Mapping[int, tuple[ModelInfo, ModelData]]:
+        data = tx.models.load_data(models, mask)
+        return {model.number: (model, data[model.number]) for model in models}
 
     for found in _pieces(tx.models.search, query, after, limit):
         yield from _loaded(
@@ -59,6 +71,15 @@ def walk_models(
             # Their tags may be a hundred thousand characters long.
             lambda d: len(d.params) + 16 * len(d.tags) + len(d.metrics) + len(d.registrations),
         )
+
+
+def _load_runs(tx: Transaction, mask: Mask, runs: Sequence[RunInfo]) -> Mapping[int, tuple[RunInfo, RunData]]:
+    data = tx.runs.load_data([run.number for run in runs], mask)
+    return {run.number: (run, data[run.number]) for run in runs}
+
+
+def _run_number(run: RunInfo) -> int:
+    return run.number
 
 
 def _run_weight(data: RunData) -> int:
@@ -79,17 +100,18 @@ def _pieces(search: Search[T], query: SearchQuery, after: Position | None, limit
 
 def _loaded(
     found: Sequence[Found[T]],
-    load: Callable[[Sequence[T]], Mapping[int, D]],
+    load: Callable[[Sequence[T]], Mapping[int, tuple[T, D]]],
     number: Callable[[T], int],
     weigh: Callable[[D], int],
 ) -> Iterator[Found[tuple[T, D]]]:
-    """Pair items with their data, loaded for more of them at a time the lighter they are."""
+    """Pair items with their data, loaded for more of them at a time the lighter they are; without what is not there."""
     start, size = 0, FIRST_LOADED
     while start < len(found):
         piece = found[start : start + size]
-        data = load([one.item for one in piece])
+        loaded = load([one.item for one in piece])
         for one in piece:
-            yield Found((one.item, data[number(one.item)]), one.position)
-        weight = sum(map(weigh, data.values())) // len(piece)
+            if (pair := loaded.get(number(one.item))) is not None:
+                yield Found(pair, one.position)
+        weight = sum(weigh(data) for _, data in loaded.values()) // len(piece)
         start += len(piece)
         size = max(1, min(size * 4, MOST_LOADED, MOST_ITEMS // (weight + 1)))

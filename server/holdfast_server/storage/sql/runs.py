@@ -13,7 +13,7 @@ from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.key_values import KeyValues
 from holdfast_server.storage.sql.metrics import SqlMetrics
 from holdfast_server.storage.sql.run_links import SqlRunLinks
-from holdfast_server.storage.sql.search import RUNS, find
+from holdfast_server.storage.sql.search import RUNS, find, find_among
 
 
 class SqlRuns(SqlMetrics, SqlRunLinks):
@@ -141,6 +141,10 @@ class SqlRuns(SqlMetrics, SqlRunLinks):
     def search(self, query: SearchQuery, after: Position | None, limit: int) -> list[Found[RunInfo]]:
         """Those that match, from the one after ``after`` on."""
         return [Found(run_of(row), position) for row, position in find(self._connection, RUNS, query, after, limit)]
+
+    def search_among(self, numbers: Sequence[int], query: SearchQuery) -> list[RunInfo]:
+        """Those of some runs that match, in the order of the query."""
+        return [run_of(row) for row in find_among(self._connection, RUNS, query, numbers)]
 
 
 def run_of(row: Any) -> RunInfo:

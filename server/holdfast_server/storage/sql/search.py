@@ -6,6 +6,7 @@ names from the tables below become part of a statement; everything that callers 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -192,6 +193,12 @@ def find(
         table.by_attribute.get(first.key, "") if first.kind is Kind.ATTRIBUTE and len(query.experiment_ids) != 1 else ""
     )
     return _find_and_sort(connection, table, query, after, limit, along=along)
+
+
+def find_among(connection: Connection, table: Searchable, query: SearchQuery, numbers: Sequence[int]) -> list[Any]:
+    """Those of some rows that match; what it costs depends on how many they are, not on how many match."""
+    few = Few(json.dumps(numbers))
+    return [row for row, _ in _find_and_sort(connection, table, query, None, len(numbers), few=few)]
 
 
 def _names_rows(table: Searchable, query: SearchQuery) -> bool:

@@ -27,10 +27,10 @@ _PATTERNS = frozenset({Operator.LIKE, Operator.ILIKE})
 
 @dataclass(frozen=True, slots=True)
 class Few:
-    """All rows that meet one condition of a search; ``numbers`` is a JSON array."""
+    """Rows to begin a search with: all that meet ``condition``, or any. ``numbers`` is a JSON array."""
 
     numbers: str
-    condition: Condition
+    condition: Condition | None = None
 
 
 def find_few(connection: Connection, table: Searchable, query: SearchQuery) -> Few | None:
