@@ -1,6 +1,6 @@
 """Fills databases with many runs and with a long metric, straight by SQL: logging them would take too long.
 
-Holdfast's and MLflow's get the same runs, ids and values.
+Holdfast's and MLflow's get the same runs, ids and values; of the long metric the same steps and times.
 """
 
 from __future__ import annotations
@@ -139,4 +139,9 @@ def _fill_long_mlflow(connection: sqlite3.Connection, points: int) -> None:
         "INSERT INTO latest_metrics (run_uuid, key, step, timestamp, value, is_nan) VALUES (?, 'long', ?, ?, 0.5, 0)",
         (LONG_RUN, points - 1, START_MS + points),
     )
+    for table in ("latest_metrics", "metrics"):
+        connection.executemany(
+            f"INSERT INTO {table} (run_uuid, key, step, timestamp, value, is_nan) VALUES (?, ?, 0, ?, ?, 0)",
+            [(LONG_RUN, f"m{i}", START_MS, i) for i in range(10)],
+        )
     connection.execute("COMMIT")

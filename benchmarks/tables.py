@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.markdown import spread, table
 from benchmarks.rows import GIB, MIB, ROWS, STORES, THREADED, Row
+from benchmarks.tracking import metric_lines
 from benchmarks.tracking_tables import tracking_lines
 
 LABELS = {
@@ -33,8 +34,6 @@ Samples = list[dict[str, Any]]
 
 def render(results: dict[str, Any]) -> str:
     """All tables that there are samples for."""
-    from benchmarks.tracking import metric_lines  # which builds on this module
-
     samples: Samples = results["samples"]
     sections = [
         ("Transfers", _rates(samples)),
@@ -42,26 +41,10 @@ def render(results: dict[str, Any]) -> str:
         ("Sent again", _sent(samples)),
         ("Small calls while sixteen uploads run", _latencies(samples)),
         ("Over a round trip of 50 ms", _far(samples)),
-        ("Tracking and registry", tracking_lines(samples, table)),
+        ("Tracking and registry", tracking_lines(samples)),
         ("Metrics", metric_lines([sample for sample in samples if sample["row"] == "log-metric"])),
     ]
     return "\n".join("\n".join([f"### {title}", "", *lines, ""]) for title, lines in sections if len(lines) > 2)
-
-
-def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table, its columns aligned for those who read it as text."""
-    widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
-
-    def row(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
-
-    return [row(header), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(row, lines)]
-
-
-def spread(values: Sequence[float], form: str = ",.0f") -> str:
-    """The median, and from least to most."""
-    middle = f"{statistics.median(values):{form}}"
-    return middle if len(values) == 1 else f"{middle} ({min(values):{form}}–{max(values):{form}})"
 
 
 def _rates(samples: Samples) -> list[str]:

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from benchmarks.markdown import spread, table
 from benchmarks.rows import Store
 from benchmarks.session import Sample, Session
-from benchmarks.tables import spread, table
 
 CALLS = 300_000
 # MLflow does some tens in a second.

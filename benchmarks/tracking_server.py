@@ -20,6 +20,8 @@ from holdfast_server.storage.sql.connection import connect
 
 PEERS = ("holdfast", "mlflow")
 SECONDS = 10.0
+# Fewer have no hundred for each search.
+LEAST_RUNS = 10_000
 # Of MLflow, whose import takes seconds.
 IMPORTS = {"holdfast": 15, "mlflow": 1}
 
@@ -27,7 +29,7 @@ IMPORTS = {"holdfast": 15, "mlflow": 1}
 def measure_tracking(session: Session, store: Store, *, kind: str) -> Iterator[Sample]:
     """Peers in turn, each on a server of its own that has nothing but what is measured."""
     peers = [peer for peer in PEERS if peer in session.peers]
-    runs, points = max(1_000, round(RUNS * session.scale)), max(10_000, round(POINTS * session.scale))
+    runs, points = max(LEAST_RUNS, round(RUNS * session.scale)), max(10_000, round(POINTS * session.scale))
     start = {"holdfast": servers.holdfast_server, "mlflow": servers.mlflow_server}
     with ExitStack() as stack:
         running = {peer: stack.enter_context(start[peer](session.fresh(peer))) for peer in peers}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.clients.tracking import CLIENTS, METRICS
+from benchmarks.markdown import table
 
 Samples = list[dict[str, Any]]
 
@@ -54,7 +54,7 @@ LINES = (
 )
 
 
-def tracking_lines(samples: Samples, table: Callable[[Sequence[str], Sequence[Sequence[str]]], list[str]]) -> list[str]:
+def tracking_lines(samples: Samples) -> list[str]:
     """The table; only its header when nothing was measured."""
     lines = []
     for line in LINES:
@@ -64,7 +64,14 @@ def tracking_lines(samples: Samples, table: Callable[[Sequence[str], Sequence[Se
         high = _values(samples, line.row, "holdfast", line.bounded)
         bound = f"{statistics.median(high):,.1f}" if high and not line.rate and line.row != "import" else ""
         lines.append(
-            [line.title, _shown(ours, line), bound, _shown(theirs, line), *_ratio(line, ours, theirs), _met(line, high)]
+            [
+                line.title,
+                _shown(ours, line) + _failed(samples, line, "holdfast"),
+                bound,
+                _shown(theirs, line) + _failed(samples, line, "mlflow"),
+                *_ratio(line, ours, theirs),
+                _met(line, high),
+            ]
         )
     return table(["", "Holdfast", "p95", "MLflow", "times better", "wanted", ""], lines)
 
@@ -89,6 +96,12 @@ def _shown(values: list[float], line: Line) -> str:
     if not values:
         return ""
     return f"{statistics.median(values):,.1f}" + ("/s" if line.rate else " ms")
+
+
+def _failed(samples: Samples, line: Line, peer: str) -> str:
+    """How many calls failed, such as for a locked database; nothing when none did."""
+    errors = sum(_values(samples, line.row, peer, line.figure.replace("runs_", "errors_"))) if line.rate else 0
+    return f", {errors:,.0f} failed" if errors else ""
 
 
 def _values(samples: Samples, row: str, peer: str, figure: str) -> list[float]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 from benchmarks.clients import holdfast
 from benchmarks.clients.job import Job
-from benchmarks.clients.tracking import METRICS, PAGE, measure_tracking
+from benchmarks.clients.run_calls import RunCalls
+from benchmarks.clients.tracking import PAGE, measure_tracking
 from holdfast.entities import Metric
 
 
-class Client(holdfast.Client):
+class Client(RunCalls, holdfast.Client):
+    metric_type = Metric
+
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        self._job, self._steps = job, itertools.count()
+        self._job = job
         self._source = ""
 
     def measure(self, job: Job) -> dict[str, float]:
@@ -23,26 +25,16 @@ class Client(holdfast.Client):
     def another(self) -> Client:
         return Client(self._job)
 
-    def log_batch(self) -> None:
-        step = next(self._steps)
-        metrics = [Metric(f"m{i % 10}", float(i), 1_700_000_000_000 + i, step * 100 + i // 10) for i in range(METRICS)]
-        self._client.log_batch(self._run, metrics=metrics)
-
-    def create_and_finish(self) -> None:
-        run = self._client.create_run("0")
-        self._client.set_terminated(run.info.run_id)
-
     def page(self, filter_: str, order_by: list[str], number: int) -> Callable[[], int]:
         token = None
         for _ in range(number):
             found = self._client.search_runs(["0"], filter_, max_results=PAGE, order_by=order_by, page_token=token)
             token = found.token
+            if not token:  # there are not so many pages
+                return lambda: 0
         return lambda: len(
             self._client.search_runs(["0"], filter_, max_results=PAGE, order_by=order_by, page_token=token)
         )
-
-    def latest(self, run_id: str) -> int:
-        return len(self._client.get_run(run_id).data.metrics)
 
     def chart(self, run_id: str) -> int:
         return len(self._client.get_metric_chart(run_id, "long"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import urllib.parse
 import urllib.request
@@ -15,13 +14,16 @@ from mlflow.utils.search_utils import SearchUtils
 
 from benchmarks.clients import mlflow
 from benchmarks.clients.job import Job
-from benchmarks.clients.tracking import METRICS, PAGE, measure_tracking
+from benchmarks.clients.run_calls import RunCalls
+from benchmarks.clients.tracking import PAGE, measure_tracking
 
 
-class Client(mlflow.Client):
+class Client(RunCalls, mlflow.Client):
+    metric_type = Metric
+
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        self._job, self._steps = job, itertools.count()
+        self._job = job
         self._has_model = False
 
     def measure(self, job: Job) -> dict[str, float]:
@@ -30,24 +32,12 @@ class Client(mlflow.Client):
     def another(self) -> Client:
         return Client(self._job)
 
-    def log_batch(self) -> None:
-        step = next(self._steps)
-        metrics = [Metric(f"m{i % 10}", float(i), 1_700_000_000_000 + i, step * 100 + i // 10) for i in range(METRICS)]
-        self._client.log_batch(self._run, metrics=metrics)
-
-    def create_and_finish(self) -> None:
-        run = self._client.create_run("0")
-        self._client.set_terminated(run.info.run_id)
-
     def page(self, filter_: str, order_by: list[str], number: int) -> Callable[[], int]:
         # Its tokens are offsets.
         token = SearchUtils.create_page_token(number * PAGE) if number else None
         return lambda: len(
             self._client.search_runs(["0"], filter_, max_results=PAGE, order_by=order_by, page_token=token)
         )
-
-    def latest(self, run_id: str) -> int:
-        return len(self._client.get_run(run_id).data.metrics)
 
     def chart(self, run_id: str) -> int:
         """As its own user interface asks for it."""

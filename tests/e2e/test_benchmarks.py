@@ -51,6 +51,21 @@ def test_each_kind_of_row_is_measured_and_written_down(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_each_row_of_tracking_is_measured_and_written_down(tmp_path: Path) -> None:
+    rows = ["log-metric", "log-batch", "runs", "search", "chart", "register", "import"]
+    results = measure(tmp_path, "--peers", "holdfast", "--rows", ",".join(rows))
+    figures = {sample["row"]: sample["figures"] for sample in results["samples"]}
+    assert list(figures) == rows
+    assert figures["search"]["page_1_p50"] > 0
+    assert "page_500_p50" not in figures["search"], "there is none"
+    assert figures["runs"]["errors_16"] == 0
+    page = rewritten(PAGE.read_text(), results)
+    assert "| search: metric and param " in page
+    assert "| `log_metric` in a loop " in page
+
+
+@pytest.mark.slow
 @pytest.mark.minio
 def test_minio_rows_are_measured_against_minio_itself(tmp_path: Path) -> None:
     if find_binary() is None:
