@@ -13,7 +13,7 @@ import pytest
 from tests.server_process import clean_environment, running_server
 
 from holdfast._client import Client
-from holdfast.cli.run_tail import tail
+from holdfast.cli.runs.tailing import tail
 
 PAGE = (Path(__file__).parents[2] / "docs" / "watching.md").read_text()
 FOLLOW, SERVE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -16,11 +17,13 @@ from holdfast.errors import HoldfastError, NotFoundError
 
 _COMMANDS = {
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
+    "completion": ("holdfast.cli.completion", "Print what makes a shell complete commands and options."),
     "du": ("holdfast.cli.storage:du", "Tell what takes how much space."),
+    "experiments": ("holdfast.cli.experiments", "Create, list, show, rename, tag, delete and restore experiments."),
     "fsck": ("holdfast.cli.storage:fsck", "Find what is lost or damaged in the store."),
     "gc": ("holdfast.cli.storage:gc", "Free the space of what nothing needs."),
     "models": ("holdfast.cli.models", "List, show, promote, export and import registered models."),
-    "runs": ("holdfast.cli.runs", "List runs, follow them, and move them between servers."),
+    "runs": ("holdfast.cli.runs", "List, show, compare, log, follow, delete and move runs."),
     "server": ("holdfast.cli.server", "Start a server."),
     "sync": ("holdfast.cli.sync", "Send what processes logged and could not send before they ended."),
 }
@@ -31,6 +34,7 @@ INTERRUPTED, PIPE_CLOSED = 130, 141
 
 # What a command that did not find something has to tell besides.
 _WHERE_TO_LOOK = {
+    "EXPERIMENT_NOT_FOUND": "`holdfast experiments ls` lists the experiments there.",
     "RUN_NOT_FOUND": "`holdfast runs ls` lists the runs there.",
     "FILE_NOT_FOUND": "`holdfast artifacts ls` lists what there is.",
     "REGISTERED_MODEL_NOT_FOUND": "`holdfast models list` lists the models there.",
@@ -62,7 +66,7 @@ class _Holdfast(LazyGroup):
     cls=_Holdfast,
     lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrongly called, 130 interrupted. docs/artifacts.md has more.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrongly called, 130 interrupted. docs/cli.md has more.",
 )
 @click.option("--uri", metavar="URI", help="The server or data directory; HOLDFAST_URI, or ./.holdfast, without it.")
 @click.version_option(package_name="holdfast")
@@ -74,6 +78,10 @@ def cli(ctx: click.Context, uri: str | None) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command and exit; errors are one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     cli.main(args=args, prog_name="holdfast", standalone_mode=True)
 
 
@@ -85,7 +93,8 @@ def client_of(ctx: click.Context, *, makes_store: bool = False) -> Any:
     """
     from holdfast._client import Client
 
-    client = Client(ctx.find_root().obj)
+    # A command says whether it was done; nothing waits for a server behind its back.
+    client = Client(ctx.find_root().obj, strict=True)
     folder = client.channel.target.data_dir
     if folder is not None and not makes_store and not (folder / "holdfast.db").exists():
         raise click.ClickException(f"There is no Holdfast store in {folder}. Name one by --uri or HOLDFAST_URI.")
@@ -93,7 +102,10 @@ def client_of(ctx: click.Context, *, makes_store: bool = False) -> Any:
 
 
 def _one_line(error: HoldfastError, ctx: click.Context) -> str:
-    text = " ".join(error.message.split())
+    from holdfast.cli.tables import printable
+
+    # Names in it may be anything.
+    text = printable(" ".join(error.message.split()))
     if isinstance(error, NotFoundError) and error.reason in _WHERE_TO_LOOK:
         from holdfast._config import parse_target
 

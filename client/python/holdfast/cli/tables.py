@@ -6,13 +6,16 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import click
 
 _GAP = "  "
 # A column that gives way keeps at least this much.
 _LEAST = 8
+# So many rows are laid out together.
+_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +36,23 @@ class Column:
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
     """Print rows below the titles of their columns.
 
-    On a terminal each row takes one line: the widest columns without ``keep`` give way where there is no room.
+    On a terminal each row takes one line: the widest columns without ``keep`` give way where there is no room. Of very
+    many rows a thousand are laid out at once, so that none has to wait for the last, and all are never kept.
     """
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [
-        max([display_width(column.title), *(display_width(row[at]) for row in cells)])
-        for at, column in enumerate(columns)
-    ]
-    if sys.stdout.isatty():
-        room = shutil.get_terminal_size().columns - len(_GAP) * (len(columns) - 1)
-        _shrink(widths, columns, room)
-    titles = _line([column.title for column in columns], columns, widths)
-    click.echo(click.style(titles, bold=True))
-    for row in cells:
-        click.echo(_line(row, columns, widths))
+    columns = [replace(column, title=printable(column.title)) for column in columns]
+    widths = [display_width(column.title) for column in columns]
+    cells = ([printable(cell) for cell in row] for row in rows)
+    titled = False
+    while (part := list(islice(cells, _ROWS))) or not titled:
+        # Columns only become wider, so that most rows stand below each other.
+        widths = [max([width, *(display_width(row[at]) for row in part)]) for at, width in enumerate(widths)]
+        if sys.stdout.isatty():
+            _shrink(widths, columns, shutil.get_terminal_size().columns - len(_GAP) * (len(columns) - 1))
+        if not titled:
+            click.echo(click.style(_line([column.title for column in columns], columns, widths), bold=True))
+            titled = True
+        if part:
+            click.echo("\n".join(_line(row, columns, widths) for row in part))
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from holdfast.cli import client_of
+from holdfast.cli.options import key_value_pairs, tags_option
 from holdfast.cli.sizes import count_text
 from holdfast.errors import ConflictError, NotFoundError
 
@@ -29,17 +30,6 @@ def _conflicts(ctx: click.Context) -> Iterator[None]:
         ctx.exit(CONFLICT)
 
 
-def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Parse ``key=value``."""
-    found: dict[str, str] = {}
-    for value in values:
-        key, equals, text = value.partition("=")
-        if not key or not equals:
-            raise click.BadParameter(f"{value!r} is not key=value.", ctx, param)
-        found[key] = text
-    return found
-
-
 @click.command("promote")
 @click.argument("name", metavar="NAME")
 @click.argument("version", metavar="VERSION", type=click.IntRange(min=1))
@@ -48,11 +38,11 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.option(
     "--expect",
     multiple=True,
-    callback=_pairs,
+    callback=key_value_pairs,
     metavar="ALIAS=VERSION",
     help="Only if the alias names this version now, or none with ALIAS=absent; several times.",
 )
-@click.option("--tag", "tags", multiple=True, callback=_pairs, metavar="KEY=VALUE", help="Set a tag; several times.")
+@tags_option()
 @click.option("--remove-tag", "removed_tags", multiple=True, metavar="KEY", help="Remove a tag; several times.")
 @click.option("--description", help="Describe it.")
 @click.option(

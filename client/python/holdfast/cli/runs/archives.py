@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from holdfast.cli import client_of
+from holdfast.cli.json_output import json_text
+from holdfast.cli.runs.naming import find_run_id
 from holdfast.cli.sizes import size_text
+from holdfast.cli.tables import printable
 
 
 @click.command("export")
@@ -22,12 +24,12 @@ def export(ctx: click.Context, run_id: str, file: Path, *, as_json: bool) -> Non
     FILE appears when it is whole.
     """
     with client_of(ctx) as client:
-        run = client.export_run(run_id, file)
+        run = client.export_run(find_run_id(client, run_id), file)
     size = file.stat().st_size
     if as_json:
-        click.echo(json.dumps({**run.to_dictionary(), "file": str(file), "file_size": size}))
+        click.echo(json_text({**run.to_dictionary(), "file": str(file), "file_size": size}))
     else:
-        click.echo(f"run {run_id} is in {file} ({size_text(size)})")
+        click.echo(f"run {run.info.run_id} is in {file} ({size_text(size)})")
 
 
 @click.command("import")
@@ -42,4 +44,4 @@ def import_run(ctx: click.Context, file: Path, *, experiment: str | None, as_jso
     """
     with client_of(ctx, makes_store=True) as client:
         run = client.import_run(file, experiment)
-    click.echo(json.dumps(run.to_dictionary()) if as_json else f"run {run.info.run_id} ({run.info.run_name})")
+    click.echo(json_text(run.to_dictionary()) if as_json else printable(f"run {run.info.run_id} ({run.info.run_name})"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 from holdfast.cli import client_of
+from holdfast.cli.json_output import json_text
+from holdfast.cli.runs.naming import find_run_id
 from holdfast.cli.tables import printable
 from holdfast.cli.times import time_text
 from holdfast.entities import Event, Run, RunStatus
@@ -39,6 +40,7 @@ def tail(ctx: click.Context, run_id: str, *, cursor: str | None, as_json: bool) 
     It goes on where it was when the server is restarted.
     """
     with client_of(ctx) as client:
+        run_id = find_run_id(client, run_id)
         # Behind the cursor there may be no end of the run to come.
         was_over = cursor is not None and _is_over(client.get_run(run_id))
         with client.watch_run(run_id, cursor) as watch:
@@ -54,7 +56,7 @@ def _print_events(watch: Watch, *, was_over: bool, as_json: bool) -> None:
                 return
             continue
         if as_json:
-            click.echo(json.dumps(event.to_dictionary()))
+            click.echo(json_text(event.to_dictionary()))
         else:
             for line in _lines(event):
                 click.echo(line)
