@@ -79,6 +79,10 @@ format: $(STAMP) ## Format the code and apply safe fixes
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
+.PHONY: docs
+docs: $(STAMP) ## Write the reference of the command line in docs/cli.md from the commands
+	$(BIN)/python -m tests.e2e.cli_reference
+
 .PHONY: minio
 minio: ## Build the MinIO that the tests use, when it is absent (five minutes, needs Go)
 ifeq ($(wildcard $(MINIO)),)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
-import struct
 import subprocess
-import sys
-import termios
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
+from tests.client.cli_runs import PROGRAM, in_terminal, rows
 from tests.client.conftest import ServerThread
 from tests.server_process import clean_environment
 
@@ -21,7 +15,6 @@ from holdfast._client import Client
 from holdfast._context import user_name
 
 Command = Callable[..., str]
-PROGRAM = str(Path(sys.executable).parent / "holdfast")
 
 
 @pytest.fixture
@@ -50,11 +43,6 @@ def model(client: Client, run_id: str, name: str) -> Iterator[str]:
     yield name
     if client.search_registered_models(f"name = '{name}'"):
         client.delete_registered_model(name)
-
-
-def rows(output: str) -> list[list[str]]:
-    """Cells of a table that was printed into a pipe."""
-    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in output.splitlines()]
 
 
 def test_models_are_listed(holdfast, model):
@@ -173,25 +161,6 @@ def test_a_run_is_moved_by_commands(holdfast, client, run_id, tmp_path):
     imported = json.loads(holdfast("runs", "import", str(file), "--json", uri=elsewhere))
     assert imported["data"]["metrics"] == {"loss": 0.5}
     assert "that this archive did not make" in holdfast("runs", "import", str(file), expect=1)
-
-
-def in_terminal(arguments: list[str], columns: int) -> list[str]:
-    """Lines that the command writes to a terminal of that width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    environment = clean_environment({"TERM": "xterm", "LANG": "C.UTF-8"})
-    environment.pop("COLUMNS", None)
-    process = subprocess.Popen([PROGRAM, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
-    os.close(theirs)
-    output = b""
-    try:
-        while part := os.read(ours, 65_536):
-            output += part
-    except OSError:  # how a terminal ends
-        pass
-    os.close(ours)
-    assert process.wait(60) == 0, output
-    return output.decode().replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
 
 
 @pytest.mark.parametrize("columns", [70, 100])

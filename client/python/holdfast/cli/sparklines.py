@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
+
+from holdfast.cli.tables import can_show
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*#@"
@@ -17,7 +18,7 @@ def sparkline(values: Sequence[float]) -> str:
     The least and the greatest number span the line; where all are equal it runs in the middle. Infinities stand at its
     ends, and NaN is an x.
     """
-    blocks = _BLOCKS if _shows(_BLOCKS) else _ASCII_BLOCKS
+    blocks = _BLOCKS if can_show(_BLOCKS) else _ASCII_BLOCKS
     finite = [value for value in values if math.isfinite(value)]
     least, greatest = min(finite, default=0.0), max(finite, default=0.0)
     return "".join(
@@ -32,11 +33,3 @@ def _level(value: float, least: float, greatest: float, levels: int) -> int:
         return levels // 2
     # Halved, so that the span of very large numbers is a number too.
     return min(levels - 1, int((value / 2 - least / 2) / (greatest / 2 - least / 2) * levels))
-
-
-def _shows(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

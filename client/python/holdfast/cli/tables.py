@@ -63,8 +63,23 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def printable(text: str) -> str:
-    """A text on one line, in which nothing moves the cursor or changes the colours of a terminal."""
-    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+    """A text on one line, in which nothing moves the cursor or changes the colours of a terminal.
+
+    Letters that the encoding of standard output lacks are escaped too, so that tables are laid out as they are printed.
+    """
+    shown = "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+    if shown.isascii() or can_show(shown):
+        return shown
+    return shown.encode(sys.stdout.encoding or "ascii", "backslashreplace").decode(sys.stdout.encoding or "ascii")
+
+
+def can_show(text: str) -> bool:
+    """Whether the encoding of standard output has all letters of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def display_width(text: str) -> int:
@@ -126,8 +141,4 @@ def _escaped(letter: str) -> str:
 
 
 def _ellipsis() -> str:
-    try:
-        "…".encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return "~"
-    return "…"
+    return "…" if can_show("…") else "~"

@@ -15,6 +15,7 @@ import click
 from holdfast.cli import client_of
 from holdfast.cli.artifacts.uris import artifact_uri
 from holdfast.cli.sizes import count_text, size_text
+from holdfast.cli.tables import can_show
 from holdfast.entities import FileInfo
 
 _LINES = ("├── ", "└── ", "│   ")
@@ -127,11 +128,7 @@ def _draw(root: _Node, depth: int | None) -> Iterator[tuple[str, str]]:
 
 
 def _draws_boxes() -> bool:
-    try:
-        "".join(_LINES).encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+    return can_show("".join(_LINES))
 
 
 def _shortened(name: str, room: int | None) -> str:
