@@ -77,11 +77,27 @@ class ArtifactCalls(Calls):
         upload = partial(self._artifacts.log_directory, _run(run_id), local_dir, artifact_path, symlinks=symlinks)
         return self._upload(upload, synchronous)
 
-    def log_model_artifacts(
-        self, model_id: str, local_dir: str | os.PathLike[str], *, symlinks: str = "inside"
+    def log_model_artifact(
+        self,
+        model_id: str,
+        local_path: str | os.PathLike[str],
+        artifact_path: str | None = None,
+        *,
+        symlinks: str = "inside",
     ) -> None:
-        """Store a directory's contents as those of a logged model, which must be PENDING."""
-        self._artifacts.log_directory(_model(model_id), local_dir, None, symlinks=symlinks)
+        """Store a file or directory among those of a logged model, which must be PENDING; else as ``log_artifact``."""
+        self._artifacts.log_path(_model(model_id), local_path, artifact_path, symlinks=symlinks)
+
+    def log_model_artifacts(
+        self,
+        model_id: str,
+        local_dir: str | os.PathLike[str],
+        artifact_path: str | None = None,
+        *,
+        symlinks: str = "inside",
+    ) -> None:
+        """Store a directory's contents among those of a logged model, which must be PENDING."""
+        self._artifacts.log_directory(_model(model_id), local_dir, artifact_path, symlinks=symlinks)
 
     def log_bytes(self, run_id: str, data: bytes, artifact_file: str) -> None:
         """Store bytes as the file ``artifact_file``."""
@@ -169,6 +185,11 @@ class ArtifactCalls(Calls):
     def list_artifacts(self, run_id: str, path: str | None = None) -> list[FileInfo]:
         """List one level of a run's artifacts, those of its logged models included."""
         return self._artifacts.list(artifact_uri_of(None, run_id, path))
+
+    def list_logged_model_artifacts(self, model_id: str, path: str | None = None) -> list[FileInfo]:
+        """List one level of a logged model's artifacts."""
+        uri = f"models:/{check_unicode(model_id, 'model_id')}"
+        return self._artifacts.list(f"{uri}/{check_unicode(path, 'path')}" if path else uri)
 
     def download_artifacts(
         self,

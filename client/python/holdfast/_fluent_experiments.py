@@ -97,3 +97,12 @@ def set_experiment_tags(tags: Mapping[str, Any]) -> None:
     tags_to_proto(tags)  # raises before a run begins
     run = require_run()
     run.client.set_experiment_tags(run.info.experiment_id, tags)
+
+
+def delete_experiment_tag(key: str) -> None:
+    """Remove a label of the experiment that the active run belongs to; one that is not there is passed over."""
+    from holdfast._checks import check_text
+
+    check_text(key, "tag")  # raises before a run begins
+    run = require_run()
+    run.client.delete_experiment_tag(run.info.experiment_id, key)

@@ -68,6 +68,11 @@ def version_number(version: str | int) -> int:
     return int(text)
 
 
+def stage_names() -> list[str]:
+    """All stages."""
+    return list(_STAGES.values())
+
+
 def stage_to_proto(stage: str) -> registered_model_pb2.ModelStage:
     """The wire's value of a stage, whatever its case.
 

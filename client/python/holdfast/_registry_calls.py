@@ -16,6 +16,7 @@ from holdfast._registry import (
     expected_to_proto,
     model_version_from_proto,
     registered_model_from_proto,
+    stage_names,
     stage_to_proto,
     version_number,
     version_tags_to_proto,
@@ -206,6 +207,11 @@ class RegistryCalls(Calls):
         wanted = {stage_to_proto(stage) for stage in stages} if stages else None
         versions = self.get_registered_model(name).latest_versions
         return [version for version in versions if wanted is None or stage_to_proto(version.current_stage) in wanted]
+
+    def get_model_version_stages(self, name: str, version: str | int) -> list[str]:
+        """The stages that a version can be in, which are the same for all; MLflow's programs ask for them."""
+        self.get_model_version(name, version)
+        return stage_names()
 
     def update_model_version(self, name: str, version: str | int, description: str | None = None) -> ModelVersion:
         """Describe a version."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from holdfast._connection import current_client
@@ -93,6 +93,38 @@ def search_runs(  # noqa: PLR0917 - MLflow's own signature
     if output_format == "list" or importlib.util.find_spec("pandas") is None:
         return runs
     return runs_to_frame(runs)
+
+
+def iterate_runs(
+    experiment_ids: Sequence[str] | None = None,
+    filter_string: str = "",
+    run_view_type: ViewType | int = ViewType.ACTIVE_ONLY,
+    order_by: Sequence[str] | None = None,
+    *,
+    search_all_experiments: bool = False,
+    experiment_names: Sequence[str] | None = None,
+    fields: Sequence[str] | None = None,
+) -> Iterator[Run]:
+    """Go through all runs that ``search_runs`` would find, however many, in bounded memory.
+
+    Args:
+        experiment_ids: As in ``search_runs``.
+        filter_string: The same.
+        run_view_type: The same.
+        order_by: The same.
+        search_all_experiments: The same.
+        experiment_names: The same.
+        fields: The same; the fewer, the faster.
+    """
+    experiments = _experiments(experiment_ids, experiment_names, all_of_them=search_all_experiments)
+    return current_client().iterate_runs(
+        experiments or (),
+        filter_string,
+        run_view_type,
+        order_by,
+        fields=fields,
+        search_all_experiments=experiments is None,
+    )
 
 
 def _experiments(ids: Sequence[str] | None, names: Sequence[str] | None, *, all_of_them: bool) -> list[str] | None:

@@ -25,6 +25,7 @@ from holdfast._fluent_artifacts import (
 from holdfast._fluent_experiments import (
     create_experiment,
     delete_experiment,
+    delete_experiment_tag,
     get_experiment,
     get_experiment_by_name,
     rename_experiment,
@@ -34,9 +35,27 @@ from holdfast._fluent_experiments import (
     set_experiment_tag,
     set_experiment_tags,
 )
+from holdfast._fluent_models import (
+    delete_alias,
+    delete_logged_model,
+    delete_logged_model_tag,
+    finalize_logged_model,
+    get_logged_model,
+    get_model_history,
+    initialize_logged_model,
+    log_model_params,
+    promote,
+    register_model,
+    search_logged_models,
+    search_model_versions,
+    search_registered_models,
+    set_alias,
+    set_logged_model_tags,
+    set_model_version_tag,
+)
 from holdfast._fluent_watches import watch_experiment, watch_model, watch_run
 from holdfast._journal import processes
-from holdfast._search_runs import search_runs
+from holdfast._search_runs import iterate_runs, search_runs
 from holdfast._start_run import require_run, start_run
 from holdfast.entities import LoggedModelInput, Metric, MetricBucket, Run, RunStatus
 from holdfast.errors import InvalidArgumentError
@@ -44,7 +63,7 @@ from holdfast.format.names import MAX_RUN_TAG
 
 if TYPE_CHECKING:
     from holdfast._client import Client
-    from holdfast.entities import LoggedModel, ModelVersion, SyncedJournal
+    from holdfast.entities import LoggedModel, LoggedModelOutput, SyncedJournal
 
 __all__ = [
     "ActiveRun",
@@ -52,19 +71,28 @@ __all__ = [
     "connect",
     "create_experiment",
     "current_client",
+    "delete_alias",
     "delete_experiment",
+    "delete_experiment_tag",
+    "delete_logged_model",
+    "delete_logged_model_tag",
     "delete_run",
     "delete_tag",
     "end_run",
+    "finalize_logged_model",
     "flush",
+    "get_artifact_uri",
     "get_experiment",
     "get_experiment_by_name",
     "get_logged_model",
     "get_metric_chart",
     "get_metric_history",
+    "get_model_history",
     "get_parent_run",
     "get_run",
     "get_tracking_uri",
+    "initialize_logged_model",
+    "iterate_runs",
     "last_active_run",
     "log_artifact",
     "log_artifacts",
@@ -76,22 +104,31 @@ __all__ = [
     "log_inputs",
     "log_metric",
     "log_metrics",
+    "log_model_params",
+    "log_outputs",
     "log_param",
     "log_params",
     "log_stream",
     "log_table",
     "log_text",
     "open_artifact",
+    "promote",
     "register_model",
     "rename_experiment",
     "require_run",
     "restore_experiment",
     "restore_run",
     "search_experiments",
+    "search_logged_models",
+    "search_model_versions",
+    "search_registered_models",
     "search_runs",
+    "set_alias",
     "set_experiment",
     "set_experiment_tag",
     "set_experiment_tags",
+    "set_logged_model_tags",
+    "set_model_version_tag",
     "set_tag",
     "set_tags",
     "set_tracking_uri",
@@ -291,6 +328,18 @@ def log_inputs(
     client.log_inputs(run_id, inputs, links)
 
 
+def log_outputs(models: Sequence[LoggedModelOutput] | None = None) -> None:
+    """Link logged models that the active run produced; all or none."""
+    client, run_id = _target(None, lambda: [output.model_id for output in models or ()])
+    client.log_outputs(run_id, models or ())
+
+
+def get_artifact_uri(artifact_path: str | None = None) -> str:
+    """The URI of the active run's artifacts, or of one of them, whether it is there or not."""
+    _, run_id = _target(None, lambda: None)
+    return f"runs:/{run_id}/{artifact_path}" if artifact_path else f"runs:/{run_id}"
+
+
 def flush(timeout: float | None = None) -> None:
     """Return when all that this process logged is durable at its servers, artifacts that are open for writing included.
 
@@ -317,31 +366,6 @@ def sync(*, dry_run: bool = False) -> list[SyncedJournal]:
     from holdfast._journal import syncing
 
     return syncing.sync(dry_run=dry_run)
-
-
-def get_logged_model(model_id: str) -> LoggedModel:
-    """Read a logged model."""
-    return current_client().get_logged_model(model_id)
-
-
-def register_model(
-    model_uri: str,
-    name: str,
-    await_registration_for: float | None = 300,
-    *,
-    tags: Mapping[str, Any] | None = None,
-) -> ModelVersion:
-    """Register what ``model_uri`` names under the next number of ``name``, which is created when absent.
-
-    Args:
-        model_uri: ``runs:/<run_id>/<name or path>``, ``models:/<model_id>``, or the URI of another version.
-        name: The registered model.
-        await_registration_for: Seconds to wait until the version is READY; None or 0 to return at once.
-        tags: Of the version.
-    """
-    return current_client().create_model_version(
-        name, model_uri, tags=tags, await_creation_for=await_registration_for, create_registered_model=True
-    )
 
 
 def _dataset_key(dataset: Any) -> tuple[str | None, str | None]:

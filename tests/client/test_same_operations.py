@@ -1,0 +1,224 @@
+"""What one way of using Holdfast offers, the others do: fluent functions, the client, MLflow's names, and the stubs."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+from tests.client.conftest import ServerThread, forget_connection
+
+import holdfast
+from holdfast import Client, MlflowClient
+from holdfast.entities import LoggedModelOutput
+from holdfast.errors import ConflictError, InvalidArgumentError
+
+# Fluent functions that are about what a process keeps: its connection, its active run, its journals.
+OF_THE_PROCESS = {
+    "ActiveRun",
+    "active_run",
+    "connect",
+    "current_client",
+    "end_run",  # Client.set_terminated
+    "get_artifact_uri",
+    "get_tracking_uri",
+    "initialize_logged_model",  # Client.create_logged_model
+    "last_active_run",
+    "register_model",  # Client.create_model_version
+    "require_run",
+    "set_experiment",
+    "set_tracking_uri",
+    "start_run",  # Client.create_run
+    "sync",
+}
+# Methods of a client that have no function of their own: `holdfast.current_client()` has them, and these are why.
+OF_THE_CLIENT = {
+    "about itself": {"channel", "close", "tracking_uri"},
+    "fluent by another name": {
+        "create_logged_model",
+        "create_model_version",
+        "create_run",
+        "delete_registered_model_alias",
+        "register_logged_model",
+        "set_registered_model_alias",
+        "set_terminated",
+    },
+    "in holdfast.artifacts": {"delete_artifacts", "download_artifacts", "list_artifacts"},
+    "administration": {"check_storage", "collect_garbage", "get_storage_usage"},
+    "about a run that is not active": {"log_batch", "update_run"},
+    "files of a model, which log_model stores": {
+        "list_logged_model_artifacts",
+        "log_model_artifact",
+        "log_model_artifacts",
+    },
+    "MLflow has them in its client only": {
+        "copy_model_version",
+        "create_registered_model",
+        "delete_model_version",
+        "delete_model_version_tag",
+        "delete_registered_model",
+        "delete_registered_model_tag",
+        "get_latest_versions",
+        "get_model_version",
+        "get_model_version_by_alias",
+        "get_model_version_download_uri",
+        "get_model_version_stages",
+        "get_registered_model",
+        "rename_registered_model",
+        "set_registered_model_tag",
+        "transition_model_version_stage",
+        "update_model_version",
+        "update_registered_model",
+    },
+    "between servers": {"export_model_version", "export_run", "import_model_version", "import_run"},
+    "beyond MLflow": {
+        "list_live_artifacts",
+        "restore_logged_model",
+        "tail_artifact",
+        "validate_registered_model_name",
+    },
+}
+# Of MLflow 3.17's MlflowClient, what is about tracking, logged models and the registry.
+MLFLOW_CLIENT = """
+    copy_model_version create_experiment create_logged_model create_model_version create_registered_model create_run
+    delete_experiment delete_experiment_tag delete_logged_model delete_logged_model_tag delete_model_version
+    delete_model_version_tag delete_registered_model delete_registered_model_alias delete_registered_model_tag
+    delete_run delete_tag download_artifacts finalize_logged_model get_experiment get_experiment_by_name
+    get_latest_versions get_logged_model get_metric_history get_model_version get_model_version_by_alias
+    get_model_version_download_uri get_model_version_stages get_parent_run get_registered_model get_run
+    list_artifacts list_logged_model_artifacts log_artifact log_artifacts log_batch log_dict log_figure log_image
+    log_inputs log_metric log_model_artifact log_model_artifacts log_model_params log_outputs log_param log_stream
+    log_table log_text rename_experiment rename_registered_model restore_experiment restore_run search_experiments
+    search_logged_models search_model_versions search_registered_models search_runs set_experiment_tag
+    set_logged_model_tags set_model_version_tag set_registered_model_alias set_registered_model_tag set_tag
+    set_terminated tracking_uri transition_model_version_stage update_model_version update_registered_model
+    update_run
+"""
+# The same of its fluent functions.
+MLFLOW_FLUENT = """
+    ActiveRun MlflowClient active_run create_experiment delete_experiment delete_experiment_tag
+    delete_logged_model_tag delete_run delete_tag end_run finalize_logged_model get_artifact_uri get_experiment
+    get_experiment_by_name get_logged_model get_parent_run get_run get_tracking_uri initialize_logged_model
+    last_active_run log_artifact log_artifacts log_dict log_figure log_image log_input log_inputs log_metric
+    log_metrics log_model_params log_outputs log_param log_params log_stream log_table log_text register_model
+    search_experiments search_logged_models search_model_versions search_registered_models search_runs
+    set_experiment set_experiment_tag set_experiment_tags set_logged_model_tags set_model_version_tag set_tag
+    set_tags set_tracking_uri start_run
+"""
+
+
+def methods() -> set[str]:
+    return {name for name in dir(Client) if not name.startswith("_")}
+
+
+def test_mlflow_s_names_are_there():
+    assert set(re.findall(r"\w+", MLFLOW_CLIENT)) - methods() == set()
+    assert set(re.findall(r"\w+", MLFLOW_FLUENT)) - set(holdfast.__all__) == set()
+
+
+def test_what_is_fluent_is_a_method_too():
+    from holdfast import fluent
+
+    assert set(fluent.__all__) - methods() == OF_THE_PROCESS
+
+
+def test_what_is_a_method_is_fluent_or_left_out_for_a_reason():
+    assert methods() - set(holdfast.__all__) == {name for names in OF_THE_CLIENT.values() for name in names}
+
+
+def test_every_call_of_the_services_is_used_by_the_client():
+    """Else something could only be done with raw stubs."""
+    package = Path(holdfast.__file__).parent
+    sources = "".join(path.read_text() for path in package.rglob("*.py") if "v1" not in path.parts)
+    calls = [
+        method.name
+        for path in sorted((package / "v1").glob("*_service_pb2.py"))
+        for service in importlib.import_module(f"holdfast.v1.{path.stem}").DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    ]
+    assert len(calls) > 50
+    # Limits, which this client has of its own, and one of what ListLiveArtifacts lists.
+    assert [name for name in calls if not re.search(rf"\b{name}\b", sources)] == ["GetCapabilities", "GetLiveArtifact"]
+
+
+def test_mlflow_s_client_is_one_of_the_server_that_was_chosen(server: ServerThread, monkeypatch, tmp_path):
+    forget_connection(monkeypatch)
+    holdfast.set_tracking_uri(server.uri)
+    with holdfast.tracking.MlflowClient() as client:
+        assert isinstance(client, Client)
+        assert client.tracking_uri == server.uri
+        assert client.get_experiment("0").name == "Default"
+        assert pickle.loads(pickle.dumps(client)).tracking_uri == server.uri
+    with MlflowClient(server.uri, registry_uri=server.uri) as client:
+        assert client.tracking_uri == server.uri
+    with pytest.raises(InvalidArgumentError, match="leave registry_uri out"):
+        MlflowClient(registry_uri=str(tmp_path))
+    holdfast.current_client().close()
+
+
+def test_logged_models_are_fluent(fluent, client, name):
+    experiment = holdfast.set_experiment(name)
+    with holdfast.start_run() as run:
+        model = holdfast.initialize_logged_model("forest", tags={"a": 1, "b": 2}, params={"depth": 3})
+        holdfast.log_outputs([LoggedModelOutput(model.model_id, 4)])
+        assert holdfast.get_artifact_uri("x/y") == f"runs:/{run.info.run_id}/x/y"
+        holdfast.set_experiment_tag("team", "ocr")
+        holdfast.delete_experiment_tag("team")
+    assert (model.source_run_id, model.experiment_id) == (run.info.run_id, experiment.experiment_id)
+    assert [output.step for output in holdfast.get_run(run.info.run_id).outputs.model_outputs] == [4]
+    assert holdfast.get_experiment(experiment.experiment_id).tags == {}
+    holdfast.log_model_params({"trees": 10}, model.model_id)
+    holdfast.set_logged_model_tags(model.model_id, {"a": "x"})
+    holdfast.delete_logged_model_tag(model.model_id, "b")
+    assert holdfast.finalize_logged_model(model.model_id, "READY").status == "READY"
+    (found,) = holdfast.search_logged_models(filter_string="params.trees = '10'", output_format="list")
+    assert (found.tags, found.params) == ({"a": "x"}, {"depth": "3", "trees": "10"})
+    frame = holdfast.search_logged_models([experiment.experiment_id])
+    assert list(frame["model_id"]) == [model.model_id]
+    other = holdfast.initialize_logged_model(source_run_id=run.info.run_id)
+    assert other.experiment_id == experiment.experiment_id
+    assert holdfast.initialize_logged_model().experiment_id == experiment.experiment_id
+    holdfast.delete_logged_model(model.model_id)
+    assert model.model_id not in [item.model_id for item in holdfast.search_logged_models(output_format="list")]
+    with pytest.raises(InvalidArgumentError, match="'pandas' or 'list'"):
+        holdfast.search_logged_models(output_format="json")
+
+
+def test_the_registry_is_fluent(fluent, name):
+    with holdfast.start_run() as run:
+        holdfast.log_text("flavors: {}", "model/MLmodel")
+    for _ in range(2):
+        holdfast.register_model(f"runs:/{run.info.run_id}/model", name)
+    holdfast.set_alias(name, "prod", 1, expected="absent")
+    with pytest.raises(ConflictError):
+        holdfast.promote(name, 2, "prod", expected={"prod": 2})
+    assert holdfast.promote(name, 2, ["prod", "eu"], tags={"checked": "yes"}).aliases == ["eu", "prod"]
+    holdfast.delete_alias(name, "eu", expected=2)
+    holdfast.set_model_version_tag(name, 1, "old", "yes")
+    (model,) = holdfast.search_registered_models(filter_string=f"name = '{name}'")
+    assert model.aliases == {"prod": "2"}
+    (version,) = holdfast.search_model_versions(filter_string=f"name = '{name}' AND tags.old = 'yes'")
+    assert version.version == "1"
+    assert [change.kind for change in holdfast.get_model_history(name, 2, 1)] == ["ALIAS_CHANGED"]
+
+
+def test_runs_are_gone_through_fluently(fluent, name):
+    holdfast.set_experiment(name)
+    ids = []
+    for _ in range(3):
+        with holdfast.start_run() as run:
+            ids.append(run.info.run_id)
+    assert {run.info.run_id for run in holdfast.iterate_runs()} == set(ids)
+    assert len(list(holdfast.iterate_runs(experiment_names=[name], filter_string=f"run_id = '{ids[0]}'"))) == 1
+
+
+def test_single_files_of_a_model_are_stored_and_listed(client, experiment_id, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("a")
+    model = client.create_logged_model(experiment_id)
+    client.log_model_artifact(model.model_id, tmp_path / "folder" / "a.txt", "x")
+    client.log_model_artifacts(model.model_id, tmp_path / "folder", "y")
+    assert [entry.path for entry in client.list_logged_model_artifacts(model.model_id)] == ["x", "y"]
+    assert [entry.path for entry in client.list_logged_model_artifacts(model.model_id, "y")] == ["y/a.txt"]
