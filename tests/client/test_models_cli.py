@@ -172,3 +172,32 @@ def test_tables_fit_the_terminal(server, client, model, columns):
     assert lines[1].startswith(f"{model} ")
     assert lines[1].endswith("…")
     assert "\\x1b[31m" in lines[1] or columns == 70
+
+
+def test_models_are_made_and_changed_by_commands(holdfast, client, run_id, name):
+    client.log_text(run_id, "flavors: {}", "model/MLmodel")
+    assert holdfast("models", "create", name, "--tag", "team=a", "--description", "Reads.") == f"{name}\n"
+    holdfast("models", "create", name, expect=1)
+    text = holdfast("models", "register", name, f"runs:/{run_id}/model", "--tag", "acc=0.9", "--description", "first")
+    assert text == f"{name} version 1\n"
+    client.set_alias(name, "prod", 1)
+    holdfast("models", "set-tag", name, "team=b", "kind=ocr")
+    holdfast("models", "delete-tag", name, "team")
+    holdfast("models", "set-tag", f"{name}@prod", "checked=yes", "by=me")
+    version = json.loads(holdfast("models", "delete-tag", f"{name}/1", "by", "never", "--json"))
+    assert (version["tags"], version["description"]) == ({"acc": "0.9", "checked": "yes"}, "first")
+    holdfast("models", "describe", f"{name}/latest", "second")
+    assert client.get_model_version(name, 1).description == "second"
+    assert holdfast("models", "copy", f"models:/{name}@prod", f"{name}-copy") == f"{name}-copy version 1\n"
+    assert "names no version" in holdfast("models", "copy", name, f"{name}-copy", expect=2)
+    renamed = json.loads(holdfast("models", "rename", name, f"{name}-2", "--json"))
+    assert (renamed["name"], renamed["tags"]) == (f"{name}-2", {"kind": "ocr"})
+    assert json.loads(holdfast("models", "describe", f"{name}-2", "All.", "--json"))["description"] == "All."
+    for made in (f"{name}-2", f"{name}-copy"):
+        client.delete_registered_model(made)
+
+
+def test_ls_and_list_are_the_same(holdfast, model):
+    mine = ("--filter", f"name = '{model}'")
+    assert holdfast("models", "ls", *mine) == holdfast("models", "list", *mine)
+    assert holdfast("experiments", "list") == holdfast("experiments", "ls")

@@ -9,6 +9,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+# What people type for each other; groups list one of them.
+_SAME = {"ls": "list", "list": "ls"}
+
 
 class LazyGroup(click.Group):
     """A group that knows its commands' names and what they are for, and imports one when it is run.
@@ -27,7 +30,9 @@ class LazyGroup(click.Group):
         return sorted(self._lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """Import a command; None when there is none of this name."""
+        """Import a command; None when there is none of this name. ``ls`` and ``list`` are the same everywhere."""
+        if cmd_name not in self._lazy:
+            cmd_name = _SAME.get(cmd_name, cmd_name)
         if cmd_name not in self._lazy:
             return None
         module, _, attribute = self._lazy[cmd_name][0].partition(":")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from holdfast.cli import client_of
+from holdfast.cli.models.naming import parse_reference
 from holdfast.cli.tables import Column, print_pairs, print_table
 from holdfast.cli.times import time_text
 from holdfast.entities import ModelVersion, RegisteredModel, RegistryChange
-
-_REFERENCE = re.compile(r"(?:models:/+)?(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[^/@]+)|/(?P<latest>latest))?")
 
 
 @click.command("list")
@@ -69,22 +67,16 @@ def show(ctx: click.Context, model: str, *, max_results: int, as_json: bool) -> 
 
     A registered model is shown with its newest versions.
     """
-    found = _REFERENCE.fullmatch(model)
-    if not found:
-        raise click.UsageError(f"{model!r} names no model; write NAME, NAME/3, NAME@alias or NAME/latest.")
-    name = found["name"]
+    reference = parse_reference(model)
     with client_of(ctx) as client:
-        if found["version"]:
-            _show_version(client.get_model_version(name, found["version"]), as_json=as_json)
-        elif found["alias"] or found["latest"]:
-            by_alias = client.get_model_version_by_alias(name, found["alias"] or "latest")
-            _show_version(by_alias, as_json=as_json)
-        else:
-            registered = client.get_registered_model(name)
-            # A quote in a name is written twice in a filter.
-            text = name.replace("'", "''")
-            versions = client.search_model_versions(f"name = '{text}'", max_results, ["version_number DESC"])
-            _show_model(registered, versions, as_json=as_json)
+        if reference.is_version:
+            _show_version(reference.find_version(client), as_json=as_json)
+            return
+        registered = client.get_registered_model(reference.name)
+        # A quote in a name is written twice in a filter.
+        text = reference.name.replace("'", "''")
+        versions = client.search_model_versions(f"name = '{text}'", max_results, ["version_number DESC"])
+        _show_model(registered, versions, as_json=as_json)
 
 
 @click.command("history")
