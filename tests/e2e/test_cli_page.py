@@ -16,6 +16,7 @@ COMMANDS = [pytest.param(path, command, id=path) for path, command in [("holdfas
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(360)  # each command is a process, of which a busy machine starts one a second or less
 def test_the_page_runs_as_it_reads(tmp_path: Path) -> None:
     assert check_page(PAGE, tmp_path) > 20
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
 from holdfast.cli import tables
-from holdfast.cli.tables import Column, display_width, print_pairs, print_table, printable, shortened
+from holdfast.cli.tables import Column, can_show, display_width, print_pairs, print_table, printable, shortened
 
 
 def test_in_a_pipe_nothing_is_cut(capsys):
@@ -14,6 +17,33 @@ def test_in_a_pipe_nothing_is_cut(capsys):
     assert lines[0] == f"{'NAME':<300}   N  X"
     assert lines[1] == f"{'a' * 300}   1"
     assert lines[2] == f"{'b':<300}  20  é"
+
+
+def test_of_many_rows_those_that_are_there_are_printed(capsys, monkeypatch):
+    monkeypatch.setattr(tables, "_ROWS", 2)
+    printed = []
+
+    def rows():
+        for number in range(5):
+            printed.append(capsys.readouterr().out)
+            yield (f"{'x' * number}|", "y")
+
+    print_table([Column("A\x1b"), Column("B")], rows())
+    printed.append(capsys.readouterr().out)
+    # Columns become wider where they must, and never narrower.
+    assert printed[2] == "A\\x1b  B\n|      y\nx|     y\n"
+    assert "".join(printed) == printed[2] + "xx|    y\nxxx|   y\nxxxx|  y\n"
+
+
+def test_a_table_without_rows_has_titles(capsys):
+    print_table([Column("A"), Column("B")], [])
+    assert capsys.readouterr().out == "A  B\n"
+
+
+def test_letters_that_cannot_be_shown_are_escaped_before_the_layout(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
+    assert printable("é 文") == "é \\u6587"
+    assert not can_show("文")
 
 
 def test_names_stand_before_their_values(capsys):
