@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 from tests.client.cli_runs import PROGRAM, in_process, in_terminal, json_lines, rows
 from tests.client.conftest import ServerThread
+from tests.client.test_watch import free_port
 from tests.server_process import clean_environment
 
 from holdfast.cli import paging, tables
@@ -88,7 +89,7 @@ def test_large_lists_are_streamed(runs, client, three, experiment_id, monkeypatc
 
 def test_what_was_left_out_is_told(runs, three, experiment_id, server):
     command = [PROGRAM, "--uri", server.uri, "runs", "ls", "-e", experiment_id, "--ids", "--max"]
-    for limit, told in (("2", "There is more than these 2"), ("3", "")):
+    for limit, told in (("2", "There is more"), ("3", "")):
         done = subprocess.run([*command, limit], capture_output=True, text=True, check=True, env=clean_environment())
         assert done.stderr.startswith(told)
         assert bool(done.stderr) == bool(told)
@@ -281,3 +282,10 @@ def test_ctrl_c_ends_a_list_quietly(server, client, experiment_id):
             pass
         assert process.stderr.read() == b""
         assert process.wait(30) == 130
+
+
+def test_what_cannot_be_logged_is_an_error_and_waits_nowhere(journals):
+    away = f"holdfast://127.0.0.1:{free_port()}"
+    for command in (["log", "0" * 32, "--metric", "loss=1"], ["create"]):
+        assert away.removeprefix("holdfast://") in in_process(away, "runs", *command, expect=1)
+    assert in_process(away, "sync", "--dry-run") == "Nothing waits.\n"

@@ -54,7 +54,7 @@ def view_option() -> Callable[[F], F]:
 
 
 def limit_options(default: int) -> Callable[[F], F]:
-    """``--max`` and ``--all``; ``limit_of`` takes both."""
+    """``--max`` and ``--all``, which has no end."""
 
     def decorate(function: F) -> F:
         function = click.option("--all", "unlimited", is_flag=True, help="All of them, however many.")(function)
@@ -69,8 +69,3 @@ def limit_options(default: int) -> Callable[[F], F]:
         )(function)
 
     return decorate
-
-
-def limit_of(max_results: int, *, unlimited: bool) -> int | None:
-    """How many to show; None for all."""
-    return None if unlimited else max_results

@@ -34,7 +34,7 @@ class Limited(Generic[T]):
     def tell(self) -> None:
         """Say on standard error that some were left out, if so."""
         if self.there_is_more:
-            click.echo(f"There is more than these {self._limit:,}; --all or a larger --max shows it.", err=True)
+            click.echo("There is more; --all or a larger --max shows it.", err=True)
 
 
 def through_pages(fetch: Callable[[str | None], PagedList[T]]) -> Iterator[T]:

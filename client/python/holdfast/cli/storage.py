@@ -11,6 +11,7 @@ from datetime import timedelta
 import click
 
 from holdfast.cli import client_of
+from holdfast.cli.tables import printable
 from holdfast.entities import CollectedGarbage, StorageCheck, StorageFinding, StorageUsage
 from holdfast.errors import HoldfastError
 
@@ -157,7 +158,8 @@ def _collected_lines(collected: CollectedGarbage, *, dry_run: bool) -> list[str]
 def _finding_lines(finding: StorageFinding) -> list[str]:
     level = "error" if finding.is_problem else "info"
     repaired = " (repaired)" if finding.repaired else ""
-    return [f"{level}: {finding.message}{repaired}", *(f"  affects {uri}" for uri in finding.affected)]
+    lines = [f"{level}: {finding.message}{repaired}", *(f"  affects {uri}" for uri in finding.affected)]
+    return [printable(line) for line in lines]
 
 
 def _usage_lines(usage: StorageUsage, group: str) -> list[str]:
@@ -171,7 +173,7 @@ def _usage_lines(usage: StorageUsage, group: str) -> list[str]:
     if usage.largest:
         lines += ["", f"Largest {group}:"]
         lines += [
-            f"{_size(one.total_size):>12}  {one.id}  {one.name}  ({_count(one.file_count, 'file')})"
+            f"{_size(one.total_size):>12}  {one.id}  {printable(one.name)}  ({_count(one.file_count, 'file')})"
             for one in usage.largest
         ]
     return lines

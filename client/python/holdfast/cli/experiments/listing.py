@@ -9,7 +9,7 @@ import click
 from holdfast.cli import client_of
 from holdfast.cli.experiments.naming import find_experiment
 from holdfast.cli.json_output import json_text
-from holdfast.cli.options import json_option, limit_of, limit_options, view_option
+from holdfast.cli.options import json_option, limit_options, view_option
 from holdfast.cli.paging import Limited, through_pages
 from holdfast.cli.tables import Column, print_pairs, print_table
 from holdfast.cli.times import time_text
@@ -36,7 +36,7 @@ def ls(
     as_json: bool,
 ) -> None:
     """List experiments with their tags."""
-    limit = limit_of(max_results, unlimited=unlimited)
+    limit = None if unlimited else max_results
     # One more than is shown tells that there is more.
     size = _PAGE if limit is None else min(_PAGE, limit + 1)
     with client_of(ctx) as client:

@@ -11,7 +11,7 @@ import click
 from holdfast.cli import client_of
 from holdfast.cli.experiments.naming import find_experiment
 from holdfast.cli.json_output import json_text
-from holdfast.cli.options import json_option, limit_of, limit_options, view_option
+from holdfast.cli.options import json_option, limit_options, view_option
 from holdfast.cli.paging import Limited
 from holdfast.cli.runs.columns import RunColumn, fields_of, parse_columns, usual_columns
 from holdfast.cli.tables import print_table
@@ -57,7 +57,7 @@ def ls(
     as_json: bool,
 ) -> None:
     """List runs, however many: they are printed while they come."""
-    limit = limit_of(max_results, unlimited=unlimited)
+    limit = None if unlimited else max_results
     columns = columns or usual_columns(everywhere=not experiments)
     fields = ["attributes"] if ids else None if as_json else fields_of(columns)
     with client_of(ctx) as client:

@@ -72,7 +72,11 @@ def _pairs(run: Run, client: Client) -> list[tuple[str, str]]:
         **{f"param {key}": value for key, value in run.data.params.items()},
         **{f"tag {key}": value for key, value in own_tags(run).items()},
     }
-    return [(title, value) for title, value in pairs.items() if value not in {"", "-"} or title.startswith("param ")]
+    return [
+        (title, value)
+        for title, value in pairs.items()
+        if value not in {"", "-"} or title.startswith(("param ", "tag "))
+    ]
 
 
 def _charts(client: Client, run: Run) -> dict[str, list[MetricBucket]]:
