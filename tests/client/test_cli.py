@@ -7,11 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from tests.e2e.cli_reference import all_commands
 
 from holdfast import _config
 from holdfast.cli import _COMMANDS, cli
@@ -26,15 +26,6 @@ def holdfast(*args: str, uri: str | None = None, expect: int = 0) -> str:
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == expect, done.stderr
     return done.stderr if expect else done.stdout
-
-
-def all_commands(group: click.Group = cli, path: str = "holdfast") -> Iterator[tuple[str, click.Command]]:
-    """Every command with what one types to run it, groups included."""
-    for name in group.list_commands(click.Context(group)):
-        command = group.get_command(click.Context(group), name)
-        yield f"{path} {name}", command
-        if isinstance(command, click.Group):
-            yield from all_commands(command, f"{path} {name}")
 
 
 COMMANDS = [pytest.param(path, command, id=path) for path, command in all_commands()]
