@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from tests.rpc.artifact_api import inline
 
 from holdfast.v1 import (
@@ -20,6 +21,8 @@ from holdfast.v1 import (
     model_registry_service_pb2,
     run_pb2,
     run_service_pb2,
+    storage_service_pb2,
+    storage_service_pb2_grpc,
 )
 from holdfast_server.app import App
 from holdfast_server.rpc import watches
@@ -380,3 +383,30 @@ async def test_events_are_forgotten_after_a_week_or_when_there_are_too_many(runs
     await execute(app, "UPDATE events SET time = 0")
     await app.database.maintain()
     assert await kept() == everything[-1:], "its number must not come again"
+
+
+async def test_a_watch_of_a_run_ends_when_the_run_is_gone_for_good(runs, experiments, channel):
+    run_id = await new_run(runs)
+    upkeep = storage_service_pb2_grpc.StorageServiceStub(channel)
+    request = experiment_service_pb2.WatchExperimentRequest(experiment_id="0")
+    async with watching(watch_run(runs, run_id)) as call, watching(experiments.WatchExperiment(request)) as around:
+        (state,) = await take(call, 1)
+        await take(around, 1)
+        await runs.DeleteRun(run_service_pb2.DeleteRunRequest(run_id=run_id))
+        await asyncio.sleep(0.002)  # what was deleted in this very millisecond is not older than zero
+        async for _ in upkeep.CollectGarbage(storage_service_pb2.CollectGarbageRequest(purge_deleted=Duration())):
+            pass
+        deleted, purged = await take(call, 2)
+        assert await asyncio.wait_for(call.read(), TIMEOUT_S) is grpc.aio.EOF
+        await new_run(runs)
+        told_around = await take(around, 3)
+    kinds = [event_pb2.EVENT_TYPE_DELETED, event_pb2.EVENT_TYPE_PURGED]
+    assert [response.event.type for response in (deleted, purged)] == kinds
+    assert (purged.event.run_id, purged.event.experiment_id) == (run_id, "0")
+    assert [r.event.type for r in told_around] == [*kinds, event_pb2.EVENT_TYPE_CREATED]
+    # Who was away meanwhile is told too, though the run is not there any more.
+    async with watching(watch_run(runs, run_id, cursor=state.cursor, types=[event_pb2.EVENT_TYPE_METRICS])) as call:
+        assert [r.cursor for r in await take(call, 1)] == [purged.cursor]
+        assert await asyncio.wait_for(call.read(), TIMEOUT_S) is grpc.aio.EOF
+    call = watch_run(runs, run_id, cursor=purged.cursor)
+    assert await asyncio.wait_for(call.read(), TIMEOUT_S) is grpc.aio.EOF

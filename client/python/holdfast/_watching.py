@@ -122,7 +122,7 @@ class Watch(Iterator[Event]):
                 self._patience = self._fresh_patience()
                 self._request.cursor = response.cursor
                 event = self._event(response)
-                self._ended = event is not None and (event.subject, event.type) == ("REGISTERED_MODEL", "DELETED")
+                self._ended = event is not None and self._is_last(event)
                 yield event, response.cursor, event is None and not is_first
                 is_first = False
                 response = next(call, None)
@@ -132,6 +132,12 @@ class Watch(Iterator[Event]):
         if part == "event":
             return event_from_proto(response.event, response.cursor)
         return None if part in {None, "heartbeat"} else self._state(response)
+
+    def _is_last(self, event: Event) -> bool:
+        """Whether the server ends the stream behind it, as what is watched is gone for good."""
+        if event.subject == "RUN" and event.type == "PURGED":
+            return event.run_id == getattr(self._request, "run_id", None)
+        return (event.subject, event.type) == ("REGISTERED_MODEL", "DELETED")
 
     def _fresh_patience(self) -> Patience:
         return Patience(self._channel.retry, self._window)

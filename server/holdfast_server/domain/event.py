@@ -35,6 +35,7 @@ class EventType(str, enum.Enum):
     RESTORED = "RESTORED"
     LOST = "LOST"
     RETURNED = "RETURNED"
+    PURGED = "PURGED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,6 @@ class Event:
     time: int = 0
     principal: str = ""
 
-    @property
-    def ends_watch(self) -> bool:
-        """Whether nothing can come after it in its scope: a registered model is deleted for good."""
-        return self.subject is Subject.REGISTERED_MODEL and self.type is EventType.DELETED
-
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -119,6 +115,11 @@ class Scope:
     def registered_model(cls, number: int) -> Scope:
         """A registered model with its versions and aliases."""
         return cls(Subject.REGISTERED_MODEL, number, None)
+
+    def ends_with(self, event: Event) -> bool:
+        """Whether nothing can come after one of its events: what it covers is gone for good."""
+        last = EventType.DELETED if self.subject is Subject.REGISTERED_MODEL else EventType.PURGED
+        return event.type is last and (event.subject, event.number) == (self.subject, self.number)
 
 
 def concerns_runs(event: Event) -> bool:

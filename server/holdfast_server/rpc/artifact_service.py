@@ -64,6 +64,7 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
             max_inline_size=MAX_INLINE,
             max_message_size=self._max_message,
             max_digests=MAX_DIGESTS,
+            store_id=await self._database.read(lambda tx: tx.store_id),
         )
 
     async def FindMissingBlocks(

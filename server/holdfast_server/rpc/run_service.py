@@ -184,6 +184,23 @@ class RunServicer(service_grpc.RunServiceServicer):
 
         return await self._database.read(job)
 
+    async def ListMetricPoints(self, request: pb.ListMetricPointsRequest, context: Any) -> pb.ListMetricPointsResponse:
+        """Page through all points of a run in order of arrival."""
+        run_id, first = check_run_id(request.run_id), request.start_position
+        if first < 0:
+            raise InvalidArgument(f"A position is 0 or more, not {first}.", field="start_position")
+        limit = page_limit(request.page_size, default=25_000, maximum=25_000)
+
+        def job(tx: Transaction) -> pb.ListMetricPointsResponse:
+            run = runs.get_run(tx, run_id)
+            response = pb.ListMetricPointsResponse(point_count=tx.runs.count_points(run.number))
+            if first < response.point_count:
+                found = (Found(m, ()) for m in tx.runs.list_arrived(run.number, first, limit))
+                fill_page(response.metrics, found, convert.metric_to_proto, limit=limit)
+            return response
+
+        return await self._database.read(job)
+
     async def RenewLeases(self, request: pb.RenewLeasesRequest, context: Any) -> pb.RenewLeasesResponse:
         """Take or renew the leases of runs whose client is there."""
         response = pb.RenewLeasesResponse()
@@ -199,9 +216,9 @@ class RunServicer(service_grpc.RunServiceServicer):
         wanted = wanted_from_proto(request.types)
 
         def begin(tx: Transaction) -> Begun:
-            run = runs.get_run(tx, request.run_id)
-            if request.cursor:
+            if request.cursor:  # also of a run that is gone since, which its last event then tells
                 return resume_watch(tx, watched, request.cursor), {}
+            run = runs.get_run(tx, request.run_id)
             message = convert.run_to_proto(run)
             message.truncated = fill_parts(message, run_parts(tx, run, None), _PARTS) is not None
             return begin_watch(tx, watched, Scope.run(run.number, run.experiment_id)), {"run": message}

@@ -37,7 +37,7 @@ class WatchSender:
         Args:
             begin: Reads what is watched and the place in the events at one moment.
             response: Makes a response of a cursor and a part.
-            wanted: Which events are sent.
+            wanted: Which events are sent; one that ends the watch always is.
 
         Raises:
             OutOfRange: CURSOR_EXPIRED.
@@ -56,11 +56,12 @@ class WatchSender:
             while True:
                 events = await watch.next(max(0.0, due - time.monotonic()))
                 for event in events:
-                    if not wanted(event):
+                    is_last = start.scope.ends_with(event)
+                    if not is_last and not wanted(event):
                         continue
-                    cursor = start.cursor(event.sequence, ended=event.ends_watch)
+                    cursor = start.cursor(event.sequence, ended=is_last)
                     yield response(cursor=cursor, event=event_to_proto(event))
-                    if event.ends_watch:
+                    if is_last:
                         return
                     if not is_catching_up:
                         due = time.monotonic() + HEARTBEAT

@@ -14,6 +14,7 @@ from holdfast_server.domain.experiment import Experiment, TagChanges
 from holdfast_server.domain.model import ModelInfo
 from holdfast_server.domain.run import Metric, Param, RunInfo
 from holdfast_server.services.ports.database import Transaction
+from holdfast_server.services.ports.upkeep import Purged
 
 
 def experiment_changed(
@@ -56,6 +57,13 @@ def model_changed(tx: Transaction, model: ModelInfo, type_: EventType, changes: 
         id=model.id,
         experiment_id=model.experiment_id,
     )
+
+
+def note_purged(tx: Transaction, purged: Purged) -> None:
+    """Record that a run or logged model is gone for good."""
+    subject = Subject.RUN if purged.is_run else Subject.LOGGED_MODEL
+    fields = {"number": purged.number, "id": purged.id, "experiment_id": purged.experiment_id}
+    _append(tx, (), subject=subject, type=EventType.PURGED, **fields)
 
 
 def note_activity(tx: Transaction, run: RunInfo) -> None:

@@ -14,9 +14,10 @@ from typing import TypeVar
 from holdfast_server.domain.artifacts import NewBlock
 from holdfast_server.domain.upkeep import DEFAULT_GRACE_MS, ORPHAN_AGE_MS, REPLACED_KEPT_MS, Collected, Phase
 from holdfast_server.errors import DataLoss
+from holdfast_server.services.changes import note_purged
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.services.ports.database import Transaction
-from holdfast_server.services.ports.upkeep import BlockRow, IdPage, ObsoleteEntry, UnprunedTree
+from holdfast_server.services.ports.upkeep import BlockRow, IdPage, ObsoleteEntry, Purged, UnprunedTree
 from holdfast_server.services.store_access import StoreAccess, Unreadable, listed
 from holdfast_server.services.upkeep_lease import UpkeepLease, upkeep_lease
 
@@ -110,12 +111,11 @@ class _Collection:
         """Take runs and models deleted long ago out of reach, and delete what hangs on those that were."""
         purge_ms = self._settings.purge_ms
         while purge_ms is not None:
-            taken = await self._lease.write(
-                lambda tx: [tx.upkeep.purge.purge_next(tx.now_ms - purge_ms) for _ in range(PURGED_TOGETHER)]
-            )
-            self._collected.purged_runs += sum(runs for runs, _ in taken)
-            self._collected.purged_models += sum(models for _, models in taken)
-            if taken[-1] == (0, 0):
+            taken = await self._lease.write(lambda tx, age=purge_ms: _purge_some(tx, tx.now_ms - age))  # type: ignore[misc]
+            runs = sum(purged.is_run for purged in taken)
+            self._collected.purged_runs += runs
+            self._collected.purged_models += len(taken) - runs
+            if len(taken) < PURGED_TOGETHER:
                 break
         while await self._lease.write(lambda tx: tx.upkeep.purge.sweep(SWEEP_STEP)):
             pass
@@ -298,3 +298,15 @@ class _Collection:
             last = page.last
             for start in range(0, len(page.ids), STEP):
                 await delete(page.ids[start : start + STEP])
+
+
+def _purge_some(tx: Transaction, before_ms: int) -> list[Purged]:
+    """Take a few runs and models out of reach, and tell those who watch; fewer than ``PURGED_TOGETHER`` at the end."""
+    taken: list[Purged] = []
+    while len(taken) < PURGED_TOGETHER:
+        purged = tx.upkeep.purge.purge_next(before_ms)
+        if purged is None:
+            break
+        note_purged(tx, purged)
+        taken.append(purged)
+    return taken

@@ -43,7 +43,7 @@ def event_to_proto(event: Event) -> pb.Event:
 
 
 def wanted_from_proto(types: Iterable[int], alias: str = "") -> Callable[[Event], bool]:
-    """Which events a request asks for; the one that ends a watch always belongs to them.
+    """Which events a request asks for.
 
     Raises:
         InvalidArgument: This server does not know a type.
@@ -56,8 +56,6 @@ def wanted_from_proto(types: Iterable[int], alias: str = "") -> Callable[[Event]
         known.add(found)
 
     def is_wanted(event: Event) -> bool:
-        if event.ends_watch:
-            return True
         if known and event.type not in known:
             return False
         return not alias or event.alias == alias or _renames(event)

@@ -106,6 +106,11 @@ class Transaction(Protocol):
         ...
 
     @property
+    def store_id(self) -> str:
+        """Names this database's data; its copies have the same."""
+        ...
+
+    @property
     def page_token_key(self) -> bytes:
         """The key that page tokens are signed with; every process on the database has the same."""
         ...

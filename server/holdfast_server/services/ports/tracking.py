@@ -83,6 +83,14 @@ class MetricRepository(Protocol):
         """Points of a key at some steps with their places (step, timestamp, number), from that after ``after`` on."""
         ...
 
+    def count_points(self, run_number: int) -> int:
+        """How many points a run has."""
+        ...
+
+    def list_arrived(self, run_number: int, first: int, limit: int) -> list[Metric]:
+        """Points in order of arrival, from position ``first`` on; it looks at all points of the run."""
+        ...
+
     def list_metric_buckets(self, run_number: int, key: str, steps: StepRange, most: int) -> list[MetricBucket]:
         """The points of some steps in at most ``most`` buckets, in order of steps."""
         ...

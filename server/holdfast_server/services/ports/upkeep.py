@@ -114,6 +114,23 @@ class HistoryRepository(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """A run or logged model that was taken out of reach.
+
+    Attributes:
+        is_run: Whether it was a run.
+        number: The storage's own name of it.
+        id: The id that it had.
+        experiment_id: Where it belonged.
+    """
+
+    is_run: bool
+    number: int
+    id: str
+    experiment_id: int
+
+
 class PurgeRepository(Protocol):
     """Deleted runs and models that go for good, in bounded steps."""
 
@@ -121,11 +138,10 @@ class PurgeRepository(Protocol):
         """How many runs and models were deleted before a time."""
         ...
 
-    def purge_next(self, before_ms: int) -> tuple[int, int]:
-        """Take one run or model deleted before a time out of reach, its tree with it.
+    def purge_next(self, before_ms: int) -> Purged | None:
+        """Take one run or model deleted before a time out of reach, its tree with it; None when there is none.
 
-        From then on it cannot be restored. What registered versions show of it stays. Returns how many runs and models
-        it took: (0, 0) when there is none.
+        From then on it cannot be restored. What registered versions show of it stays.
         """
         ...
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from holdfast_server.domain.artifacts import Owner
+from holdfast_server.services.ports.upkeep import Purged
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.trees import SqlTrees
 
@@ -56,11 +57,11 @@ class SqlPurge:
         ]
         return counts[0], counts[1]
 
-    def purge_next(self, before_ms: int) -> tuple[int, int]:
-        """Take one run or model deleted before a time out of reach, its tree with it; (0, 0) at the end."""
+    def purge_next(self, before_ms: int) -> Purged | None:
+        """Take one run or model deleted before a time out of reach, its tree with it; None at the end."""
         for kind in (RUNS, MODELS):
             row = self._connection.execute(
-                f"SELECT {kind.number} AS number, {kind.id} AS id FROM {kind.table}"  # noqa: S608 - of constants
+                f"SELECT {kind.number} AS number, {kind.id} AS id, experiment_id FROM {kind.table}"  # noqa: S608
                 " WHERE delete_time < ? AND lifecycle = 'deleted' ORDER BY delete_time LIMIT 1",
                 (before_ms,),
             ).fetchone()
@@ -70,8 +71,8 @@ class SqlPurge:
                     f"UPDATE {kind.table} SET lifecycle = ?, {kind.id} = ? WHERE {kind.number} = ?",  # noqa: S608
                     (PURGED, f"{PURGED} {row['number']} {row['id']}", row["number"]),
                 )
-                return int(kind is RUNS), int(kind is MODELS)
-        return 0, 0
+                return Purged(kind is RUNS, row["number"], row["id"], row["experiment_id"])
+        return None
 
     def sweep(self, limit: int) -> int:
         """Delete up to ``limit`` rows of what was taken out of reach; 0 when none is left."""

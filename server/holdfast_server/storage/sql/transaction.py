@@ -100,6 +100,11 @@ class SqlTransaction:
         """Answers of earlier mutations; used by the database itself."""
         return SqlRequests(self._connection, self.now_ms)
 
+    @property
+    def store_id(self) -> str:
+        """Names this database's data; its copies have the same."""
+        return self.block_store()[0]
+
     def block_store(self) -> tuple[str, str]:
         """The id and the description of the store that holds this database's blocks."""
         row = self._connection.execute("SELECT store_id, description FROM block_store").fetchone()

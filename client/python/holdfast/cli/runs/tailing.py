@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _WORDS = {
     "DELETED": "deleted",
     "RESTORED": "restored",
+    "PURGED": "gone for good",
     "LOST": "lost: its client gives no sign of life",
     "RETURNED": "its client is back",
 }
@@ -72,7 +73,7 @@ def _ends(event: Event) -> bool:
     """Whether nothing is to be expected any more: the run ended or is deleted, or its experiment is."""
     if isinstance(event.state, Run):
         return _is_over(event.state)
-    if event.type == "DELETED":
+    if event.type in {"DELETED", "PURGED"}:
         return True
     status = next((change.new_value for change in event.changes if change.field == "status"), None)
     return status is not None and RunStatus.is_terminated(status)
