@@ -21,6 +21,7 @@ from holdfast._metric_calls import MetricCalls
 from holdfast._promotion import PromotionCalls
 from holdfast._run_calls import RunCalls
 from holdfast._storage import StorageCalls
+from holdfast._syncs import SyncCalls
 from holdfast._watch_calls import WatchCalls
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Client(
     StorageCalls,
     WatchCalls,
     ArchiveCalls,
+    SyncCalls,
 ):
     """A client of one server, for any number of threads; a forked process opens a connection of its own.
 

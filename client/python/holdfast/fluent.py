@@ -53,6 +53,7 @@ from holdfast._fluent_models import (
     set_logged_model_tags,
     set_model_version_tag,
 )
+from holdfast._fluent_syncs import sync, sync_from
 from holdfast._fluent_watches import watch_experiment, watch_model, watch_run
 from holdfast._journal import processes
 from holdfast._search_runs import iterate_runs, search_runs
@@ -63,7 +64,7 @@ from holdfast.format.names import MAX_RUN_TAG
 
 if TYPE_CHECKING:
     from holdfast._client import Client
-    from holdfast.entities import LoggedModel, LoggedModelOutput, SyncedJournal
+    from holdfast.entities import LoggedModel, LoggedModelOutput
 
 __all__ = [
     "ActiveRun",
@@ -134,6 +135,7 @@ __all__ = [
     "set_tracking_uri",
     "start_run",
     "sync",
+    "sync_from",
     "watch_experiment",
     "watch_model",
     "watch_run",
@@ -353,19 +355,6 @@ def flush(timeout: float | None = None) -> None:
     wait_for_uploads()
     _open_files.flush_all()
     processes.flush_all(processes.END_SECONDS if seconds is None else seconds)
-
-
-def sync(*, dry_run: bool = False) -> list[SyncedJournal]:
-    """Send what processes of this user and machine logged and could not send before they ended, to where it belongs.
-
-    However often this is called, also at once and weeks later, each point arrives once. See ``holdfast sync``.
-
-    Args:
-        dry_run: Send nothing; tell what waits.
-    """
-    from holdfast._journal import syncing
-
-    return syncing.sync(dry_run=dry_run)
 
 
 def _dataset_key(dataset: Any) -> tuple[str | None, str | None]:

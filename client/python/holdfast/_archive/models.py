@@ -11,10 +11,10 @@ from holdfast._archive.trees import TreeEntry, TreeExport, digest_of, import_tre
 from holdfast._archive.writer import ArchiveWriter
 from holdfast._calls import MAX_BATCH_PARAMS, MAX_BATCH_TAGS, batches, build
 from holdfast._rpc_errors import is_interruption
+from holdfast._wholes import whole_tree
 from holdfast.entities import LoggedModel, LoggedModelStatus
 from holdfast.errors import AlreadyExistsError, HoldfastError, NotFoundError
-from holdfast.v1 import artifact_pb2, artifact_service_pb2, experiment_pb2, model_pb2, model_service_pb2
-from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from holdfast.v1 import artifact_pb2, experiment_pb2, model_pb2, model_service_pb2
 from holdfast.v1.model_service_pb2_grpc import ModelServiceStub
 
 if TYPE_CHECKING:
@@ -22,28 +22,6 @@ if TYPE_CHECKING:
 
 # The archive that something comes from. While an import goes on it says so, and the same import may go on with it.
 IMPORT_TAG = "holdfast.import"
-
-
-def whole_tree(client: Client, owner: artifact_pb2.TreeOwner) -> artifact_pb2.ArtifactLocation:
-    """All that the newest snapshot of a tree shows."""
-    method = client.channel.stub(ArtifactServiceStub).GetTree
-    tree = client.channel.call(method, artifact_service_pb2.GetTreeRequest(owner=owner)).tree
-    return artifact_pb2.ArtifactLocation(owner=owner, sequence=tree.sequence, kind=artifact_pb2.ENTRY_KIND_DIRECTORY)
-
-
-def read_model(client: Client, model_id: str) -> model_pb2.LoggedModel | None:
-    """A logged model whole; None when it is deleted, or gone."""
-    whole = model_pb2.LoggedModel()
-    request = build(model_service_pb2.GetLoggedModelRequest, model_id=model_id)
-    while True:
-        try:
-            page = client.channel.call(client.channel.stub(ModelServiceStub).GetLoggedModel, request)
-        except NotFoundError:
-            return None
-        whole.MergeFrom(page.model)
-        if not page.next_page_token:
-            return whole
-        request.page_token = page.next_page_token
 
 
 def model_document(model: model_pb2.LoggedModel) -> dict[str, Any]:
@@ -54,7 +32,7 @@ def model_document(model: model_pb2.LoggedModel) -> dict[str, Any]:
 def export_model(client: Client, archive: ArchiveWriter, trees: TreeExport, model: model_pb2.LoggedModel) -> None:
     """Add a logged model with its files. What was measured of it comes with the runs that did."""
     folder = f"models/{model.model_id}/"
-    location = whole_tree(client, artifact_pb2.TreeOwner(model_id=model.model_id))
+    location = whole_tree(client.channel, artifact_pb2.TreeOwner(model_id=model.model_id))
     trees.add(f"{folder}entries.jsonl", location)
     archive.add_document(f"{folder}model.json", model_document(model))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast._archive.documents import from_document, to_document
 from holdfast._archive.members import FORMAT, FORMAT_VERSION, HEAD, not_ours
-from holdfast._archive.models import IMPORT_TAG, export_model, import_model, read_model, whole_tree
+from holdfast._archive.models import IMPORT_TAG, export_model, import_model
 from holdfast._archive.reader import Archive
 from holdfast._archive.trees import TreeEntry, TreeExport, import_tree, read_entries
 from holdfast._archive.writer import ArchiveWriter, new_archive
@@ -18,6 +18,7 @@ from holdfast._calls import MAX_BATCH_METRICS, MAX_BATCH_PARAMS, MAX_BATCH_TAGS,
 from holdfast._rpc_errors import is_interruption
 from holdfast._times import ms_from_proto, ms_to_proto
 from holdfast._transfer.progress import Progress
+from holdfast._wholes import read_model, read_run, whole_tree
 from holdfast.entities import Experiment, Run
 from holdfast.errors import AlreadyExistsError, FailedPreconditionError, HoldfastError, NotFoundError
 from holdfast.v1 import artifact_pb2, experiment_pb2, model_pb2, run_pb2
@@ -36,7 +37,7 @@ MAX_BATCH_LINKS = 100
 def export_run(client: Client, run_id: str, path: Path) -> Run:
     """Write a run with all that belongs to it to ``path``; returns what was exported."""
     exported = client.get_run(run_id)  # first: it waits for what was logged before
-    run = _read_run(client, run_id)
+    run = read_run(client.channel, run_id)
     experiment = client.get_experiment(run.experiment_id)
     with Progress("exporting") as shown, new_archive(path) as archive:
         archive.add_document(HEAD, {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": KIND, "run_id": run_id})
@@ -44,7 +45,7 @@ def export_run(client: Client, run_id: str, path: Path) -> Run:
         archive.add_document("run.json", to_document(run, "metrics", "truncated", "lost", "lifecycle_stage"))
         measured = _add_metrics(client, archive, run)
         trees = TreeExport(client.channel, archive, shown)
-        trees.add("entries.jsonl", whole_tree(client, artifact_pb2.TreeOwner(run_id=run_id)))
+        trees.add("entries.jsonl", whole_tree(client.channel, artifact_pb2.TreeOwner(run_id=run_id)))
         for model in _models_of(client, run, measured):
             export_model(client, archive, trees, model)
     return exported
@@ -83,17 +84,6 @@ def _give_up(client: Client, run_id: str) -> None:
             client.delete_run(run_id)
 
 
-def _read_run(client: Client, run_id: str) -> run_pb2.Run:
-    whole = run_pb2.Run()
-    request = build(messages.GetRunRequest, run_id=run_id)
-    while True:
-        page = client.channel.call(client.channel.stub(RunServiceStub).GetRun, request)
-        whole.MergeFrom(page.run)
-        if not page.next_page_token:
-            return whole
-        request.page_token = page.next_page_token
-
-
 def _add_metrics(client: Client, archive: ArchiveWriter, run: run_pb2.Run) -> set[str]:
     """Add every point; returns the logged models that any of them is about."""
     models: set[str] = set()
@@ -119,9 +109,8 @@ def _models_of(client: Client, run: run_pb2.Run, measured: Iterable[str]) -> Ite
     wanted.update(link.model_id for link in run.model_outputs)
     wanted.update(measured)
     for model_id in sorted(wanted):
-        model = read_model(client, model_id)
-        if model is not None:
-            yield model
+        with contextlib.suppress(NotFoundError):
+            yield read_model(client.channel, model_id)
 
 
 def _read_models(archive: Archive) -> Iterator[tuple[str, tuple[model_pb2.LoggedModel, list[TreeEntry]]]]:

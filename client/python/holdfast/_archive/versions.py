@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast._archive.documents import from_document, to_document
 from holdfast._archive.members import FORMAT, FORMAT_VERSION, HEAD, damaged, not_ours
-from holdfast._archive.models import import_model, model_document, read_model
+from holdfast._archive.models import import_model, model_document
 from holdfast._archive.reader import Archive
 from holdfast._archive.trees import TreeEntry, TreeExport, digest_of, read_entries
 from holdfast._archive.writer import new_archive
@@ -15,8 +16,9 @@ from holdfast._calls import build
 from holdfast._names import check_registered_model_name
 from holdfast._registry import model_version_from_proto, version_number
 from holdfast._transfer.progress import Progress
+from holdfast._wholes import read_model
 from holdfast.entities import ModelVersion
-from holdfast.errors import AlreadyExistsError, DataLossError
+from holdfast.errors import AlreadyExistsError, DataLossError, NotFoundError
 from holdfast.v1 import model_pb2, registered_model_pb2
 from holdfast.v1 import model_registry_service_pb2 as messages
 from holdfast.v1.model_registry_service_pb2_grpc import ModelRegistryServiceStub
@@ -38,9 +40,9 @@ def export_version(client: Client, name: str, version: str | int, path: Path) ->
             HEAD, {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": KIND, "name": found.name}
         )
         archive.add_document("version.json", to_document(found, "aliases", "stage", "update_time"))
-        model = read_model(client, found.model_id) if found.model_id else None
-        if model is not None:
-            archive.add_document("model.json", model_document(model))
+        if found.model_id:
+            with contextlib.suppress(NotFoundError):  # deleted, or gone
+                archive.add_document("model.json", model_document(read_model(client.channel, found.model_id)))
         digest = TreeExport(client.channel, archive, shown).add("entries.jsonl", location)
         if not found.path and digest != found.tree.digest.hex():
             raise DataLossError(

@@ -65,6 +65,11 @@ class Progress:
             if size is not None:
                 self._total = (self._total or 0) + size
 
+    def relabel(self, label: str) -> None:
+        """Say what the transfer is at now."""
+        self._label = label
+        self._draw_when_due()
+
     def advance(self, size: int) -> None:
         """``size`` more bytes were sent or received."""
         with self._counting:
@@ -136,6 +141,7 @@ class Progress:
             notes.append(f"{saved / (1 << 20):.0f} MiB already there")
         if total != self._bar.total:
             _set_total(self._bar, total)
+        self._bar.set_description(self._label, refresh=False)
         self._bar.set_postfix_str(", ".join(notes), refresh=False)
         self._bar.update(done - self._bar.n)
 

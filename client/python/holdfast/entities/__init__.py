@@ -32,7 +32,7 @@ from holdfast.entities._run import (
     RunTag,
 )
 from holdfast.entities._storage import CollectedGarbage, OwnerUsage, StorageCheck, StorageFinding, StorageUsage
-from holdfast.entities._sync import SyncedJournal
+from holdfast.entities._sync import SyncedJournal, SyncedStore, SyncProblem
 
 __all__ = [
     "CollectedGarbage",
@@ -71,6 +71,8 @@ __all__ = [
     "StorageCheck",
     "StorageFinding",
     "StorageUsage",
+    "SyncProblem",
     "SyncedJournal",
+    "SyncedStore",
     "ViewType",
 ]

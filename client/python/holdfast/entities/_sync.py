@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,3 +32,72 @@ class SyncedJournal:
     waiting: int = 0
     refused: int = 0
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncProblem:
+    """Something that could not be sent.
+
+    Attributes:
+        subject: "experiment", "run", "model" or "version".
+        id: Its id; the name of an experiment, name and number of a version.
+        error: Why, and what to do.
+    """
+
+    subject: str
+    id: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncedStore:
+    """What was sent of a store, or would be by a ``dry_run``.
+
+    Attributes:
+        source: Where it came from.
+        uri: The server that it went to.
+        store_id: Names the source's data.
+        experiments: Experiments that were created.
+        runs: Runs of which anything was sent.
+        unchanged_runs: Runs of which nothing had to be.
+        models: Logged models of which anything was sent.
+        versions: Versions that were registered.
+        points: Points of metrics that were sent.
+        files: Files that were put into trees.
+        bytes: Bytes of these that had to be sent, as the server lacked them.
+        changes: Params, tags, links, begins, ends and deletions that were sent.
+        left_deleted_experiments: Experiments that are deleted at the source, which are never sent, nor what is in them.
+        left_deleted_runs: Runs that are deleted at the source and were not sent for this reason.
+        left_deleted_models: The same of logged models.
+        left_versions: Registered versions at the source that were not asked for.
+        deleted_at_target: Runs and models that came earlier and are deleted at the server; nothing was sent of them.
+        problems: What could not be sent.
+        journals: What processes had left for the source, which was sent there first.
+        is_dry_run: Whether nothing was sent.
+    """
+
+    source: str
+    uri: str
+    store_id: str
+    experiments: int = 0
+    runs: int = 0
+    unchanged_runs: int = 0
+    models: int = 0
+    versions: int = 0
+    points: int = 0
+    files: int = 0
+    bytes: int = 0
+    changes: int = 0
+    left_deleted_experiments: int = 0
+    left_deleted_runs: int = 0
+    left_deleted_models: int = 0
+    left_versions: int = 0
+    deleted_at_target: int = 0
+    problems: list[SyncProblem] = field(default_factory=list)
+    journals: list[SyncedJournal] = field(default_factory=list)
+    is_dry_run: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was asked for is at the server now, or would be."""
+        return not self.problems and not any(journal.error for journal in self.journals)

@@ -1,0 +1,177 @@
+"""Logged models, with their files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from holdfast._calls import MAX_BATCH_PARAMS, batches
+from holdfast._store_sync.context import StoreSync, pages
+from holdfast._store_sync.marks import Record, TagMarks
+from holdfast._wholes import read_model, whole_tree
+from holdfast.errors import AlreadyExistsError, NotFoundError
+from holdfast.v1 import artifact_pb2, experiment_pb2, model_pb2
+from holdfast.v1 import model_service_pb2 as messages
+
+_READY, _PENDING = model_pb2.LOGGED_MODEL_STATUS_READY, model_pb2.LOGGED_MODEL_STATUS_PENDING
+
+
+class Models:
+    """Sends the logged models of a store."""
+
+    def __init__(self, sync: StoreSync, has_run: Callable[[str], bool]) -> None:
+        """Prepare to send.
+
+        Args:
+            sync: What goes on.
+            has_run: Makes sure that the target has a run of the source; False when it is not to be sent.
+        """
+        self._sync, self._has_run = sync, has_run
+        self._known: dict[str, bool] = {}
+
+    def sync(self) -> None:
+        """Send all models of the experiments that are to be sent, the earliest first."""
+        sync = self._sync
+        view = experiment_pb2.VIEW_TYPE_ALL if sync.include_deleted else experiment_pb2.VIEW_TYPE_ACTIVE_ONLY
+        for model_id in list(self._list(view)):
+            with sync.tally.noting("model", model_id):
+                self.ensure(model_id)
+        if not sync.include_deleted:
+            sync.tally.left_deleted_models = sum(1 for _ in self._list(experiment_pb2.VIEW_TYPE_DELETED_ONLY))
+
+    def ensure(self, model_id: str) -> bool:
+        """Send a model, once in a sync, if it is to be sent; whether it is at the target then, deleted or not.
+
+        Raises:
+            AlreadyExistsError: There is a model of this id that did not come from this store.
+        """
+        found = self._known.get(model_id)
+        if found is None:
+            found = self._known[model_id] = self._send(model_id) or self._is_there(model_id)
+        return found
+
+    def _send(self, model_id: str) -> bool:
+        sync = self._sync
+        try:
+            model = read_model(sync.source.channel, model_id, allow_deleted=True)
+        except NotFoundError:  # gone for good
+            return False
+        if model.experiment_id not in sync.experiment_ids or (_is_deleted(model) and not sync.include_deleted):
+            return False
+        before = sync.tally.sent
+        _Model(sync, model, self._has_run).send()
+        sync.tally.models += sync.tally.sent > before
+        return True
+
+    def _is_there(self, model_id: str) -> bool:
+        try:
+            read_model(self._sync.target.channel, model_id, allow_deleted=True)
+        except NotFoundError:
+            return False
+        return True
+
+    def _list(self, view: experiment_pb2.ViewType) -> Iterator[str]:
+        source = self._sync.source
+        for ids in self._sync.experiments_in_parts():
+            request = messages.SearchLoggedModelsRequest(
+                experiment_ids=ids,
+                view_type=view,
+                order_by=["creation_timestamp ASC"],
+                page_size=10_000,
+                fields=["attributes"],
+            )
+            for page in pages(lambda r: source.channel.call(source.models.SearchLoggedModels, r), request):
+                yield from (model.model_id for model in page.models)
+
+
+class _Model:
+    """One logged model on its way; each step may be repeated."""
+
+    def __init__(self, sync: StoreSync, model: model_pb2.LoggedModel, has_run: Callable[[str], bool]) -> None:
+        self._sync, self._model, self._has_run = sync, model, has_run
+        self._owner = artifact_pb2.TreeOwner(model_id=model.model_id)
+
+    def send(self) -> None:
+        """Send what the target lacks.
+
+        Raises:
+            AlreadyExistsError: There is a model of this id that did not come from this store.
+        """
+        sync, model = self._sync, self._model
+        there = self._find()
+        is_there = there is not None
+        if there is None:
+            record = Record(sync.store_id)
+            there = self._create(record)
+        else:
+            found = Record.of({tag.key: tag.value for tag in there.tags})
+            if found is None or found.store_id != sync.store_id:
+                raise AlreadyExistsError(
+                    f"There is a logged model {model.model_id} at the server that this store did not send: it was "
+                    "imported, or came from another store.",
+                    reason="ALREADY_EXISTS",
+                )
+            record = found
+        if there.lifecycle_stage == experiment_pb2.LIFECYCLE_STAGE_DELETED:
+            sync.tally.deleted_at_target += not _is_deleted(model)
+            return
+        self._send_params(there)
+        self._send_tags(there)
+        if there.status == _PENDING:
+            self._send_files(is_there=is_there)
+            if model.status != _PENDING:
+                request = messages.FinalizeLoggedModelRequest(model_id=model.model_id, status=model.status)
+                if model.status != _READY:
+                    request.status_message = model.status_message
+                sync.send(sync.target.models.FinalizeLoggedModel, request)
+        if _is_deleted(model):
+            request_end = messages.DeleteLoggedModelRequest(model_id=model.model_id)
+            sync.send(sync.target.models.DeleteLoggedModel, request_end)
+
+    def _find(self) -> model_pb2.LoggedModel | None:
+        try:
+            return read_model(self._sync.target.channel, self._model.model_id, allow_deleted=True)
+        except NotFoundError:
+            return None
+
+    def _create(self, record: Record) -> model_pb2.LoggedModel:
+        sync, model = self._sync, self._model
+        own = model.source_run_id if model.source_run_id and self._has_run(model.source_run_id) else ""
+        request = messages.CreateLoggedModelRequest(
+            experiment_id=sync.experiment_ids[model.experiment_id],
+            name=model.name,
+            source_run_id=own,
+            model_type=model.model_type,
+            tags=[record.to_tag()],
+            model_id=model.model_id,
+        )
+        sync.send(sync.target.models.CreateLoggedModel, request)
+        return model_pb2.LoggedModel(model_id=model.model_id, status=_PENDING)
+
+    def _send_params(self, there: model_pb2.LoggedModel) -> None:
+        known = {param.key: param.value for param in there.params}
+        new = [param for param in self._model.params if known.get(param.key) != param.value]
+        for params in batches(new, MAX_BATCH_PARAMS):
+            request = messages.UpdateLoggedModelRequest(model_id=self._model.model_id, params=params)
+            self._sync.send(self._sync.target.models.UpdateLoggedModel, request, changes=len(params))
+
+    def _send_tags(self, there: model_pb2.LoggedModel) -> None:
+        tags = {tag.key: tag.value for tag in there.tags}
+        source = {tag.key: tag.value for tag in self._model.tags}
+        for change in TagMarks(tags).changes(source, tags):
+            request = messages.UpdateLoggedModelRequest(
+                model_id=self._model.model_id, tags=change.tags, deleted_tag_keys=change.removed
+            )
+            self._sync.send(self._sync.target.models.UpdateLoggedModel, request, changes=change.count)
+
+    def _send_files(self, *, is_there: bool) -> None:
+        """Send the files of a model that is not final at the target: they cannot have been changed by anybody else."""
+        sync = self._sync
+        location = whole_tree(sync.source.channel, self._owner)
+        entries = sync.files.lacking(location, self._owner if is_there else None)
+        if entries:
+            sync.tally.bytes += sync.files.copy(location, entries, None if sync.is_dry_run else self._owner)
+            sync.tally.files += len(entries)
+
+
+def _is_deleted(model: model_pb2.LoggedModel) -> bool:
+    return model.lifecycle_stage == experiment_pb2.LIFECYCLE_STAGE_DELETED
