@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -115,6 +116,16 @@ def test_everything_arrives_and_a_repetition_sends_nothing(source, target, full)
     again = target.sync_from(source.tracking_uri)
     assert (sent(again), again.unchanged_runs, again.problems) == ({}, 2, [])
     assert contents(target) == before
+
+
+def test_syncs_at_the_same_time_send_each_thing_once(source, target, full):
+    clients = [Client(target.tracking_uri) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(lambda client: client.sync_from(source.tracking_uri), clients))
+    for client in clients:
+        client.close()
+    assert [synced.problems for synced in done] == [[], [], []]
+    assert contents(target) == contents(source)
 
 
 def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing(source, target, full):

@@ -8,7 +8,7 @@ from holdfast._calls import MAX_BATCH_PARAMS, batches
 from holdfast._store_sync.context import StoreSync, pages
 from holdfast._store_sync.marks import Record, TagMarks
 from holdfast._wholes import read_model, whole_tree
-from holdfast.errors import AlreadyExistsError, NotFoundError
+from holdfast.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
 from holdfast.v1 import artifact_pb2, experiment_pb2, model_pb2
 from holdfast.v1 import model_service_pb2 as messages
 
@@ -117,12 +117,13 @@ class _Model:
         self._send_params(there)
         self._send_tags(there)
         if there.status == _PENDING:
-            self._send_files(is_there=is_there)
-            if model.status != _PENDING:
-                request = messages.FinalizeLoggedModelRequest(model_id=model.model_id, status=model.status)
-                if model.status != _READY:
-                    request.status_message = model.status_message
-                sync.send(sync.target.models.FinalizeLoggedModel, request)
+            try:
+                self._complete(is_there=is_there)
+            except FailedPreconditionError:
+                now = self._find()
+                if now is None or now.status != model.status:
+                    raise
+                # Another sync, at the same time, was done first.
         if _is_deleted(model):
             request_end = messages.DeleteLoggedModelRequest(model_id=model.model_id)
             sync.send(sync.target.models.DeleteLoggedModel, request_end)
@@ -162,6 +163,16 @@ class _Model:
                 model_id=self._model.model_id, tags=change.tags, deleted_tag_keys=change.removed
             )
             self._sync.send(self._sync.target.models.UpdateLoggedModel, request, changes=change.count)
+
+    def _complete(self, *, is_there: bool) -> None:
+        """Send the files, and say that these are all."""
+        sync, model = self._sync, self._model
+        self._send_files(is_there=is_there)
+        if model.status != _PENDING:
+            request = messages.FinalizeLoggedModelRequest(model_id=model.model_id, status=model.status)
+            if model.status != _READY:
+                request.status_message = model.status_message
+            sync.send(sync.target.models.FinalizeLoggedModel, request)
 
     def _send_files(self, *, is_there: bool) -> None:
         """Send the files of a model that is not final at the target: they cannot have been changed by anybody else."""

@@ -1,0 +1,132 @@
+"""``holdfast sync --from``, with the data directories of embedded and other servers."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.client.store_contents import contents
+from tests.server_process import clean_environment, running_server
+
+from holdfast._client import Client
+from holdfast.entities import Metric
+
+TRAINING = """
+import os, signal, sys, holdfast
+from holdfast._journal import sender
+
+holdfast.connect(sys.argv[1])
+with holdfast.start_run(run_name="offline") as run:
+    for step in range(2_000):
+        holdfast.log_metric("m", step, step=step)
+    holdfast.log_text("text", "file.txt")
+    if sys.argv[2] == "killed":
+        holdfast.flush()
+        sender.LINGER = 3600  # what follows stays in the journal
+        for step in range(2_000, 3_000):
+            holdfast.log_metric("m", step, step=step)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Where an embedded store is to be."""
+    return tmp_path / "store"
+
+
+def train(store: Path, journals: Path, how: str = "") -> None:
+    environment = clean_environment({"HOLDFAST_JOURNAL_DIR": str(journals)})
+    subprocess.run([sys.executable, "-c", TRAINING, str(store), how], env=environment, timeout=120, check=False)
+
+
+def sync(journals: Path, uri: str, *arguments: object, expect: int = 0) -> str:
+    """What the command prints, or its errors when it shall fail."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from holdfast.cli import main; main()", "sync", *map(str, arguments)],
+        env=clean_environment({"HOLDFAST_JOURNAL_DIR": str(journals), "HOLDFAST_URI": uri}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == expect, (done.stdout, done.stderr)
+    return done.stderr if expect else done.stdout
+
+
+def test_what_a_program_logged_offline_arrives_with_what_its_journal_holds(other, store, journals):
+    train(store, journals, "killed")
+    uri = other.tracking_uri
+    foreseen = sync(journals, uri, "--from", store, "--dry-run").splitlines()
+    assert "waiting" in foreseen[0]
+    assert "would send 1 run, " in foreseen[1]
+    assert contents(other)["runs"] == {}
+    told = sync(journals, uri, "--from", store).splitlines()
+    assert " sent  -c (pid " in told[0]
+    assert told[1] == f"{store} -> {uri}: sent 1 run, 3,000 points, 1 file (4 B that the server lacked)"
+    (run,) = other.search_runs(["0"])
+    assert [point.step for point in other.get_metric_history(run.info.run_id, "m")] == list(range(3_000))
+    assert sync(journals, uri, "--from", store) == f"{store} -> {uri}: nothing to send\nunchanged: 1 run\n"
+    with Client(store) as source:
+        assert contents(other) == contents(source)
+
+
+def test_the_report_as_json_and_the_exit_code_of_a_problem(other, store, journals):
+    with Client(store) as source:
+        run_id = source.create_run("0").info.run_id
+        source.delete_run(source.create_run("0").info.run_id)
+        source.create_run(source.create_experiment("elsewhere"))
+    other.create_run("0")  # so that ids of experiments differ
+    told = json.loads(sync(journals, other.tracking_uri, "--from", store, "--json"))
+    assert (told["runs"], told["left_deleted_runs"], told["is_complete"], told["problems"]) == (2, 1, True, [])
+    other.delete_tag(run_id, "holdfast.sync")
+    errors = sync(journals, other.tracking_uri, "--from", store, expect=1)
+    assert errors.startswith(f"run {run_id}: There is a run {run_id} at the server that this store did not send")
+
+
+def test_wrong_calls_say_what_to_do(other, store, journals):
+    assert "HOLDFAST_URI" in sync(journals, "", "--from", store, expect=2)
+    assert "go with --from" in sync(journals, other.tracking_uri, "--versions", expect=2)
+    assert "it has no holdfast.db" in sync(journals, other.tracking_uri, "--from", store, expect=1)
+    train(store, journals)
+    assert "is the store to send to, too" in sync(journals, str(store), "--from", store, expect=1)
+
+
+def test_the_directory_of_a_server_that_runs_is_sent_beside_it(other, store, journals):
+    with (
+        running_server("--host", "127.0.0.1", "--port", "0", "--data-dir", str(store)) as server,
+        Client(f"holdfast://{server.address}") as source,
+    ):
+        run_id = source.create_run("0").info.run_id
+        source.log_batch(run_id, metrics=[Metric("m", 1.0, 1, 1)])
+        assert "sent 1 run, 1 point\n" in sync(journals, other.tracking_uri, "--from", store)
+        source.log_batch(run_id, metrics=[Metric("m", 2.0, 2, 2)])
+        # By its address it is the same store.
+        told = sync(journals, other.tracking_uri, "--from", source.tracking_uri)
+        assert told == f"{source.tracking_uri} -> {other.tracking_uri}: sent 1 run, 1 point\n"
+        assert contents(other) == contents(source)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        pytest.param("newer", "A newer Holdfast wrote this database", id="newer schema"),
+        pytest.param("damaged", "did not start", id="no database"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_says_why(other, store, journals, spoil, told):
+    train(store, journals)
+    database = store / "holdfast.db"
+    if spoil == "newer":
+        connection = sqlite3.connect(database)
+        with connection:
+            connection.execute("UPDATE _sqlite_migrations SET name = '9999_later' WHERE name LIKE '0035%'")
+        connection.close()
+    else:
+        database.write_bytes(b"no database at all" * 1_000)
+    assert told in sync(journals, other.tracking_uri, "--from", store, expect=1)
+    assert contents(other)["runs"] == {}
