@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -213,3 +216,39 @@ os.kill(os.getpid(), signal.SIGKILL)
         os.kill(int(child), signal.SIGKILL)
     assert result.sent == 2
     assert steps(client, run_id, "m") == [0, 1]
+
+
+READ_ONLY = """
+import logging, holdfast
+logging.basicConfig(format="%(message)s")
+with holdfast.start_run() as run:
+    for step in range(5_000):
+        holdfast.log_metric("m", 1.0, step=step)
+print(run.info.run_id)
+"""
+
+
+@pytest.fixture(params=["read-only", "a file in the way"])
+def unwritable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A place where no journal can be written, whoever asks."""
+    place = tmp_path / "place"
+    if request.param != "read-only":
+        place.write_text("no directory")
+        yield place
+        return
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "ro,size=4096", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        pytest.skip("NOT TESTED: a read-only disk, because this user may not mount a tmpfs (run as root)")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_program_that_cannot_write_a_journal_logs_all_the_same_and_says_so_once(server, client, unwritable):
+    with start(READ_ONLY, server, unwritable / "journals") as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert steps(client, out.strip(), "m") == list(range(5_000))
+    (warning,) = (line for line in err.splitlines() if "journal" in line.lower())
+    assert warning.startswith("No journal can be written ([Errno ")
+    assert "is lost if this process is killed before" in warning
