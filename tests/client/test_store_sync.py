@@ -299,6 +299,40 @@ def test_a_store_that_was_put_back_to_an_earlier_state_sends_no_points_twice(tar
     assert len(points(target, run_id)) == 11
 
 
+def test_a_param_with_another_value_is_told_and_everything_else_arrives(source, target):
+    run_id = source.create_run("0").info.run_id
+    target.sync_from(source.tracking_uri)
+    for i in range(3):
+        source.log_param(run_id, f"p{i}", "source")
+    target.log_param(run_id, "p1", "target")
+    source.set_terminated(run_id)
+    (problem,) = target.sync_from(source.tracking_uri).problems
+    assert problem.error.startswith("Param 'p1' has another value at the server and cannot become 'source'")
+    run = target.get_run(run_id)
+    assert (run.data.params, run.info.status) == ({"p0": "source", "p1": "target", "p2": "source"}, "FINISHED")
+
+
+def test_what_was_copied_from_a_server_that_was_synced_to_is_another_run_there(source, target, other, tmp_path):
+    run_id = source.create_run("0").info.run_id
+    source.log_batch(run_id, metrics=[Metric("m", i, i, i) for i in range(10)])
+    target.sync_from(source.tracking_uri)
+    target.export_run(run_id, tmp_path / "archive")
+    other.import_run(tmp_path / "archive")
+    assert "did not send" in other.sync_from(source.tracking_uri).problems[0].error
+    # Not even when somebody copies the tags as well.
+    for key, value in target.get_run(run_id).data.tags.items():
+        if key.startswith("holdfast.sync"):
+            other.set_tag(run_id, key, value)
+    source.log_batch(run_id, metrics=[Metric("m", 1.0, 1, 11)])
+    assert "was copied there" in other.sync_from(source.tracking_uri).problems[0].error
+    assert len(points(other, run_id)) == 10
+    # From the server that was synced to, it is a run of that server.
+    again = tmp_path / "third"
+    with serving(again) as third:
+        assert third.sync_from(target.tracking_uri).is_complete
+        assert contents(third) == contents(target)
+
+
 def test_an_experiment_that_is_deleted_at_the_target_is_told(source, target, full):
     target.delete_experiment(target.create_experiment("vision"))
     synced = target.sync_from(source.tracking_uri)

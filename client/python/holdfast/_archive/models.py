@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from holdfast._archive.documents import to_document
@@ -11,6 +12,7 @@ from holdfast._archive.trees import TreeEntry, TreeExport, digest_of, import_tre
 from holdfast._archive.writer import ArchiveWriter
 from holdfast._calls import MAX_BATCH_PARAMS, MAX_BATCH_TAGS, batches, build
 from holdfast._rpc_errors import is_interruption
+from holdfast._store_sync.marks import PREFIX as SYNC_PREFIX
 from holdfast._wholes import whole_tree
 from holdfast.entities import LoggedModel, LoggedModelStatus
 from holdfast.errors import AlreadyExistsError, HoldfastError, NotFoundError
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 # The archive that something comes from. While an import goes on it says so, and the same import may go on with it.
 IMPORT_TAG = "holdfast.import"
+
+
+def carried(tags: Iterable[experiment_pb2.Tag]) -> list[experiment_pb2.Tag]:
+    """Tags that come along with what is imported: not those that say where it came from by an import or a sync."""
+    return [tag for tag in tags if tag.key != IMPORT_TAG and not tag.key.startswith(SYNC_PREFIX)]
 
 
 def model_document(model: model_pb2.LoggedModel) -> dict[str, Any]:
@@ -118,7 +125,7 @@ def _fill(client: Client, archive: Archive, model: model_pb2.LoggedModel, entrie
     """Give a model that was just created, perhaps by an earlier attempt, all that it lacks."""
     owner = artifact_pb2.TreeOwner(model_id=model.model_id)
     method = client.channel.stub(ModelServiceStub).UpdateLoggedModel
-    tags = [tag for tag in model.tags if tag.key != IMPORT_TAG]
+    tags = carried(model.tags)
     for params in batches(list(model.params), MAX_BATCH_PARAMS):
         client.channel.call(method, model_service_pb2.UpdateLoggedModelRequest(model_id=model.model_id, params=params))
     for some in batches(tags, MAX_BATCH_TAGS):

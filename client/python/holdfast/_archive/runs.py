@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast._archive.documents import from_document, to_document
 from holdfast._archive.members import FORMAT, FORMAT_VERSION, HEAD, not_ours
-from holdfast._archive.models import IMPORT_TAG, export_model, import_model
+from holdfast._archive.models import IMPORT_TAG, carried, export_model, import_model
 from holdfast._archive.reader import Archive
 from holdfast._archive.trees import TreeEntry, TreeExport, import_tree, read_entries
 from holdfast._archive.writer import ArchiveWriter, new_archive
@@ -182,7 +182,7 @@ class _RunImport:
         """Import everything, and then say that the import is complete."""
         client, run = self._client, self._run
         experiment_id = client.get_run(run.run_id).info.experiment_id
-        tags = [tag for tag in run.tags if tag.key != IMPORT_TAG]
+        tags = carried(run.tags)
         for params in batches(list(run.params), MAX_BATCH_PARAMS):
             self._log(messages.LogBatchRequest(params=params))
         for some in batches(tags, MAX_BATCH_TAGS):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from holdfast._calls import MAX_BATCH_PARAMS, batches
 from holdfast._store_sync.context import StoreSync, pages
 from holdfast._store_sync.marks import Record, TagMarks
+from holdfast._store_sync.params import note_refused, sync_params
 from holdfast._wholes import read_model, whole_tree
 from holdfast.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
-from holdfast.v1 import artifact_pb2, experiment_pb2, model_pb2
+from holdfast.v1 import artifact_pb2, experiment_pb2, model_pb2, run_pb2
 from holdfast.v1 import model_service_pb2 as messages
 
 _READY, _PENDING = model_pb2.LOGGED_MODEL_STATUS_READY, model_pb2.LOGGED_MODEL_STATUS_PENDING
@@ -149,11 +149,12 @@ class _Model:
         return model_pb2.LoggedModel(model_id=model.model_id, status=_PENDING)
 
     def _send_params(self, there: model_pb2.LoggedModel) -> None:
-        known = {param.key: param.value for param in there.params}
-        new = [param for param in self._model.params if known.get(param.key) != param.value]
-        for params in batches(new, MAX_BATCH_PARAMS):
+        def send(params: list[run_pb2.Param]) -> None:
             request = messages.UpdateLoggedModelRequest(model_id=self._model.model_id, params=params)
             self._sync.send(self._sync.target.models.UpdateLoggedModel, request, changes=len(params))
+
+        refused = sync_params(self._model.params, there.params, send)
+        note_refused(self._sync.tally, "model", self._model.model_id, refused)
 
     def _send_tags(self, there: model_pb2.LoggedModel) -> None:
         tags = {tag.key: tag.value for tag in there.tags}

@@ -27,6 +27,11 @@ def sync_points(sync: StoreSync, run_id: str, sent: int, has_model: HasModel, *,
     if page.point_count == sent:
         return sent
     mark = _mark(sync, run_id) if is_there else 0
+    if mark < sent:
+        raise ConflictError(
+            f"Run {run_id} at the server says that {sent} points of it came from this store, and {mark} did: the run "
+            "was copied there, or its tags that begin with 'holdfast.sync' were. No point was sent."
+        )
     if max(mark, sent) > page.point_count:
         raise ConflictError(
             f"{max(mark, sent)} points of run {run_id} came from this store, which has {page.point_count} now: it was "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from holdfast._calls import MAX_BATCH_PARAMS, batches
 from holdfast._store_sync.context import HasModel, StoreSync, pages
 from holdfast._store_sync.links import sync_links
 from holdfast._store_sync.marks import Record, TagMarks
+from holdfast._store_sync.params import note_refused, sync_params
 from holdfast._store_sync.points import sync_points
 from holdfast._times import ms_from_proto
 from holdfast._wholes import read_run, whole_tree
@@ -156,11 +156,11 @@ class _Run:
         return there, record
 
     def _send_params(self, there: run_pb2.Run) -> None:
-        known = {param.key: param.value for param in there.params}
-        new = [param for param in self._run.params if known.get(param.key) != param.value]
-        for params in batches(new, MAX_BATCH_PARAMS):
+        def send(params: list[run_pb2.Param]) -> None:
             request = messages.LogBatchRequest(run_id=self._run.run_id, params=params)
             self._sync.send(self._sync.target.runs.LogBatch, request, changes=len(params))
+
+        note_refused(self._sync.tally, "run", self._run.run_id, sync_params(self._run.params, there.params, send))
 
     def _send_tags(self, there: run_pb2.Run) -> None:
         tags = {tag.key: tag.value for tag in there.tags}

@@ -44,4 +44,8 @@ class Tally:
         except HoldfastError as error:
             if is_interruption(error):
                 raise
-            self.problems.append(SyncProblem(subject=subject, id=id_, error=" ".join(error.message.split())))
+            self.note(subject, id_, error.message)
+
+    def note(self, subject: str, id_: str, error: str) -> None:
+        """Note why something of one thing cannot be sent."""
+        self.problems.append(SyncProblem(subject=subject, id=id_, error=" ".join(error.split())))
