@@ -4,6 +4,7 @@ python mlflow_side.py signatures <cases.py>          print {case: signature or n
 python mlflow_side.py examples <cases.py>            print {case: [info, json, serving json] or null}
 python mlflow_side.py save <directory>               save packages there
 python mlflow_side.py predict <directory>            load the packages there, print {name: predictions}
+python mlflow_side.py autolog <cases.py>             print {"versions": …, "cases": {case: runs that it left}}
 """
 
 import json
@@ -69,9 +70,30 @@ def predict(directory):
     return result
 
 
+def autolog(cases):
+    import tempfile
+
+    import mlflow
+    import pandas
+    import sklearn
+
+    observe = runpy.run_path(str(Path(__file__).with_name("autolog_observed.py")))["observe"]
+    client, result = mlflow.MlflowClient(), {}
+    with tempfile.TemporaryDirectory() as directory:
+        mlflow.set_tracking_uri(f"sqlite:///{directory}/mlflow.db")
+        for name, (settings, train) in runpy.run_path(cases)["CASES"].items():
+            experiment = mlflow.create_experiment(name, artifact_location=f"{directory}/{len(result)}")
+            mlflow.set_experiment(name)
+            mlflow.sklearn.autolog(disable=True)
+            mlflow.sklearn.autolog(**settings)
+            train()
+            mlflow.sklearn.autolog(disable=True)
+            result[name] = observe(client, experiment)
+    return {"versions": {"sklearn": sklearn.__version__, "pandas": pandas.__version__}, "cases": result}
+
+
 if __name__ == "__main__":
-    answer = {"signatures": signatures, "examples": examples, "save": save, "predict": predict}[sys.argv[1]](
-        sys.argv[2]
-    )
+    commands = {"signatures": signatures, "examples": examples, "save": save, "predict": predict, "autolog": autolog}
+    answer = commands[sys.argv[1]](sys.argv[2])
     # Imports may print; the answer is the last line.
     print("\n" + json.dumps(answer, default=str))

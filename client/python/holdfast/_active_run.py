@@ -194,6 +194,12 @@ def retry_ending(run: ActiveRun) -> bool:
     return True
 
 
+def is_ending(run: ActiveRun) -> bool:
+    """Whether a run is over, and only its server could not be told so yet."""
+    item = _open.get(run.info.run_id)
+    return item is not None and item.ending is not None
+
+
 def active_here() -> ActiveRun | None:
     """The innermost run that this context itself began."""
     stack = _own_stack()
