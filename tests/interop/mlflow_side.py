@@ -74,13 +74,16 @@ def autolog(cases):
     import tempfile
 
     import mlflow
-    import pandas
+    import pandas as pd
     import sklearn
 
+    # It loads each model in a process of its own to find out what it imports, which is not asked here.
+    mlflow.models.infer_pip_requirements = lambda *_, fallback=None, **__: fallback or []
     observe = runpy.run_path(str(Path(__file__).with_name("autolog_observed.py")))["observe"]
-    client, result = mlflow.MlflowClient(), {}
+    result = {}
     with tempfile.TemporaryDirectory() as directory:
         mlflow.set_tracking_uri(f"sqlite:///{directory}/mlflow.db")
+        client = mlflow.MlflowClient()
         for name, (settings, train) in runpy.run_path(cases)["CASES"].items():
             experiment = mlflow.create_experiment(name, artifact_location=f"{directory}/{len(result)}")
             mlflow.set_experiment(name)
@@ -89,7 +92,8 @@ def autolog(cases):
             train()
             mlflow.sklearn.autolog(disable=True)
             result[name] = observe(client, experiment)
-    return {"versions": {"sklearn": sklearn.__version__, "pandas": pandas.__version__}, "cases": result}
+            print(name, file=sys.stderr, flush=True)
+    return {"versions": {"sklearn": sklearn.__version__, "pandas": pd.__version__}, "cases": result}
 
 
 if __name__ == "__main__":

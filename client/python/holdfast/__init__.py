@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from holdfast.fluent import (
         ActiveRun,
         active_run,
+        autolog,
         connect,
         create_experiment,
         current_client,
@@ -119,6 +120,7 @@ __all__ = [
     "__version__",
     "active_run",
     "artifacts",
+    "autolog",
     "connect",
     "create_experiment",
     "current_client",

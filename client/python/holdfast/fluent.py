@@ -22,6 +22,7 @@ from holdfast._fluent_artifacts import (
     log_text,
     open_artifact,
 )
+from holdfast._fluent_autolog import autolog
 from holdfast._fluent_experiments import (
     create_experiment,
     delete_experiment,
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ActiveRun",
     "active_run",
+    "autolog",
     "connect",
     "create_experiment",
     "current_client",

@@ -34,7 +34,7 @@ WEIGHTS = np.linspace(0.5, 1.5, len(IRIS_Y))
 WORDS = ["good", "bad", "good good", "bad bad"] * 5
 
 
-def search_forest(**options):
+def search_trees(**options):
     return GridSearchCV(DecisionTreeClassifier(random_state=0), {"max_depth": [1, 2, 3]}, cv=3, **options)
 
 
@@ -105,17 +105,17 @@ CASES = {
         {},
         lambda: VotingClassifier([("a", LogisticRegression(max_iter=500)), ("b", GaussianNB())]).fit(IRIS_X, IRIS_Y),
     ),
-    "grid search": ({}, lambda: search_forest().fit(IRIS_X, IRIS_Y)),
-    "grid search with two runs": ({"max_tuning_runs": 2}, lambda: search_forest().fit(IRIS_X, IRIS_Y)),
-    "grid search with all runs": ({"max_tuning_runs": None}, lambda: search_forest().fit(IRIS_X, IRIS_Y)),
-    "grid search without runs": ({"max_tuning_runs": 0}, lambda: search_forest().fit(IRIS_X, IRIS_Y)),
+    "grid search": ({}, lambda: search_trees().fit(IRIS_X, IRIS_Y)),
+    "grid search with two runs": ({"max_tuning_runs": 2}, lambda: search_trees().fit(IRIS_X, IRIS_Y)),
+    "grid search with all runs": ({"max_tuning_runs": None}, lambda: search_trees().fit(IRIS_X, IRIS_Y)),
+    "grid search without runs": ({"max_tuning_runs": 0}, lambda: search_trees().fit(IRIS_X, IRIS_Y)),
     "grid search by two metrics": (
         {"max_tuning_runs": 2},
-        lambda: search_forest(scoring=["accuracy", "f1_macro"], refit="f1_macro").fit(IRIS_X, IRIS_Y),
+        lambda: search_trees(scoring=["accuracy", "f1_macro"], refit="f1_macro").fit(IRIS_X, IRIS_Y),
     ),
     "grid search without a best": (
         {},
-        lambda: search_forest(scoring=["accuracy", "f1_macro"], refit=False).fit(IRIS_X, IRIS_Y),
+        lambda: search_trees(scoring=["accuracy", "f1_macro"], refit=False).fit(IRIS_X, IRIS_Y),
     ),
     "random search of a pipeline": (
         {},

@@ -50,7 +50,7 @@ def _frame(frame: Any) -> tuple[str, dict[str, Any], dict[str, int]]:
 
     head = frame.head(_DIGEST_LIMIT)
     of_types = head.map(type) if hasattr(head, "map") else head.applymap(type)
-    texts = head.columns[(of_types == str).all(axis=0)]
+    texts = head.columns[of_types.eq(str).all(axis=0)]
     columns = texts.union(head.select_dtypes(include=[np.number]).columns)
     hashes = np.asarray(pd.util.hash_pandas_object(head[columns]))
     digest = _digest([hashes, np.int64(len(frame)), *(str(column).encode() for column in frame.columns)])
@@ -75,7 +75,11 @@ def _arrays(samples: Any, targets: Any) -> tuple[str, dict[str, Any], dict[str, 
             f"{name}_nbytes": size * part.dtype.itemsize,
         }
     schemas = {name: infer_schema(_without_gaps(part)).to_json() for name, part in parts.items()}
-    return _digest(hashed), {"mlflow_tensorspec": {"targets": None, **schemas}}, profile
+    return (
+        _digest(hashed),
+        {"mlflow_tensorspec": {"features": schemas["features"], "targets": schemas.get("targets")}},
+        profile,
+    )
 
 
 def _first_cells(part: Any) -> Any:

@@ -19,8 +19,8 @@ _PREPARING = (
     "sklearn.feature_selection",
     "sklearn.compose._column_transformer",
 )
-# Not for users.
-_INTERNAL = ("sklearn.utils", "sklearn.externals")
+# What all are made of, and what is not for users.
+_INTERNAL = ("sklearn.base", "sklearn.utils", "sklearn.externals")
 
 
 class Algorithms:
@@ -46,7 +46,7 @@ class Algorithms:
 
 def _is_algorithm(value: object, module: ModuleType) -> bool:
     name = module.__name__
-    if not inspect.isclass(value) or value.__module__ != name or value.__name__.startswith("_"):
+    if not inspect.isclass(value) or value.__module__ != name or value.__name__.startswith(("_", "Base")):
         return False
     if inspect.isabstract(value) or name.startswith((*_PREPARING, *_INTERNAL)) or ".tests" in name:
         return False

@@ -1,8 +1,8 @@
 """Logs what is measured of a trained model later: its scores, and metrics of what it predicted.
 
 A metric is named ``<function>_<variable>``, after the variable that holds the data; a second call of the function is
-``<function>-2_<variable>``. What each was called with is in the run's ``metric_info.json``. Only ids of the user's data are
-held here, and of models and predictions no longer than they live.
+``<function>-2_<variable>``. What each was called with is in the run's ``metric_info.json``. Of the user's data only ids
+are held here, and of models and predictions no longer than they live.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 import inspect
 import numbers
 import os
+import sys
 import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FrameType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from holdfast._autologging.datasets import describe
 from holdfast._autologging.steps import Steps
 from holdfast.entities import DatasetInput, InputTag
 
@@ -134,6 +134,8 @@ class Evaluations:
 
     def note_prediction(self, estimator: Any, data: Any, result: Any, steps: Steps, *, log_datasets: bool) -> None:
         """Remember what a model predicted, and link its run to the data."""
+        from holdfast._autologging.datasets import describe
+
         model: _Model = self._models.get(estimator)
         with steps.step("The data of a prediction"):
             variable = _variable_of(data)
@@ -210,20 +212,41 @@ def _variable_of(value: Any, otherwise: str = UNKNOWN) -> str:
     """The variable that holds a value where it came from: in the nearest caller that was not itself given it."""
     frame: FrameType | None = inspect.currentframe()
     while frame is not None:
-        if not _is_own(frame) and not _is_argument(frame, value):
-            found = (name for name, held in list(frame.f_locals.items()) if held is value)
-            return next(found, otherwise)
+        if not str(frame.f_globals.get("__name__", "")).startswith("holdfast._autologging"):
+            given, name = _held_by(frame, value)
+            if not given:
+                return name or otherwise
         frame = frame.f_back
     return otherwise
 
 
-def _is_own(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).startswith("holdfast._autologging")
+def _held_by(frame: FrameType, value: Any) -> tuple[bool, str]:
+    """Whether the function of a frame was given a value, and else the variable of it that holds the value."""
+    code, names = frame.f_code, frame.f_locals
+    count = code.co_argcount + code.co_kwonlyargcount
+    rest = code.co_varnames[count : count + _count_of_rests(code)]
+    arguments = [names.get(name) for name in code.co_varnames[:count]]
+    for name in rest:
+        held = names.get(name, ())
+        arguments += held.values() if isinstance(held, dict) else held
+    found = next((name for name, held in list(names.items()) if held is value), "")
+    given = any(argument is value for argument in arguments)
+    del arguments
+    _let_go(frame, names)
+    return given, found
 
 
-def _is_argument(frame: FrameType, value: Any) -> bool:
-    given = inspect.getargvalues(frame)
-    arguments = [given.locals.get(name) for name in given.args]
-    arguments += given.locals.get(given.varargs, ()) if given.varargs else ()
-    arguments += given.locals.get(given.keywords, {}).values() if given.keywords else ()
-    return any(argument is value for argument in arguments)
+def _count_of_rests(code: CodeType) -> int:
+    return bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+
+
+def _let_go(frame: FrameType, names: Any) -> None:
+    """Undo that looking at the variables of a function made a copy of them, which lives as long as the call.
+
+    The user's data and models would live on with it. Python 3.13 makes none. A copy that somebody else has too, by
+    ``locals()`` or a debugger, is theirs.
+    """
+    references = 3  # the frame's, this function's caller's, and this function's
+    is_copy = type(names) is dict and frame.f_code.co_flags & inspect.CO_OPTIMIZED
+    if is_copy and sys.gettrace() is None and frame.f_trace is None and sys.getrefcount(names) <= references + 1:
+        names.clear()

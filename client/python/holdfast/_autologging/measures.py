@@ -47,29 +47,30 @@ def _of_classifier(estimator: Any, data: TrainingData, pos_label: Any) -> _Measu
     """Measures of classes, averaged by their weight unless a positive label is named, and of probabilities."""
     from sklearn import metrics
 
-    predicted = estimator.predict(data.samples)
-    given = {"y_true": data.targets, "sample_weight": data.weights}
+    # By position: scikit-learn renames the names of scores and probabilities.
+    targets, predicted, weights = data.targets, estimator.predict(data.samples), data.weights
     average = "weighted" if pos_label is None else "binary"
-    classes = {**given, "y_pred": predicted, "average": average, "pos_label": pos_label}
-    yield "precision_score", lambda: metrics.precision_score(**classes)
-    yield "recall_score", lambda: metrics.recall_score(**classes)
-    yield "f1_score", lambda: metrics.f1_score(**classes)
-    yield "accuracy_score", lambda: metrics.accuracy_score(**given, y_pred=predicted)
+    options = {"average": average, "pos_label": pos_label, "sample_weight": weights}
+    yield "precision_score", lambda: metrics.precision_score(targets, predicted, **options)
+    yield "recall_score", lambda: metrics.recall_score(targets, predicted, **options)
+    yield "f1_score", lambda: metrics.f1_score(targets, predicted, **options)
+    yield "accuracy_score", lambda: metrics.accuracy_score(targets, predicted, sample_weight=weights)
     if hasattr(estimator, "predict_proba"):
         likely = estimator.predict_proba(data.samples)
-        yield "log_loss", lambda: metrics.log_loss(**given, y_pred=likely)
+        yield "log_loss", lambda: metrics.log_loss(targets, likely, sample_weight=weights)
         # Of two classes the greater one's probability.
         scores = likely[:, 1] if len(likely[0]) == 2 else likely
-        yield "roc_auc", lambda: metrics.roc_auc_score(**given, y_score=scores, average="weighted", multi_class="ovo")
+        ranking = {"average": "weighted", "multi_class": "ovo", "sample_weight": weights}
+        yield "roc_auc", lambda: metrics.roc_auc_score(targets, scores, **ranking)
 
 
 def _of_regressor(estimator: Any, data: TrainingData) -> _Measures:
     from sklearn import metrics
 
-    given = {"y_true": data.targets, "y_pred": estimator.predict(data.samples), "sample_weight": data.weights}
-    yield "mean_squared_error", lambda: metrics.mean_squared_error(**given)
-    yield "mean_absolute_error", lambda: metrics.mean_absolute_error(**given)
-    yield "r2_score", lambda: metrics.r2_score(**given)
+    targets, predicted, weights = data.targets, estimator.predict(data.samples), data.weights
+    yield "mean_squared_error", lambda: metrics.mean_squared_error(targets, predicted, sample_weight=weights)
+    yield "mean_absolute_error", lambda: metrics.mean_absolute_error(targets, predicted, sample_weight=weights)
+    yield "r2_score", lambda: metrics.r2_score(targets, predicted, sample_weight=weights)
 
 
 def _score(estimator: Any, data: TrainingData) -> Any:

@@ -11,8 +11,11 @@ from holdfast._autologging.arguments import TrainingData
 from holdfast._autologging.measures import PREFIX
 from holdfast._autologging.steps import Steps
 
-_DPI = 175
+_DPI = 120
 _SIZE = (6.0, 4.0)
+# Each pair of classes is a text, each class a label: of more nobody could read them, and drawing would take minutes.
+MAX_CLASSES_WITH_VALUES = 20
+MAX_CLASSES = 100
 
 
 def pictures_of_training(estimator: Any, data: TrainingData, steps: Steps) -> Iterator[tuple[str, bytes]]:
@@ -27,16 +30,18 @@ def pictures_of_training(estimator: Any, data: TrainingData, steps: Steps) -> It
     from sklearn import metrics
 
     given = {"estimator": estimator, "X": data.samples, "y": data.targets, "sample_weight": data.weights}
-    kinds: list[tuple[str, str, Callable[[Any], Any]]] = [
-        (
-            "confusion_matrix",
-            "Normalized confusion matrix",
-            lambda axes: metrics.ConfusionMatrixDisplay.from_estimator(
-                **given, normalize="true", cmap="Blues", ax=axes
-            ),
+    classes = list(getattr(estimator, "classes_", ()))
+    kinds: list[tuple[str, str, Callable[[Any], Any]]] = []
+    if len(classes) <= MAX_CLASSES:
+        matrix = {"normalize": "true", "cmap": "Blues", "include_values": len(classes) <= MAX_CLASSES_WITH_VALUES}
+        kinds.append(
+            (
+                "confusion_matrix",
+                "Normalized confusion matrix",
+                lambda axes: metrics.ConfusionMatrixDisplay.from_estimator(**given, **matrix, ax=axes),
+            )
         )
-    ]
-    if len(getattr(estimator, "classes_", ())) == 2:
+    if len(classes) == 2:
         kinds += [
             ("roc_curve", "ROC curve", lambda axes: metrics.RocCurveDisplay.from_estimator(**given, ax=axes)),
             (
@@ -54,7 +59,7 @@ def _png(title: str, draw: Callable[[Any], Any]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=_SIZE, dpi=_DPI)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     draw(axes)

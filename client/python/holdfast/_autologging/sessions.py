@@ -1,8 +1,8 @@
 """Tells the training that a user began from those that are part of another one.
 
 A forest trains trees, a search trains candidates, a cross-validation trains folds: only what is outermost is logged.
-Within a thread a context variable tells. scikit-learn also trains in threads of its own, which do not have it; there, and
-in a cross-validation, the call stack tells. Two threads in which a user trains are no part of each other.
+Within a thread a context variable tells. scikit-learn also trains in threads of its own, which do not have it; there,
+and in a cross-validation, the call stack tells. Two threads in which a user trains are no part of each other.
 """
 
 from __future__ import annotations

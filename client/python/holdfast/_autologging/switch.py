@@ -17,7 +17,6 @@ from holdfast._autologging.runs import run_for_training, user_run
 from holdfast._autologging.sessions import is_part, session
 from holdfast._autologging.settings import Settings
 from holdfast._autologging.steps import Steps
-from holdfast._autologging.training import Training
 
 logger = logging.getLogger("holdfast.sklearn")
 
@@ -91,6 +90,9 @@ class Switch:
     def _train(
         self, settings: Settings, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        # Which takes protobuf, and a program that turns autologging on may not train anything.
+        from holdfast._autologging.training import Training
+
         steps = Steps(silent=settings.silent)
         with run_for_training(settings.extra_tags, steps) as run:
             if run is None:
