@@ -39,7 +39,7 @@ def search_trees(**options):
 
 
 def evaluate():
-    X_test, y_test = IRIS_X[::3], IRIS_Y[::3]
+    X_test, y_test = IRIS_X[::3], IRIS_Y[::3]  # noqa: N806
     model = DecisionTreeClassifier(max_depth=2, random_state=0).fit(IRIS_X, IRIS_Y)
     predicted = model.predict(X_test)
     metrics.accuracy_score(y_test, predicted)

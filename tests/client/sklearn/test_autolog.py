@@ -46,7 +46,7 @@ class Stubborn(LinearRegression):
         self.behaviour = behaviour
         super().__init__()
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None):  # noqa: N803
         self.behaviour(self)
         return super().fit(X, y)
 
@@ -504,7 +504,7 @@ def test_a_scikit_learn_that_is_too_old_can_be_left_alone(monkeypatch, caplog):
 @pytest.mark.usefixtures("quick")
 def test_metrics_of_a_prediction_are_named_after_the_data_and_numbered(runs):
     model = DecisionTreeClassifier(max_depth=2, random_state=0).fit(X, Y)
-    X_test, y_test = X[::2], Y[::2]
+    X_test, y_test = X[::2], Y[::2]  # noqa: N806
     predicted = model.predict(X_test)
     metrics.accuracy_score(y_test, predicted)
     metrics.accuracy_score(y_test, y_pred=predicted, normalize=False)
