@@ -11,7 +11,7 @@ import pytest
 
 import holdfast
 
-HEAVY = ["grpc", "numpy", "pandas", "google.protobuf", "yaml", "click", "tqdm", "asyncio", "sklearn"]
+HEAVY = ["grpc", "numpy", "pandas", "google.protobuf", "yaml", "click", "tqdm", "asyncio", "sklearn", "psutil"]
 
 
 def in_fresh_interpreter(code: str) -> str:

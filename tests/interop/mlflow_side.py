@@ -4,6 +4,7 @@ python mlflow_side.py signatures <cases.py>          print {case: signature or n
 python mlflow_side.py examples <cases.py>            print {case: [info, json, serving json] or null}
 python mlflow_side.py save <directory>               save packages there
 python mlflow_side.py predict <directory>            load the packages there, print {name: predictions}
+python mlflow_side.py autolog <cases.py>             print {"versions": …, "cases": {case: runs that it left}}
 """
 
 import json
@@ -69,9 +70,34 @@ def predict(directory):
     return result
 
 
+def autolog(cases):
+    import tempfile
+
+    import mlflow
+    import pandas as pd
+    import sklearn
+
+    # It loads each model in a process of its own to find out what it imports, which is not asked here.
+    mlflow.models.infer_pip_requirements = lambda *_, fallback=None, **__: fallback or []
+    observe = runpy.run_path(str(Path(__file__).with_name("autolog_observed.py")))["observe"]
+    result = {}
+    with tempfile.TemporaryDirectory() as directory:
+        mlflow.set_tracking_uri(f"sqlite:///{directory}/mlflow.db")
+        client = mlflow.MlflowClient()
+        for name, (settings, train) in runpy.run_path(cases)["CASES"].items():
+            experiment = mlflow.create_experiment(name, artifact_location=f"{directory}/{len(result)}")
+            mlflow.set_experiment(name)
+            mlflow.sklearn.autolog(disable=True)
+            mlflow.sklearn.autolog(**settings)
+            train()
+            mlflow.sklearn.autolog(disable=True)
+            result[name] = observe(client, experiment)
+            print(name, file=sys.stderr, flush=True)
+    return {"versions": {"sklearn": sklearn.__version__, "pandas": pd.__version__}, "cases": result}
+
+
 if __name__ == "__main__":
-    answer = {"signatures": signatures, "examples": examples, "save": save, "predict": predict}[sys.argv[1]](
-        sys.argv[2]
-    )
+    commands = {"signatures": signatures, "examples": examples, "save": save, "predict": predict, "autolog": autolog}
+    answer = commands[sys.argv[1]](sys.argv[2])
     # Imports may print; the answer is the last line.
     print("\n" + json.dumps(answer, default=str))

@@ -24,13 +24,13 @@ pytestmark = [
 ]
 
 
-def mlflow(command, argument):
+def mlflow(command, argument, timeout=170):
     run = subprocess.run(
         [PYTHON, str(HERE / "mlflow_side.py"), command, str(argument)],
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         stdout=subprocess.PIPE,
         check=True,
-        timeout=170,
+        timeout=timeout,
     )
     return json.loads(run.stdout.decode().splitlines()[-1])
 
@@ -61,3 +61,19 @@ def test_holdfast_loads_what_mlflow_saved(models, tmp_path):
     for name, (model, _, data) in models.items():
         assert np.allclose(holdfast.sklearn.load_model(tmp_path / name).predict(data), model.predict(data)), name
         assert np.allclose(holdfast.pyfunc.load_model(tmp_path / name).predict(data), model.predict(data)), name
+
+
+@pytest.mark.timeout(1_500)
+def test_what_autologging_leaves_behind_is_what_mlflow_leaves_today():
+    golden = json.loads((CASES.parent / "sklearn" / "autolog_cases.json").read_text())
+    answer = mlflow("autolog", CASES.parent / "sklearn" / "autolog_cases.py", timeout=1_400)
+    assert answer["versions"] == golden["versions"]
+    assert without_times(answer) == without_times(golden)
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        return {key: "a time" if key.endswith("_time") else without_times(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_times(item) for item in value]
+    return pytest.approx(value, rel=1e-5, abs=1e-7) if isinstance(value, float) else value

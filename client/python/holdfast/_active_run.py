@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from holdfast import _leases, _open_files
+from holdfast import _leases, _open_files, _system_metrics
 from holdfast._context import PARENT_TAG
 from holdfast._journal import processes as _processes  # noqa: F401 - its end of the program comes after this module's
 from holdfast._termination import end_runs_on_sigterm
@@ -124,6 +124,7 @@ def _finish_one(run_id: str, status: str) -> None:
         return
     # FINISHED is what a later attempt says that knows no better; a block left by an exception has FAILED for good.
     item.ending = status if item.ending is None or status != "FINISHED" else item.ending
+    _system_metrics.stop(run_id)
     try:
         _open_files.close_of_run(run_id)
     finally:
@@ -191,6 +192,12 @@ def retry_ending(run: ActiveRun) -> bool:
         return False
     finish(run, item.ending)
     return True
+
+
+def is_ending(run: ActiveRun) -> bool:
+    """Whether a run is over, and only its server could not be told so yet."""
+    item = _open.get(run.info.run_id)
+    return item is not None and item.ending is not None
 
 
 def active_here() -> ActiveRun | None:

@@ -102,7 +102,7 @@ def shows_progress(environ: Mapping[str, str] | None = None) -> bool | None:
         InvalidArgumentError: It is neither true, false nor ``auto``.
     """
     value = (os.environ if environ is None else environ).get(PROGRESS_VARIABLE, "").strip()
-    return None if value.lower() in {"", "auto"} else _flag(value, PROGRESS_VARIABLE)
+    return None if value.lower() in {"", "auto"} else parse_flag(value, PROGRESS_VARIABLE)
 
 
 def is_strict(environ: Mapping[str, str] | None = None) -> bool:
@@ -111,7 +111,7 @@ def is_strict(environ: Mapping[str, str] | None = None) -> bool:
     Raises:
         InvalidArgumentError: It is neither true nor false.
     """
-    return _flag((os.environ if environ is None else environ).get(STRICT_VARIABLE, "").strip(), STRICT_VARIABLE)
+    return parse_flag((os.environ if environ is None else environ).get(STRICT_VARIABLE, "").strip(), STRICT_VARIABLE)
 
 
 def _unsupported(text: str, scheme: str) -> str:
@@ -202,11 +202,18 @@ def _insecure(parts: SplitResult, environ: Mapping[str, str]) -> bool:
     if options:
         raise InvalidArgumentError(f"Unknown option {next(iter(options))!r}: a server's URI takes ?insecure=true only.")
     return (
-        _flag(given, "?insecure") if given is not None else _flag(environ.get(INSECURE_VARIABLE, ""), INSECURE_VARIABLE)
+        parse_flag(given, "?insecure")
+        if given is not None
+        else parse_flag(environ.get(INSECURE_VARIABLE, ""), INSECURE_VARIABLE)
     )
 
 
-def _flag(value: str, name: str) -> bool:
+def parse_flag(value: str, name: str) -> bool:
+    """Whether the text of a setting means yes; an empty one means no.
+
+    Raises:
+        InvalidArgumentError: It means neither.
+    """
     if value.lower() in _TRUE:
         return True
     if value.lower() in _FALSE:

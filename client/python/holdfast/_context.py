@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import functools
 import getpass
-import re
+import os
 import sys
 from pathlib import Path
+from typing import Any
+
+from holdfast._git import Checkout, checkout_around
 
 USER_TAG = "mlflow.user"
 SOURCE_NAME_TAG = "mlflow.source.name"
 SOURCE_TYPE_TAG = "mlflow.source.type"
 GIT_COMMIT_TAG = "mlflow.source.git.commit"
+GIT_BRANCH_TAG = "mlflow.source.git.branch"
+GIT_URL_TAG = "mlflow.source.git.repoURL"
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
 RUN_NAME_TAG = "mlflow.runName"
 
-_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+CONSOLE = "<console>"
+# The notebook of a kernel: Jupyter's servers say it by a variable, VS Code by one of the notebook's own names.
+NOTEBOOK_VARIABLE = "JPY_SESSION_NAME"
+_VSCODE_NAME = "__vsc_ipynb_file__"
 
 
 @functools.cache
@@ -31,72 +39,35 @@ def user_name() -> str:
 
 def context_tags() -> dict[str, str]:
     """Tags of a run that begins here and now."""
-    source = _source_name()
-    tags = {
-        USER_TAG: user_name(),
-        SOURCE_NAME_TAG: source,
-        SOURCE_TYPE_TAG: "NOTEBOOK" if in_notebook() else "LOCAL",
-        GIT_COMMIT_TAG: git_commit(str(Path(source).absolute().parent)) if source else "",
-    }
+    notebook = in_notebook()
+    program = sys.argv[0] if sys.argv else ""
+    source = (_notebook_name() if notebook else "") or program or CONSOLE
+    # A program is what it was when it began; a notebook or console lives on while commits are made.
+    checkout = checkout_around("") if notebook or not program else _checkout_of(program)
+    tags = {USER_TAG: user_name(), SOURCE_NAME_TAG: source, SOURCE_TYPE_TAG: "NOTEBOOK" if notebook else "LOCAL"}
+    if checkout is not None:
+        tags |= {GIT_COMMIT_TAG: checkout.commit, GIT_BRANCH_TAG: checkout.branch, GIT_URL_TAG: checkout.url}
     return {key: value for key, value in tags.items() if value}
 
 
-def _source_name() -> str:
-    program = sys.argv[0] if sys.argv else ""
-    if program in ("", "-c", "-m"):
-        return Path(sys.executable).name if sys.executable else ""
-    return program
+@functools.cache
+def _checkout_of(program: str) -> Checkout | None:
+    """The repository that a program lies in; that of the working directory for code given to Python itself."""
+    return checkout_around(str(Path(program).parent))
 
 
 def in_notebook() -> bool:
     """Whether this process is the kernel of a notebook."""
-    # IPython is loaded if we run in it.
-    ipython = sys.modules.get("IPython")
-    shell = getattr(ipython, "get_ipython", lambda: None)()
+    shell = _shell()
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
-@functools.cache
-def git_commit(directory: str) -> str:
-    """The commit checked out around ``directory``, 40 or 64 hex digits; empty when that is no repository.
-
-    Reads the files instead of starting git, which would cost more than starting the run does.
-    """
-    try:
-        git_dir = _git_directory(Path(directory))
-        if git_dir is None:
-            return ""
-        head = (git_dir / "HEAD").read_text("utf-8").strip()
-        if not head.startswith("ref:"):
-            return head if _COMMIT.fullmatch(head) else ""
-        return _resolve(git_dir, head.removeprefix("ref:").strip())
-    except (OSError, ValueError):
-        return ""
+def _shell() -> Any:
+    # IPython is loaded if we run in it.
+    return getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
 
 
-def _git_directory(directory: Path) -> Path | None:
-    for parent in (directory, *directory.parents):
-        candidate = parent / ".git"
-        if candidate.is_dir():
-            return candidate
-        if candidate.is_file():
-            # A worktree or submodule: the file says where its directory is.
-            return parent / candidate.read_text("utf-8").strip().removeprefix("gitdir:").strip()
-    return None
-
-
-def _resolve(git_dir: Path, ref: str) -> str:
-    common = git_dir
-    if (git_dir / "commondir").is_file():
-        common = git_dir / (git_dir / "commondir").read_text("utf-8").strip()
-    for root in (git_dir, common):
-        loose = root / ref
-        if loose.is_file():
-            commit = loose.read_text("utf-8").strip()
-            return commit if _COMMIT.fullmatch(commit) else ""
-    packed = common / "packed-refs"
-    for line in packed.read_text("utf-8").splitlines() if packed.is_file() else ():
-        commit, _, name = line.partition(" ")
-        if name == ref and _COMMIT.fullmatch(commit):
-            return commit
-    return ""
+def _notebook_name() -> str:
+    """The notebook's file; empty when nobody says it."""
+    name = os.environ.get(NOTEBOOK_VARIABLE, "") or getattr(_shell(), "user_ns", {}).get(_VSCODE_NAME, "")
+    return Path(str(name)).name if name else ""

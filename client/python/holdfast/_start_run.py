@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from holdfast import _active_run, _connection, _leases
+from holdfast import _active_run, _connection, _leases, _system_metrics
 from holdfast._active_run import ActiveRun
 from holdfast._checks import check_unicode
 from holdfast._connection import current_client
@@ -41,6 +41,7 @@ def start_run(  # noqa: PLR0917 - MLflow's own signature
     parent_run_id: str | None = None,
     tags: Mapping[str, Any] | None = None,
     description: str | None = None,
+    log_system_metrics: bool | None = None,
 ) -> ActiveRun:
     """Begin a run and make it the active one; as a context manager it ends with the block.
 
@@ -53,9 +54,12 @@ def start_run(  # noqa: PLR0917 - MLflow's own signature
         parent_run_id: The run that it is nested in, if that is not the active one.
         tags: At most 100, the usual ``mlflow.*`` ones included.
         description: Kept as the tag ``mlflow.note.content``.
+        log_system_metrics: Whether the machine is watched until the run ends, logged as ``system/…``; None for what
+            ``enable_system_metrics_logging`` or ``HOLDFAST_ENABLE_SYSTEM_METRICS_LOGGING`` says, or else not.
 
     Raises:
-        FailedPreconditionError: A run is active already and ``nested`` is not set; or the run is deleted.
+        FailedPreconditionError: A run is active already and ``nested`` is not set; the run is deleted; or system
+            metrics are asked for here, and psutil is not installed.
         NotFoundError: ``run_id``, ``parent_run_id`` or the experiment is not there.
     """
     outer = _active_run.active_here()
@@ -78,6 +82,7 @@ def start_run(  # noqa: PLR0917 - MLflow's own signature
     for what, value in texts.items():
         if value is not None:
             check_unicode(value, what)
+    sampling = _system_metrics.sampling_wanted(log_system_metrics)
     run_id = run_id or os.environ.pop(RUN_ID_VARIABLE, None)
     client = current_client()
     if run_id is not None:
@@ -91,6 +96,8 @@ def start_run(  # noqa: PLR0917 - MLflow's own signature
         )
     active = _active_run.begin(_activate(run, client))
     _leases.hold(active.info.run_id, client.channel, taken=run_id is None)
+    if sampling is not None:
+        _system_metrics.start(active, sampling, resumed=run_id is not None)
     return active
 
 

@@ -22,6 +22,7 @@ from holdfast._fluent_artifacts import (
     log_text,
     open_artifact,
 )
+from holdfast._fluent_autolog import autolog
 from holdfast._fluent_experiments import (
     create_experiment,
     delete_experiment,
@@ -58,6 +59,13 @@ from holdfast._fluent_watches import watch_experiment, watch_model, watch_run
 from holdfast._journal import processes
 from holdfast._search_runs import iterate_runs, search_runs
 from holdfast._start_run import require_run, start_run
+from holdfast._system_metrics import (
+    disable_system_metrics_logging,
+    enable_system_metrics_logging,
+    set_system_metrics_node_id,
+    set_system_metrics_samples_before_logging,
+    set_system_metrics_sampling_interval,
+)
 from holdfast.entities import LoggedModelInput, Metric, MetricBucket, Run, RunStatus
 from holdfast.errors import InvalidArgumentError
 from holdfast.format.names import MAX_RUN_TAG
@@ -69,6 +77,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ActiveRun",
     "active_run",
+    "autolog",
     "connect",
     "create_experiment",
     "current_client",
@@ -79,6 +88,8 @@ __all__ = [
     "delete_logged_model_tag",
     "delete_run",
     "delete_tag",
+    "disable_system_metrics_logging",
+    "enable_system_metrics_logging",
     "end_run",
     "finalize_logged_model",
     "flush",
@@ -130,6 +141,9 @@ __all__ = [
     "set_experiment_tags",
     "set_logged_model_tags",
     "set_model_version_tag",
+    "set_system_metrics_node_id",
+    "set_system_metrics_samples_before_logging",
+    "set_system_metrics_sampling_interval",
     "set_tag",
     "set_tags",
     "set_tracking_uri",

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast._checks import check_seconds, check_unicode
 from holdfast._names import (
@@ -22,6 +22,9 @@ from holdfast.format.names import MAX_MODEL_TAG
 from holdfast.models._info import ModelInfo, model_info
 from holdfast.models._warn import warn
 from holdfast.models._writer import Flavor, PackageOptions, write_package
+
+if TYPE_CHECKING:
+    from holdfast._active_run import ActiveRun
 
 __all__ = ["LogOptions", "log_package", "refuse_unknown"]
 
@@ -120,8 +123,10 @@ def _step(step: Any) -> int:
     return number
 
 
-def log_package(flavor: Flavor, package: PackageOptions, options: LogOptions) -> ModelInfo:
-    """Log a model to the active run, starting one if there is none.
+def log_package(
+    flavor: Flavor, package: PackageOptions, options: LogOptions, *, run: ActiveRun | None = None
+) -> ModelInfo:
+    """Log a model to ``run``; without that to the active run, starting one if there is none.
 
     The model is PENDING until its whole package is stored, and FAILED if anything goes wrong before that.
 
@@ -132,10 +137,10 @@ def log_package(flavor: Flavor, package: PackageOptions, options: LogOptions) ->
     from holdfast import fluent
     from holdfast.entities import LoggedModelOutput
 
-    active = fluent.active_run()
+    active = run or fluent.active_run()
     client = fluent.current_client() if active is None else active.client  # a run stays with the server it began on
     model = None if options.model_id is None else _open_model(client, options.model_id)
-    run = fluent.require_run()
+    run = run or fluent.require_run()
     if model is None:
         model = client.create_logged_model(
             run.info.experiment_id,

@@ -15,9 +15,70 @@ from holdfast.models._writer import PackageOptions, new_package_directory, write
 from holdfast.models.signature import ModelSignature
 from holdfast.sklearn._flavor import SklearnFlavor, load_estimator
 
-__all__ = ["load_model", "log_model", "save_model"]
+__all__ = ["autolog", "load_model", "log_model", "save_model"]
 
 _Path = str | os.PathLike[str]
+
+
+def autolog(  # noqa: PLR0917 - MLflow's own signature
+    log_input_examples: bool = False,
+    log_model_signatures: bool = True,
+    log_models: bool = True,
+    log_datasets: bool = True,
+    disable: bool = False,
+    exclusive: bool = False,
+    disable_for_unsupported_versions: bool = False,
+    silent: bool = False,
+    max_tuning_runs: int | None = 5,
+    log_post_training_metrics: bool = True,
+    serialization_format: str = "cloudpickle",
+    registered_model_name: str | None = None,
+    pos_label: Any = None,
+    extra_tags: Mapping[str, str] | None = None,
+) -> None:
+    """Log each training from now on: parameters, metrics, data and the model of ``fit``, by itself.
+
+    ``fit``, ``fit_transform`` and ``fit_predict`` of scikit-learn's estimators, and of classes that inherit from them,
+    log to the active run, or else to one of their own. Of nested estimators, searches and pipelines only the outermost
+    is logged. What an estimator returns and raises stays what it is, and what cannot be logged is a warning.
+
+    Args:
+        log_input_examples: Save the first five samples with the model.
+        log_model_signatures: Save with the model what it takes and gives.
+        log_models: Log the model.
+        log_datasets: Link the run to its data, described by digest, schema and size.
+        disable: Log no more, and leave scikit-learn as it was.
+        exclusive: Log only to runs of autologging's own; inside a run of the user's nothing is logged.
+        disable_for_unsupported_versions: Stay off with a scikit-learn that this was not made for.
+        silent: Tell of nothing, not even of what could not be logged.
+        max_tuning_runs: How many of the best candidates of a search get a run; None for all.
+        log_post_training_metrics: Log scores and ``sklearn.metrics`` of what a trained model predicts later.
+        serialization_format: Of models: ``"cloudpickle"``, ``"pickle"`` or ``"skops"``.
+        registered_model_name: Also register each model under this name.
+        pos_label: The positive class of binary metrics; None for metrics of all classes, weighted.
+        extra_tags: Of runs of autologging's own.
+
+    Raises:
+        InvalidArgumentError: An argument breaks a rule; nothing changes.
+    """
+    from holdfast._autologging.switch import autolog_sklearn
+
+    autolog_sklearn(
+        disable=disable,
+        disable_for_unsupported_versions=disable_for_unsupported_versions,
+        log_input_examples=log_input_examples,
+        log_model_signatures=log_model_signatures,
+        log_models=log_models,
+        log_datasets=log_datasets,
+        exclusive=exclusive,
+        silent=silent,
+        max_tuning_runs=max_tuning_runs,
+        log_post_training_metrics=log_post_training_metrics,
+        serialization_format=serialization_format,
+        registered_model_name=registered_model_name,
+        pos_label=pos_label,
+        extra_tags=extra_tags or {},
+    )
 
 
 def log_model(  # noqa: PLR0917 - MLflow's own signature

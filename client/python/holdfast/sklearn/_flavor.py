@@ -31,10 +31,10 @@ class SklearnFlavor:
         estimator: Any,
         *,
         serialization_format: str,
-        pyfunc_predict_fn: str,
+        pyfunc_predict_fn: str | None,
         skops_trusted_types: Iterable[str] | None,
     ) -> None:
-        """Check the arguments; the estimator is neither copied nor changed.
+        """Check the arguments; the estimator is neither copied nor changed. None to predict with leaves pyfunc out.
 
         Raises:
             InvalidArgumentError: The serialization format is not one of the three, or trusted types are no list.
@@ -48,8 +48,8 @@ class SklearnFlavor:
         self._estimator = estimator
         self._format = serialization_format
         self._trusted = None if skops_trusted_types is None else list(skops_trusted_types)
-        self.predict_fn: str | None = pyfunc_predict_fn
-        if not hasattr(estimator, pyfunc_predict_fn):
+        self.predict_fn = pyfunc_predict_fn
+        if pyfunc_predict_fn is not None and not hasattr(estimator, pyfunc_predict_fn):
             warn(
                 f"{type(estimator).__name__} has no method {pyfunc_predict_fn!r}, so the model is saved without the "
                 "python_function flavor: holdfast.sklearn.load_model loads it, holdfast.pyfunc does not."

@@ -1,0 +1,165 @@
+"""Turns autologging on and off: what is wrapped, and what the wrappers do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from holdfast._autologging.estimators import FITTING, PREDICTING, SCORING, Algorithms, definers
+from holdfast._autologging.evaluations import Evaluations
+from holdfast._autologging.imports import after_import
+from holdfast._autologging.patches import Patches
+from holdfast._autologging.runs import run_for_training, user_run
+from holdfast._autologging.sessions import is_part, session
+from holdfast._autologging.settings import Settings
+from holdfast._autologging.steps import Steps
+
+logger = logging.getLogger("holdfast.sklearn")
+
+PACKAGE = "sklearn"
+FIRST_SUPPORTED = (1, 3)
+# Of sklearn.metrics; they measure nothing.
+_NO_METRICS = {"check_scoring", "get_scorer", "get_scorer_names", "make_scorer"}
+
+
+class Switch:
+    """Autologging of this process: off, or on with settings."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._settings: Settings | None = None
+        self._chosen_for_all = False
+        self._patches = Patches()
+        self._algorithms = Algorithms()
+        self._evaluations = Evaluations()
+        self._end_imports: Callable[[], None] | None = None
+
+    @property
+    def settings(self) -> Settings | None:
+        """What it was told; None while it is off."""
+        return self._settings
+
+    def turn_on(self, settings: Settings, *, for_all: bool = False) -> None:
+        """Log trainings from now on.
+
+        Args:
+            settings: How.
+            for_all: Whether they are meant for every library; what was chosen for this one counts more.
+        """
+        with self._lock:
+            if for_all and self._settings is not None and not self._chosen_for_all:
+                return
+            self._settings, self._chosen_for_all = settings, for_all
+            if self._end_imports is None:
+                self._end_imports = after_import(PACKAGE, self._attend)
+
+    def turn_off(self) -> None:
+        """Log no more, and put back what was replaced."""
+        with self._lock:
+            self._settings, self._chosen_for_all = None, False
+            if self._end_imports is not None:
+                self._end_imports()
+                self._end_imports = None
+            self._patches.restore()
+            self._evaluations.clear()
+
+    def _attend(self, module: ModuleType) -> None:
+        for kind in self._algorithms.add_from(module):
+            for names, around in ((FITTING, self._fit), (PREDICTING, self._predict), ((SCORING,), self._score)):
+                for name in names:
+                    for owner in definers(kind, name):
+                        self._patches.wrap_method(owner, name, around)
+        if module.__name__ == "sklearn.metrics":
+            for name in module.__all__:
+                if name not in _NO_METRICS:
+                    self._patches.wrap_function(module, name, self._measure)
+
+    def _fit(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        settings = self._settings
+        if settings is None or not args or type(args[0]) not in self._algorithms or is_part():
+            return original(*args, **kwargs)
+        with session():
+            if settings.exclusive and user_run() is not None:
+                return original(*args, **kwargs)
+            return self._train(settings, original, args, kwargs)
+
+    def _train(
+        self, settings: Settings, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        # Which takes protobuf, and a program that turns autologging on may not train anything.
+        from holdfast._autologging.training import Training
+
+        steps = Steps(silent=settings.silent)
+        with run_for_training(settings.extra_tags, steps) as run:
+            if run is None:
+                return original(*args, **kwargs)
+            training = Training(run, args[0], settings, steps)
+            training.begin(args[1:], kwargs)
+            result = original(*args, **kwargs)
+            training.end()
+        if settings.log_post_training_metrics:
+            self._evaluations.add(args[0], training)
+        return result
+
+    def _predict(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        settings = self._settings
+        if settings is None or not args or not self._evaluations.knows(args[0]) or is_part():
+            return original(*args, **kwargs)
+        with session():
+            result = original(*args, **kwargs)
+            data = next(iter([*args[1:], *kwargs.values()]), None)
+            steps = Steps(silent=settings.silent)
+            self._evaluations.note_prediction(args[0], data, result, steps, log_datasets=settings.log_datasets)
+        return result
+
+    def _score(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        settings = self._settings
+        if settings is None or not args or not self._evaluations.knows(args[0]) or is_part():
+            return original(*args, **kwargs)
+        with session():
+            score = original(*args, **kwargs)
+            self._evaluations.log_score(original, args, kwargs, score, Steps(silent=settings.silent))
+        return score
+
+    def _measure(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        settings = self._settings
+        if settings is None or not settings.log_post_training_metrics or is_part():
+            return original(*args, **kwargs)
+        with session():
+            value = original(*args, **kwargs)
+            self._evaluations.log_metric(original, args, kwargs, value, Steps(silent=settings.silent))
+        return value
+
+
+switch = Switch()
+
+
+def is_supported() -> bool:
+    """Whether the scikit-learn that is installed is one that autologging was made for."""
+    try:
+        found = importlib.metadata.version("scikit-learn")
+    except importlib.metadata.PackageNotFoundError:
+        return True  # there is nothing to log
+    return tuple(int(part) for part in found.split(".")[:2]) >= FIRST_SUPPORTED
+
+
+def autolog_sklearn(
+    *, disable: bool, disable_for_unsupported_versions: bool, for_all: bool = False, **settings: Any
+) -> None:
+    """Turn autologging of scikit-learn on or off.
+
+    Raises:
+        InvalidArgumentError: A setting breaks a rule; nothing changes.
+    """
+    chosen = Settings(**settings)
+    if disable or (disable_for_unsupported_versions and not is_supported()):
+        if not disable and not chosen.silent:
+            wanted = ".".join(map(str, FIRST_SUPPORTED))
+            logger.warning("Autologging is off: it was made for scikit-learn %s and later.", wanted)
+        switch.turn_off()
+    else:
+        switch.turn_on(chosen, for_all=for_all)
