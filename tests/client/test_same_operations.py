@@ -32,6 +32,12 @@ OF_THE_PROCESS = {
     "set_tracking_uri",
     "start_run",  # Client.create_run
     "sync",
+    "autolog",
+    "disable_system_metrics_logging",
+    "enable_system_metrics_logging",
+    "set_system_metrics_node_id",
+    "set_system_metrics_samples_before_logging",
+    "set_system_metrics_sampling_interval",
 }
 # Methods of a client that have no function of their own: `holdfast.current_client()` has them, and these are why.
 OF_THE_CLIENT = {
