@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from holdfast_server.domain.metric_chart import MetricBucket, StepRange
 from holdfast_server.domain.run import Metric
 from holdfast_server.storage.sql.blocks import chunks, marks
+from holdfast_server.storage.sql.bulk import insert_rows
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.key_values import among
 from holdfast_server.storage.sql.metric_buckets import ROLLED_FROM, SqlMetricBuckets
@@ -16,10 +17,8 @@ from holdfast_server.storage.sql.stored_values import restored, stored
 
 K = TypeVar("K", bound=Hashable)
 
-_ADD_POINT = """
-INSERT INTO metric_points
-  (run_no, key, step, timestamp, point, value, special, model_id, dataset_name, dataset_digest)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_POINTS = """
+metric_points (run_no, key, step, timestamp, point, value, special, model_id, dataset_name, dataset_digest)
 """
 _POINT = ("step", "timestamp", "value", "special", "model_id", "dataset_name", "dataset_digest")
 _NEWER = """
@@ -65,7 +64,7 @@ class SqlMetrics:
             "UPDATE runs SET points = points + ? WHERE run_no = ? RETURNING points", (len(metrics), run_number)
         ).fetchone()
         total = row["points"]
-        self._connection.executemany(_ADD_POINT, _point_rows(run_number, total - len(metrics), metrics))
+        insert_rows(self._connection, _POINTS, _point_rows(run_number, total - len(metrics), metrics))
         counts = Counter(metric.key for metric in metrics)
         latest = _latest((metric.key, metric) for metric in metrics)
         self._connection.executemany(
