@@ -20,11 +20,13 @@ from benchmarks.session import SERVERS, Sample, Session
 from benchmarks.tables import render
 from benchmarks.tracking import measure_log_metric
 from benchmarks.tracking_server import MEASUREMENTS as TRACKING
+from benchmarks.tracking_tables import LINES
 from benchmarks.transfers import measure_row
 from benchmarks.unary import measure_unary
 
 # Of a sample's figures, while the benchmark runs.
 SHOWN = {"seconds", "client_cpu", "server_cpu", "loaded_get_run_p50", "loaded_get_run_p99", "log_artifact_p50"}
+SHOWN |= {figure for line in LINES for figure in (line.figure, line.bounded)}
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 Measure = Callable[[Session, Store], Iterator[Sample]]

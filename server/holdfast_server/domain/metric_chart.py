@@ -58,7 +58,8 @@ class MetricBucket:
                 self.minimum = value + 0.0  # -0.0 is no less than 0.0
             if self.maximum is None or value > self.maximum:
                 self.maximum = value + 0.0
-        self.first_step = min(self.first_step, step)
+        if step < self.first_step:  # noqa: PLR1730 - min() takes twice as long, and every point comes by here
+            self.first_step = step
         if step > self.last_step or (
             step == self.last_step and (timestamp, _ordered(value)) > (self.last_time, _ordered(self.last_value))
         ):

@@ -16,12 +16,12 @@ from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.stored_values import restored, stored
 
-# Fewer points need no roll-up: a chart of them takes 4 ms, and most metrics have fewer.
-ROLLED_FROM = 4_096
+# A chart of so many points is made of the points, however narrow its buckets are. So fewer points need no roll-up,
+# which would cost each batch more than it saves; most metrics have fewer.
+MOST_READ = 16_384
+ROLLED_FROM = MOST_READ
 # A roll-up is made wider when it has more buckets, and then begins with a few, so that this happens seldom.
 MOST_BUCKETS, FIRST_BUCKETS = 8_192, 2_048
-# A chart of so many points is made of the points, however narrow its buckets are.
-MOST_READ = 16_384
 
 _KEEP = """
 INSERT INTO metric_buckets (run_no, key, bucket, points, nans, minimum, maximum,
@@ -81,7 +81,7 @@ class SqlMetricBuckets:
     def begin_next(self) -> int:
         """Begin one of the roll-ups that are still to be begun, if there is any; returns how many: 1 or 0."""
         row = self._connection.execute(
-            "SELECT run_no, key FROM latest_metrics WHERE bucket_shift IS NULL AND points >= 4096 LIMIT 1"
+            "SELECT run_no, key FROM latest_metrics WHERE bucket_shift IS NULL AND points >= 16384 LIMIT 1"
         ).fetchone()
         if row is not None:
             self._begin(row["run_no"], row["key"])
