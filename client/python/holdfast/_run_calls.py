@@ -24,7 +24,7 @@ from holdfast._journal import processes
 from holdfast._journal.keeping import KeptCalls
 from holdfast._run_series import RunSeriesCalls
 from holdfast._runs import (
-    add_metrics,
+    columns_of,
     dataset_input_to_proto,
     dataset_inputs,
     metric_from_proto,
@@ -229,10 +229,10 @@ class RunCalls(RunSeriesCalls, KeptCalls):
         request = build(
             messages.LogBatchRequest,
             run_id=run_id,
+            metric_columns=columns_of(metrics),
             params=[param_to_proto(param) for param in params],
             tags=tags_to_proto({tag.key: tag.value for tag in tags}, MAX_RUN_TAG),
         )
-        add_metrics(request, metrics)
         self._keep("LogBatch", request)
 
     def log_param(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> Any:

@@ -8,10 +8,8 @@ from typing import Any
 from holdfast.v1 import run_pb2 as pb
 from holdfast.v1 import run_service_pb2 as service_pb
 from holdfast_server.domain.experiment import TagChanges, TagLimit
-from holdfast_server.domain.names import check_key, check_length, check_model_id, check_writer_id
+from holdfast_server.domain.names import check_model_id, check_writer_id
 from holdfast_server.domain.run import (
-    MAX_DATASET_DIGEST,
-    MAX_DATASET_NAME,
     Batch,
     Dataset,
     DatasetInput,
@@ -30,6 +28,7 @@ from holdfast_server.rpc.convert.experiments import (
     tags_from_proto,
     tags_to_proto,
 )
+from holdfast_server.rpc.convert.metric_columns import check_metric_names, columns_from_proto
 from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto, optional_ms_from_proto
 from holdfast_server.services.runs import parse_run_tags
 
@@ -123,7 +122,7 @@ def metrics_from_proto(messages: Iterable[pb.Metric], now_ms: int) -> tuple[Metr
     for message in messages:
         names = key, dataset_name, dataset_digest = message.key, message.dataset_name, message.dataset_digest
         if names not in checked:
-            _check_metric_names(*names)
+            check_metric_names(*names)
             checked.add(names)
         timed = message.HasField("timestamp")
         timestamp = ms_from_proto(message.timestamp, field="metrics.timestamp") if timed else now_ms
@@ -131,12 +130,6 @@ def metrics_from_proto(messages: Iterable[pb.Metric], now_ms: int) -> tuple[Metr
             Metric(key, message.value, timestamp, message.step, message.model_id, dataset_name, dataset_digest)
         )
     return tuple(metrics)
-
-
-def _check_metric_names(key: str, dataset_name: str, dataset_digest: str) -> None:
-    check_key(key, what="A metric key", field="metrics")
-    check_length(dataset_name, MAX_DATASET_NAME, what="A metric's dataset name", field="metrics.dataset_name")
-    check_length(dataset_digest, MAX_DATASET_DIGEST, what="A metric's dataset digest", field="metrics.dataset_digest")
 
 
 def batch_from_proto(request: service_pb.LogBatchRequest, now_ms: int) -> Batch:
@@ -147,7 +140,7 @@ def batch_from_proto(request: service_pb.LogBatchRequest, now_ms: int) -> Batch:
     """
     changes = parse_run_tags(tag_pairs(request.tags), request.deleted_tag_keys)
     return Batch(
-        metrics=metrics_from_proto(request.metrics, now_ms),
+        metrics=(*metrics_from_proto(request.metrics, now_ms), *columns_from_proto(request.metric_columns, now_ms)),
         params=params_from_proto(request.params),
         tags=changes.tags,
         deleted_tag_keys=changes.deleted_keys,
