@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from holdfast_server.domain.experiment import Lifecycle, Tag
@@ -23,6 +25,7 @@ MAX_DATASET_JSON_BYTES = 1 << 20
 MAX_DATASET_TAGS = 100
 RUN_NAME_TAG = "mlflow.runName"
 _INT64 = 1 << 63
+_VALUE, _ORDER = attrgetter("value"), attrgetter("step", "timestamp", "value")
 
 
 class RunStatus(str, enum.Enum):
@@ -93,6 +96,13 @@ class Metric(NamedTuple):
     def order(self) -> tuple[int, int, float]:
         """Decides which point of a key is the newest; NaN counts as 0, as in MLflow."""
         return (self.step, self.timestamp, self.value if self.value == self.value else 0.0)  # NaN differs from itself
+
+    @staticmethod
+    def newest(metrics: Sequence[Metric]) -> Metric:
+        """The newest of some points, of which there is at least one; the first of several that are equally new."""
+        if math.isnan(sum(map(_VALUE, metrics))):
+            return max(metrics, key=lambda metric: metric.order)
+        return max(metrics, key=_ORDER)  # without a NaN that is `order`, and takes a third of the time
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ apart as they like: only buckets with points have rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from holdfast_server.domain.metric_chart import MetricBucket, StepRange
@@ -52,16 +52,13 @@ class SqlMetricBuckets:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, run_number: int, metrics: Sequence[Metric]) -> None:
+    def add(self, run_number: int, by_key: Mapping[str, Sequence[Metric]]) -> None:
         """Count points that were just written, of those keys that have many.
 
         One roll-up at most is begun: keys that are logged together have many points together, and each reads them all.
         Without a roll-up a chart is only slower; the next batch or ``begin_next`` begins another.
         """
         is_begun = False
-        by_key: dict[str, list[Metric]] = {}
-        for metric in metrics:
-            by_key.setdefault(metric.key, []).append(metric)
         for keys in chunks(list(by_key)):
             rows = self._connection.execute(
                 f"SELECT key, bucket_shift FROM latest_metrics WHERE run_no = ? AND key IN ({marks(len(keys))})"  # noqa: S608
@@ -203,12 +200,12 @@ def _bucket_of(row: Any) -> MetricBucket:
 
 
 def _rolled_up(points: Iterable[tuple[int, int, float]], shift: int) -> Buckets:
-    buckets: Buckets = {}
-    for step, timestamp, value in points:
-        bucket = buckets.get(step >> shift)
-        if bucket is None:
-            bucket = buckets[step >> shift] = MetricBucket()
-        bucket.add(step, timestamp, value)
+    pieces: dict[int, list[tuple[int, int, float]]] = {}
+    for point in points:
+        pieces.setdefault(point[0] >> shift, []).append(point)
+    buckets = {number: MetricBucket() for number in pieces}
+    for number, piece in pieces.items():
+        buckets[number].add_all(piece)
     return buckets
 
 
