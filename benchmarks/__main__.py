@@ -8,23 +8,25 @@ import random
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import environment
+from benchmarks import environment, report
 from benchmarks.far import measure_far
 from benchmarks.rows import ROWS, STORES, Store
 from benchmarks.session import SERVERS, Sample, Session
 from benchmarks.tables import render
 from benchmarks.tracking import measure_log_metric
 from benchmarks.tracking_server import MEASUREMENTS as TRACKING
+from benchmarks.tracking_tables import LINES
 from benchmarks.transfers import measure_row
 from benchmarks.unary import measure_unary
 
 # Of a sample's figures, while the benchmark runs.
 SHOWN = {"seconds", "client_cpu", "server_cpu", "loaded_get_run_p50", "loaded_get_run_p99", "log_artifact_p50"}
+SHOWN |= {figure for line in LINES for figure in (line.figure, line.bounded)}
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 Measure = Callable[[Session, Store], Iterator[Sample]]
@@ -43,6 +45,10 @@ MEASUREMENTS: dict[str, Measure] = {
 LOCAL_ONLY = {"log-metric", "unary-threads", "far-small", "far-up", "far-down", *TRACKING}
 
 
+# Of rows that are measured together as a rule.
+GROUPS = {"tracking": ["log-metric", *TRACKING]}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     # So that servers are ended, which lead sessions of their own.
@@ -58,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.json.parent.mkdir(parents=True, exist_ok=True)
             options.json.write_text(json.dumps(results, indent=1) + "\n")
     print(f"\n{render(results)}\nwritten to {options.json}")
+    if options.report:
+        report.write(options.json)
 
 
 def _results(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
@@ -98,20 +106,24 @@ def _line(sample: Sample) -> str:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     rows = list(MEASUREMENTS)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rows", type=_names(rows), default=rows, help=f"of {','.join(rows)}; all by default")
+    parser.add_argument(
+        "--rows", type=_names(rows, GROUPS), default=rows,
+        help=f"of {','.join(rows)}; {', '.join(GROUPS)} for all of its table; all by default",
+    )  # fmt: skip
     parser.add_argument("--stores", type=_names(STORES), default=STORES, help="of local,minio; both by default")
     parser.add_argument("--peers", type=_names(SERVERS), default=list(SERVERS), help=f"of {','.join(SERVERS)}")
     parser.add_argument("--scale", type=float, default=1, help="shrinks files, or how many there are of small ones")
     parser.add_argument("--repeat", type=int, default=3, help="measurements of each peer on each row")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="of the order")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the samples go")
+    parser.add_argument("--report", action="store_true", help="put the tables into docs/benchmarks.md as well")
     parser.add_argument("--directory", help="on the disk that is to be measured; the default for temporary files else")
     return parser.parse_args(arguments)
 
 
-def _names(known: Sequence[str] | Any) -> Any:
+def _names(known: Sequence[str] | Any, groups: Mapping[str, Sequence[str]] | None = None) -> Any:
     def parse(text: str) -> list[str]:
-        names = text.split(",")
+        names = [name for given in text.split(",") for name in (groups or {}).get(given, [given])]
         if unknown := set(names) - set(known):
             raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))} is not one of {', '.join(known)}")
         return names

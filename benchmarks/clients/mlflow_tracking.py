@@ -24,7 +24,7 @@ class Client(RunCalls, mlflow.Client):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         self._job = job
-        self._has_model = False
+        self._model = ""
 
     def measure(self, job: Job) -> dict[str, float]:
         return measure_tracking(self, job)
@@ -50,8 +50,7 @@ class Client(RunCalls, mlflow.Client):
 
     def register(self) -> None:
         client: MlflowClient = self._client
-        if not self._has_model:
-            client.create_registered_model("bench")
-            self._has_model = True
-        version = client.create_model_version("bench", f"runs:/{self._run}/model", run_id=self._run)
-        client.set_registered_model_alias("bench", "prod", version.version)
+        if not self._model:
+            self._model = client.create_registered_model(f"bench-{self._run}").name
+        version = client.create_model_version(self._model, f"runs:/{self._run}/model", run_id=self._run)
+        client.set_registered_model_alias(self._model, "prod", version.version)

@@ -36,7 +36,6 @@ from holdfast_server.rpc.model_service import ModelServicer
 from holdfast_server.rpc.run_service import RunServicer
 from holdfast_server.rpc.storage_service import StorageServicer
 from holdfast_server.rpc.watches import WatchSender
-from holdfast_server.services.artifact_uris import resolve_model_source
 from holdfast_server.services.artifacts import ArtifactService
 from holdfast_server.services.event_hub import EventHub
 from holdfast_server.services.live_artifacts import LiveArtifactService
@@ -215,9 +214,7 @@ class App:
         runs = RunServicer(self.database, SystemClock(), self._lease_terms, watches)
         run_grpc.add_RunServiceServicer_to_server(runs, server)
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.database), server)
-        registry_grpc.add_ModelRegistryServiceServicer_to_server(
-            ModelRegistryServicer(self.database, resolve_model_source, watches), server
-        )
+        registry_grpc.add_ModelRegistryServiceServicer_to_server(ModelRegistryServicer(self.database, watches), server)
 
 
 def _bind(server: grpc.aio.Server, address: str) -> int:

@@ -17,6 +17,7 @@ from holdfast._journal.journal import Journal
 from holdfast._journal.reading import Reader
 from holdfast._journal.records import POINT_SIZE
 from holdfast._journal.segment import START, Segment
+from holdfast.v1.run_service_pb2 import LogBatchRequest
 
 TARGET = parse_target("holdfast://127.0.0.1:1")
 RUN = "0" * 32
@@ -45,8 +46,11 @@ def points(segment: Segment) -> list[tuple[int, str, int, float]]:
     """Position in the stream, key, step and value of all points that would be sent."""
     found = []
     for outgoing in Reader(segment).requests(segment.end):
-        for number, metric in enumerate(getattr(outgoing.request, "metrics", ())):
-            found.append((outgoing.request.writer_sequence + number, metric.key, metric.step, metric.value))
+        if isinstance(outgoing.request, LogBatchRequest):
+            columns, first = outgoing.request.metric_columns, outgoing.request.writer_sequence
+            of = columns.series_positions or [0] * len(columns.values)
+            for number, (at, step, value) in enumerate(zip(of, columns.steps, columns.values, strict=True), first):
+                found.append((number, columns.series[at].key, step, value))
     return found
 
 
@@ -65,7 +69,7 @@ def test_requests_have_a_thousand_points_and_one_stream_each(journal):
     log(journal, 10, run_id="1" * 32)
     segment = journal.segments[0]
     sizes = [
-        (outgoing.request.run_id[0], len(outgoing.request.metrics), outgoing.request.writer_sequence)
+        (outgoing.request.run_id[0], len(outgoing.request.metric_columns.values), outgoing.request.writer_sequence)
         for outgoing in Reader(segment).requests(segment.end)
         if outgoing.request is not None
     ]

@@ -60,7 +60,11 @@ def test_each_row_of_tracking_is_measured_and_written_down(tmp_path: Path) -> No
     assert figures["search"]["page_1_p50"] > 0
     assert "page_500_p50" not in figures["search"], "there is none"
     assert figures["runs"]["errors_16"] == 0
-    page = rewritten(PAGE.read_text(), results)
+    before = PAGE.read_text()
+    page = rewritten(before, results)
+    assert rewritten(page, results) == page
+    transfers = "### Transfers\n"
+    assert (transfers in page) == (transfers in before), "what was not measured stays"
     assert "| search: metric and param " in page
     assert "| `log_metric` in a loop " in page
 

@@ -16,6 +16,7 @@ from holdfast_server.domain.run import Metric, RunStatus
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.storage.sql import metric_buckets, metrics
 from holdfast_server.storage.sql.connection import connect
+from holdfast_server.storage.sql.metric_buckets import ROLLED_FROM
 from holdfast_server.storage.sql.migrate import migrate
 from holdfast_server.storage.sql.runs import SqlRuns
 
@@ -103,17 +104,17 @@ def test_metrics_that_become_long_together_are_rolled_up_one_by_one(connection, 
 def test_the_upkeep_begins_roll_ups_that_no_batch_begins(connection):
     run, keys = Run(connection), ["a", "b", "c"]
     for key in keys:
-        run.log([point(step, float(step % 7), key=key) for step in range(4_096)])
+        run.log([point(step, float(step % 7), key=key) for step in range(ROLLED_FROM)])
     connection.execute("UPDATE latest_metrics SET bucket_shift = NULL WHERE run_no = ?", (run.number,))
     connection.execute("DELETE FROM metric_buckets WHERE run_no = ?", (run.number,))
-    statement = "SELECT run_no, key FROM latest_metrics WHERE bucket_shift IS NULL AND points >= 4096 LIMIT 1"
+    statement = "SELECT run_no, key FROM latest_metrics WHERE bucket_shift IS NULL AND points >= 16384 LIMIT 1"
     (plan,) = connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
     assert "latest_metrics_without_chart" in plan["detail"]
     while run.runs.begin_metric_roll_up():
         pass
     assert None not in [run.shift(key) for key in keys]
     for key in keys:
-        assert run.chart(most=1, key=key) == [summed([point(step, float(step % 7)) for step in range(4_096)])]
+        assert run.chart(most=1, key=key) == [summed([point(step, float(step % 7)) for step in range(ROLLED_FROM)])]
 
 
 def comparable(bucket: MetricBucket) -> tuple[Any, ...]:
@@ -199,9 +200,9 @@ def test_a_roll_up_grows_wider_with_the_metric(connection) -> None:
     for start in range(0, 100_000, 1_000):
         points += [point(step, math.sin(step), timestamp=step) for step in range(start, start + 1_000)]
         run.log(points[-1_000:])
-    assert run.shift() == 5
+    assert run.shift() == 4
     kept = connection.execute("SELECT COUNT(*) FROM metric_buckets WHERE run_no = ?", (run.number,)).fetchone()[0]
-    assert kept == 100_000 / 32
+    assert kept == 100_000 / 16
     buckets = run.chart(1_000)
     assert len(buckets) == math.ceil(100_000 / 128)
     check(buckets, points, 1_000)

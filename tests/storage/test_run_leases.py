@@ -70,7 +70,7 @@ class Servers:
 
     async def new_run(self, terms: LeaseTerms | None = TERMS) -> str:
         def job(tx: Transaction) -> str:
-            run = runs.create_run(tx, runs.NewRun())
+            run, _ = runs.create_run(tx, runs.NewRun())
             if terms is not None:
                 hold_lease(tx, run, terms)
             return run.id

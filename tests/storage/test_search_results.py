@@ -142,6 +142,19 @@ def test_a_search_finds_what_a_plain_filter_does(  # noqa: PLR0917
             connection.execute("ROLLBACK")
 
 
+@pytest.mark.parametrize("count", [1, 2, 10, 300])
+def test_runs_that_are_named_are_looked_up_by_name(connection, count):
+    """However many names: from ten on, SQLite by itself goes through the experiment."""
+    names = ", ".join(f"'{number:032x}'" for number in range(count))
+    conditions = parse_filter(f"attributes.run_id IN ({names})", fields.RUNS)
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    SqlRuns(connection).search(SearchQuery(conditions, fields.RUNS.default_order, experiment_ids=(0,)), None, 100)
+    connection.set_trace_callback(None)
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {statements[-1]}").fetchall()
+    assert "(run_id=?)" in plan[0]["detail"]
+
+
 def stored(connection: Any, rows: list[Row], *, others: bool) -> tuple[list[Row], tuple[int, ...]]:
     """The rows with their ids, and the experiments they are in: one, or two among which they are spread."""
     runs, experiments = SqlRuns(connection), SqlExperiments(connection)

@@ -72,7 +72,8 @@ class UpkeepStore:
         self.clock.ahead_ms += ms
 
     async def new_run(self) -> Owner:
-        return Owner.run((await self.database.write(lambda tx: create_run(tx, NewRun()))).id)
+        run, _ = await self.database.write(lambda tx: create_run(tx, NewRun()))
+        return Owner.run(run.id)
 
     async def new_model(self) -> Owner:
         return Owner.model((await self.database.write(lambda tx: create_model(tx, NewModel(name="m")))).id)

@@ -24,10 +24,10 @@ from holdfast._journal import processes
 from holdfast._journal.keeping import KeptCalls
 from holdfast._run_series import RunSeriesCalls
 from holdfast._runs import (
+    columns_of,
     dataset_input_to_proto,
     dataset_inputs,
     metric_from_proto,
-    metric_to_proto,
     param_to_proto,
     params_to_proto,
     run_to_be,
@@ -226,12 +226,14 @@ class RunCalls(RunSeriesCalls, KeptCalls):
             InvalidArgumentError: A param has another value, or a limit is exceeded; nothing of the batch is kept.
         """
         del synchronous
-        self._log(
-            run_id,
-            metrics=[metric_to_proto(metric) for metric in metrics],
+        request = build(
+            messages.LogBatchRequest,
+            run_id=run_id,
+            metric_columns=columns_of(metrics),
             params=[param_to_proto(param) for param in params],
             tags=tags_to_proto({tag.key: tag.value for tag in tags}, MAX_RUN_TAG),
         )
+        self._keep("LogBatch", request)
 
     def log_param(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> Any:
         """Log a param as text and return its value.

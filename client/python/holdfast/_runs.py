@@ -9,7 +9,7 @@ from typing import Any, cast
 from holdfast._calls import build, tags_from_proto
 from holdfast._checks import check_length, check_text, check_value
 from holdfast._experiments import lifecycle_stage
-from holdfast._times import ms_from_proto, ms_to_proto, now_ms
+from holdfast._times import check_ms, ms_from_proto, ms_to_proto, now_ms
 from holdfast.entities import (
     Dataset,
     DatasetInput,
@@ -28,7 +28,7 @@ from holdfast.entities import (
 )
 from holdfast.errors import InvalidArgumentError
 from holdfast.format.names import MAX_PARAM_VALUE
-from holdfast.v1 import experiment_pb2, metric_chart_pb2, run_pb2, run_service_pb2
+from holdfast.v1 import experiment_pb2, metric_chart_pb2, metric_columns_pb2, run_pb2, run_service_pb2
 
 _STATUS_PREFIX = "RUN_STATUS_"
 MAX_STEP = 2**63 - 1
@@ -137,6 +137,53 @@ def metric_to_proto(metric: Metric) -> run_pb2.Metric:
         value=metric_value(metric.key, metric.value),
         timestamp=ms_to_proto(now_ms() if metric.timestamp is None else metric.timestamp),
         step=metric_step(metric.key, metric.step),
+        model_id=metric.model_id or "",
+        dataset_name=metric.dataset_name or "",
+        dataset_digest=metric.dataset_digest or "",
+    )
+
+
+def columns_of(metrics: Iterable[Metric]) -> metric_columns_pb2.MetricColumns:
+    """Points as a batch takes them; those without a time get this moment's.
+
+    Raises:
+        InvalidArgumentError: One breaks a rule.
+    """
+    columns = metric_columns_pb2.MetricColumns()
+    known: dict[tuple[Any, ...], int] = {}
+    points: list[tuple[int, float, int, int]] = []
+    now = now_ms()
+    for metric in metrics:
+        key, step, ms = metric.key, metric.step, metric.timestamp
+        names = (key, metric.model_id, metric.dataset_name, metric.dataset_digest)
+        try:
+            position = known.get(names)
+        except TypeError:  # no text, which is told below
+            position = None
+        if position is None:
+            columns.series.append(_series_of(metric))
+            position = known[names] = len(known)
+        value = metric_value(key, metric.value)
+        points.append((position, value, metric_step(key, step), now if ms is None else check_ms(ms)))
+    if points:
+        add_points(columns, points)
+    return columns
+
+
+def add_points(columns: metric_columns_pb2.MetricColumns, points: Iterable[tuple[int, float, int, int]]) -> None:
+    """Add the points of all series of columns: for each the position of its series, value, step and milliseconds."""
+    positions, values, steps, times = zip(*points, strict=True)
+    if len(columns.series) > 1:
+        columns.series_positions.extend(positions)
+    columns.values.extend(values)
+    columns.steps.extend(steps)
+    columns.times_ms.extend(times)
+
+
+def _series_of(metric: Metric) -> metric_columns_pb2.MetricSeries:
+    return build(
+        metric_columns_pb2.MetricSeries,
+        key=check_text(metric.key, "metric"),
         model_id=metric.model_id or "",
         dataset_name=metric.dataset_name or "",
         dataset_digest=metric.dataset_digest or "",

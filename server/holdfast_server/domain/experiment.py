@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from holdfast_server.domain.names import check_count, check_key, check_length, shown
 from holdfast_server.errors import InvalidArgument
@@ -37,8 +38,7 @@ class TagLimit(enum.IntEnum):
     MODEL = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(NamedTuple):
     """A mutable label. ``parse`` checks what callers send; rows are trusted, so that limits can change."""
 
     key: str

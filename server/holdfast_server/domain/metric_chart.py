@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast_server.errors import InvalidArgument
 
 MIN_STEP, MAX_STEP = -(1 << 63), (1 << 63) - 1
+# From so many points on it is quicker to sum them up together.
+_MANY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,26 @@ class MetricBucket:
                 self.minimum = value + 0.0  # -0.0 is no less than 0.0
             if self.maximum is None or value > self.maximum:
                 self.maximum = value + 0.0
-        self.first_step = min(self.first_step, step)
+        if step < self.first_step:  # noqa: PLR1730 - min() takes twice as long, and every point comes by here
+            self.first_step = step
         if step > self.last_step or (
             step == self.last_step and (timestamp, _ordered(value)) > (self.last_time, _ordered(self.last_value))
         ):
             self.last_step, self.last_time, self.last_value = step, timestamp, value
+
+    def add_all(self, points: Sequence[tuple[int, int, float]]) -> None:
+        """Count points, each a step, a time and a value; many at once take a fraction of the time."""
+        values = [value for _, _, value in points]
+        if len(points) < _MANY or math.isnan(sum(values)):  # what compares with NaN has no order
+            for point in points:
+                self.add(*point)
+            return
+        (first_step, _, _), (last_step, last_time, last_value) = min(points), max(points)
+        self.merge(
+            MetricBucket(
+                len(points), 0, min(values) + 0.0, max(values) + 0.0, first_step, last_step, last_time, last_value
+            )
+        )
 
     def merge(self, other: MetricBucket) -> None:
         """Count the points of another one too."""

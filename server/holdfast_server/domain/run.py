@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
 
 from holdfast_server.domain.experiment import Lifecycle, Tag
 from holdfast_server.domain.names import check_count, check_key, check_length, shown
@@ -22,6 +25,7 @@ MAX_DATASET_JSON_BYTES = 1 << 20
 MAX_DATASET_TAGS = 100
 RUN_NAME_TAG = "mlflow.runName"
 _INT64 = 1 << 63
+_VALUE, _ORDER = attrgetter("value"), attrgetter("step", "timestamp", "value")
 
 
 class RunStatus(str, enum.Enum):
@@ -34,9 +38,12 @@ class RunStatus(str, enum.Enum):
     KILLED = "KILLED"
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
-    """An input that never changes. ``parse`` checks what callers send; rows are trusted."""
+class Param(NamedTuple):
+    """An input that never changes. ``parse`` checks what callers send; rows are trusted.
+
+    A tuple, as ``Metric`` and ``Tag`` are: batches and pages have thousands, which take a third of the
+    time to make that frozen dataclasses do.
+    """
 
     key: str
     value: str
@@ -70,8 +77,7 @@ class Param:
         return tuple(params)
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """One measured point. ``timestamp`` is milliseconds since 1970; empty texts mean none named.
 
     ``run_id`` is the run that logged it, where a point is shown apart from its run.
@@ -90,6 +96,13 @@ class Metric:
     def order(self) -> tuple[int, int, float]:
         """Decides which point of a key is the newest; NaN counts as 0, as in MLflow."""
         return (self.step, self.timestamp, self.value if self.value == self.value else 0.0)  # NaN differs from itself
+
+    @staticmethod
+    def newest(metrics: Sequence[Metric]) -> Metric:
+        """The newest of some points, of which there is at least one; the first of several that are equally new."""
+        if math.isnan(sum(map(_VALUE, metrics))):
+            return max(metrics, key=lambda metric: metric.order)
+        return max(metrics, key=_ORDER)  # without a NaN that is `order`, and takes a third of the time
 
 
 @dataclass(frozen=True, slots=True)

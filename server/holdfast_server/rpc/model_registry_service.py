@@ -23,8 +23,10 @@ from holdfast_server.rpc.paging import fill_page, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.rpc.watches import Begun, WatchSender
 from holdfast_server.services import registry
-from holdfast_server.services.artifact_uris import describe_large_source
+from holdfast_server.services.artifact_uris import describe_large_source, resolve_model_source
+from holdfast_server.services.commits import STAGE_SIZE
 from holdfast_server.services.cursors import begin_watch, resume_watch
+from holdfast_server.services.ports.artifacts import LargeSnapshot
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.promotion import AliasChange, Promotion, promote
 from holdfast_server.services.registry_history import walk_history
@@ -40,8 +42,8 @@ from holdfast_server.services.version_copies import copy_version
 class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
     """Keeps registered models and their versions."""
 
-    def __init__(self, database: Database, resolve_source: registry.ResolveSource, watches: WatchSender) -> None:
-        self._database, self._resolve_source, self._watches = database, resolve_source, watches
+    def __init__(self, database: Database, watches: WatchSender) -> None:
+        self._database, self._watches = database, watches
 
     async def CreateRegisteredModel(
         self, request: pb.CreateRegisteredModelRequest, context: Any
@@ -134,12 +136,17 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
             actor=_actor(request.user_id),
         )
 
-        def job(tx: Transaction) -> pb.CreateModelVersionResponse:
-            created = registry.create_version(tx, new, self._resolve_source)
+        def job(tx: Transaction, most_entries: int | None = None) -> pb.CreateModelVersionResponse:
+            resolve = partial(resolve_model_source, most_entries=most_entries)
+            created = registry.create_version(tx, new, resolve)
             return pb.CreateModelVersionResponse(model_version=convert.version_to_proto(created))
 
-        await describe_large_source(self._database, new.source)
-        return await mutate(self._database, request, pb.CreateModelVersionResponse, job)
+        try:
+            quick = partial(job, most_entries=STAGE_SIZE)
+            return await mutate(self._database, request, pb.CreateModelVersionResponse, quick)
+        except LargeSnapshot:
+            await describe_large_source(self._database, new.source)
+            return await mutate(self._database, request, pb.CreateModelVersionResponse, job)
 
     async def GetModelVersion(self, request: pb.GetModelVersionRequest, context: Any) -> pb.GetModelVersionResponse:
         """Read one by number, alias, or as the newest."""

@@ -25,7 +25,7 @@ from holdfast_server.rpc.run_search import search_runs, stream_runs
 from holdfast_server.rpc.watches import Begun, WatchSender
 from holdfast_server.services import runs
 from holdfast_server.services.cursors import begin_watch, resume_watch
-from holdfast_server.services.parts import run_parts
+from holdfast_server.services.parts import run_parts, tag_parts
 from holdfast_server.services.ports.database import Clock, Database, Transaction
 from holdfast_server.services.run_leases import LeaseTerms, hold_lease, renew_leases
 from holdfast_server.services.run_logging import log_batch
@@ -60,12 +60,12 @@ class RunServicer(service_grpc.RunServiceServicer):
         )
 
         def job(tx: Transaction) -> pb.CreateRunResponse:
-            created = runs.create_run(tx, new)
-            if request.take_lease and hold_lease(tx, created, self._leases):
-                created = replace(created, lost=False)
-            response = pb.CreateRunResponse(run=convert.run_to_proto(created))
-            more = fill_parts(response.run, run_parts(tx, created, None), _PARTS)
-            response.run.truncated = more is not None
+            run, data = runs.create_run(tx, new)
+            if request.take_lease and hold_lease(tx, run, self._leases):
+                run = replace(run, lost=False)
+            response = pb.CreateRunResponse(run=convert.run_to_proto(run))
+            parts = run_parts(tx, run, None) if data is None else tag_parts(data.tags)
+            response.run.truncated = fill_parts(response.run, parts, _PARTS) is not None
             return response
 
         return await mutate(self._database, request, pb.CreateRunResponse, job)

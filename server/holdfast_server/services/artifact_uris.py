@@ -13,7 +13,6 @@ from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import check_path
 from holdfast_server.domain.registry import ModelVersion, ResolvedSource, Stage
 from holdfast_server.errors import DomainError, FailedPrecondition, InvalidArgument, NotFound, Reason
-from holdfast_server.services.commits import STAGE_SIZE
 from holdfast_server.services.owners import not_found, snapshot
 from holdfast_server.services.ports.database import Database, Transaction
 
@@ -70,10 +69,11 @@ def place_of(uri: str) -> tuple[Owner, str] | None:
     return None
 
 
-def resolve_model_source(tx: Transaction, uri: str) -> ResolvedSource:
+def resolve_model_source(tx: Transaction, uri: str, most_entries: int | None = None) -> ResolvedSource:
     """The snapshot that a new model version pins.
 
     Raises:
+        LargeSnapshot: It has more than ``most_entries``, and its description was not kept.
         InvalidArgument: The URI names a file, or the whole of a run's artifacts and logged models.
         NotFound: What it names is not there.
         FailedPrecondition: MODEL_NOT_READY, the logged model is still being written, or that failed.
@@ -85,7 +85,7 @@ def resolve_model_source(tx: Transaction, uri: str) -> ResolvedSource:
     if len(locations) > 1 and tx.trees.latest_sequence(own.owner) == 0:
         names = ", ".join(shown(location.prefix) for location in locations[1:6])
         raise InvalidArgument(f"{shown(uri)} has no files of its own; name one of its models: {names}.", field="source")
-    tree = tx.trees.describe(own.owner, own.sequence)
+    tree = tx.trees.describe(own.owner, own.sequence, most=most_entries)
     model = tx.models.get(own.owner.id) if own.owner.is_model else None
     if model is not None and model.status is not ModelStatus.READY:
         raise FailedPrecondition(
@@ -125,18 +125,17 @@ def find_version(tx: Transaction, uri: str) -> ModelVersion:
 
 
 async def describe_large_source(database: Database, uri: str) -> None:
-    """Describe what a new version is about to pin, if it is large, and keep that.
+    """Describe what a new version is about to pin, and keep that.
 
     The transaction that makes the version then reads a row, where a pass over all entries would hold the write lock for
-    seconds. Errors are passed over: that transaction meets them again, unless it answers a retry and looks at nothing.
+    seconds. Errors are passed over: that transaction meets them again.
     """
     with contextlib.suppress(DomainError):
         source = await database.read(lambda tx: resolve_model_source(tx, uri))
-        if source.file_count > STAGE_SIZE:
-            tree = Tree(
-                Owner.parse(source.owner), source.sequence, source.tree_digest, source.file_count, source.total_size
-            )
-            await database.write(lambda tx: tx.trees.keep_description(tree))
+        tree = Tree(
+            Owner.parse(source.owner), source.sequence, source.tree_digest, source.file_count, source.total_size
+        )
+        await database.write(lambda tx: tx.trees.keep_description(tree))
 
 
 def _resolve_run(tx: Transaction, rest: str) -> list[Location]:

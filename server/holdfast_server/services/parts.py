@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast_server.domain.experiment import Tag
 from holdfast_server.domain.model import ModelInfo
 from holdfast_server.domain.run import RunInfo
 from holdfast_server.services.ports.database import Transaction
@@ -51,6 +52,11 @@ def run_parts(tx: Transaction, run: RunInfo, after: Position | None) -> Iterator
         ],
         after,
     )
+
+
+def tag_parts(tags: Sequence[Tag]) -> Iterator[Part]:
+    """Everything that a new run has, which need not be read: its tags."""
+    return (Part("tags", tag, ()) for tag in tags)
 
 
 def model_parts(tx: Transaction, model: ModelInfo, after: Position | None) -> Iterator[Part]:

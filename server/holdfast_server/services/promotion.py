@@ -11,6 +11,7 @@ from holdfast_server.errors import InvalidArgument
 from holdfast_server.services import registry
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.registry import VersionChanges
+from holdfast_server.services.sizes import check_alias_count
 
 MAX_ALIASES_PER_REQUEST = 100
 
@@ -61,6 +62,11 @@ def promote(tx: Transaction, actor: Actor, wanted: Promotion) -> ModelVersion:
     # Removed first: what makes room must not count for the limit of aliases.
     for change in wanted.removed:
         registry.delete_alias(tx, actor, name, change.alias, expected=change.expected)
+    registry.get_version(tx, name, version)
+    changes = tx.change_registry(actor)
     for change in wanted.moved:
-        registry.set_alias(tx, actor, name, change.alias, version, expected=change.expected)
+        registry.check_expected(tx, name, change.alias, change.expected)
+        changes.set_alias(name, change.alias, version)
+    if wanted.moved:
+        check_alias_count(name, tx.registry.count_aliases(name))
     return registry.get_version(tx, name, version)

@@ -14,6 +14,7 @@ from holdfast_server.domain.run import (
     RUN_NAME_TAG,
     DatasetInput,
     ModelOutput,
+    RunData,
     RunInfo,
     RunStatus,
 )
@@ -72,8 +73,10 @@ class RunChanges:
             raise InvalidArgument("A run that is RUNNING has no end time; leave it out.", field="end_time")
 
 
-def create_run(tx: Transaction, new: NewRun) -> RunInfo:
+def create_run(tx: Transaction, new: NewRun) -> tuple[RunInfo, RunData | None]:
     """Start a run. With an id that exists in the same experiment, the run of that id is returned as it is.
+
+    Returns what a new run has as well, which are its tags, in order; None for one that is there, which may have more.
 
     Raises:
         NotFound: EXPERIMENT_NOT_FOUND.
@@ -83,11 +86,11 @@ def create_run(tx: Transaction, new: NewRun) -> RunInfo:
     if new.run_id:
         known = tx.runs.get(new.run_id)
         if known is not None:
-            return _check_same(known, new)
+            return _check_same(known, new), None
     experiment = get_active_experiment(tx, new.experiment_id)
     run_id = new.run_id or tx.ids.new_id()
     name = new.given_name or make_name(run_id)
-    tags = {tag.key: tag for tag in (*new.tags, Tag(RUN_NAME_TAG, name))}
+    tags = tuple(sorted({tag.key: tag for tag in (*new.tags, Tag(RUN_NAME_TAG, name))}.values()))
     created = tx.runs.create(
         run_id=run_id,
         experiment_id=experiment.id,
@@ -95,10 +98,10 @@ def create_run(tx: Transaction, new: NewRun) -> RunInfo:
         user_id=new.user_id,
         status=RunStatus.RUNNING,
         start_time=tx.now_ms if new.start_time is None else new.start_time,
-        tags=tuple(tags.values()),
+        tags=tags,
     )
     run_changed(tx, created, EventType.CREATED, differences({}, _described(created)))
-    return created
+    return created, RunData(tags=tags)
 
 
 def get_run(tx: Transaction, run_id: str) -> RunInfo:

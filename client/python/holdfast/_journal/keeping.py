@@ -47,7 +47,7 @@ class KeptCalls(Calls):
             UnavailableError: It is away, and the client is strict.
         """
         request.request_id = secrets.token_hex(16)
-        if getattr(request, "metrics", None):
+        if method == "LogBatch" and (request.metrics or request.metric_columns.values):
             # A request id is kept for seven days, a stream's positions for ever.
             request.writer_id = request.request_id
         call = getattr(self._channel.stub(RunServiceStub), method)

@@ -21,7 +21,8 @@ from holdfast._journal.records import (
     described,
 )
 from holdfast._journal.segment import START, Segment
-from holdfast.v1 import run_pb2
+from holdfast._runs import add_points
+from holdfast.v1 import metric_columns_pb2
 from holdfast.v1 import run_service_pb2 as messages
 
 # Points of several runs that are read before the first of them is sent, so that requests are full.
@@ -51,7 +52,11 @@ class Outgoing:
     @property
     def weight(self) -> int:
         """How many points and changes a user would count here."""
-        return max(len(getattr(self.request, "metrics", ())), 1) if self.held else self.records
+        if not self.held:
+            return self.records
+        if self.method != "LogBatch":
+            return 1
+        return max(len(self.request.metrics) + len(self.request.metric_columns.values), 1)
 
 
 @dataclass(slots=True)
@@ -61,19 +66,30 @@ class _Stream:
     position: int
     batch: Outgoing | None = None
     room: int = 0
+    points: list[tuple[int, float, int, int]] = field(default_factory=list)
+
+    def take_batch(self) -> Outgoing | None:
+        """The batch that was begun, whole."""
+        batch, self.batch = self.batch, None
+        if batch is not None:
+            batch.records = len(self.points)
+            add_points(batch.request.metric_columns, self.points)
+            self.points = []
+        return batch
 
 
 @dataclass(slots=True)
 class _Series:
-    """What points have in common, and the last of them."""
+    """What points have in common, and where that stands in the last batch that has some."""
 
     stream: _Stream
-    metric: run_pb2.Metric
-    ms: int | None = None
+    names: metric_columns_pb2.MetricSeries
+    batch: Outgoing | None = None
+    position: int = 0
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = _BARE_POINT + self.metric.ByteSize()
+        self.size = _BARE_POINT + self.names.ByteSize()
 
 
 class Reader:
@@ -152,39 +168,38 @@ class Reader:
             self._streams[fields["number"]] = _Stream(fields["run"], fields["writer"], fields["position"])
             return
         name, digest = fields["dataset"]
-        metric = run_pb2.Metric(key=fields["key"], model_id=fields["model"], dataset_name=name, dataset_digest=digest)
-        self._series[fields["number"]] = _Series(self._streams[fields["stream"]], metric)
+        names = metric_columns_pb2.MetricSeries(
+            key=fields["key"], model_id=fields["model"], dataset_name=name, dataset_digest=digest
+        )
+        self._series[fields["number"]] = _Series(self._streams[fields["stream"]], names)
 
     def _add_point(self, series: _Series, value: float, ms: int, step: int, waiting: list[_Stream]) -> Outgoing | None:
         """Put a point into its stream's batch, and return the batch before if there was no room in it."""
         stream = series.stream
         full, batch = None, stream.batch
-        if batch is None or batch.records == MAX_BATCH_METRICS or series.size > stream.room:
+        if batch is None or len(stream.points) == MAX_BATCH_METRICS or series.size > stream.room:
             if batch is None:
                 waiting.append(stream)
-            full = batch
+            full = stream.take_batch()
             request = messages.LogBatchRequest(
                 run_id=stream.run_id, writer_id=stream.writer_id, writer_sequence=stream.position
             )
             batch = stream.batch = Outgoing(request=request)
             stream.room = MAX_BATCH_BYTES
-        metric = series.metric
-        if ms != series.ms:
-            series.ms = ms
-            metric.timestamp.seconds, metric.timestamp.nanos = ms // 1_000, ms % 1_000 * 1_000_000
-        metric.value, metric.step = value, step
-        # Which copies it; a point made from arguments takes twice as long.
-        batch.request.metrics.append(metric)
-        batch.records += 1
+        if series.batch is not batch:
+            described = batch.request.metric_columns.series
+            series.batch, series.position = batch, len(described)
+            described.append(series.names)
+        stream.points.append((series.position, value, step, ms))
         stream.room -= series.size
         stream.position += 1
         return full
 
     def _flush(self, waiting: list[_Stream], position: int, points: int) -> Iterator[Outgoing]:
         for stream in waiting:
-            if stream.batch is not None:
-                yield stream.batch
-                stream.batch = None
+            batch = stream.take_batch()
+            if batch is not None:
+                yield batch
         waiting.clear()
         yield Outgoing(records=points, position=position)
 

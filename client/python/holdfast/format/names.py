@@ -6,6 +6,7 @@ Each function returns the first rule that its argument breaks, in words, and an 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from holdfast.format.paths import broken_name_rule
 
@@ -26,6 +27,7 @@ _NOT_IN_LOGGED = "/:.%\"'"
 _NOT_IN_REGISTERED = "/:%@"
 
 
+@lru_cache(maxsize=1_024)  # what is logged repeats few keys many times
 def broken_key_rule(key: str) -> str:
     """Of keys of params, metrics and tags."""
     if len(key) > MAX_KEY:

@@ -8,10 +8,8 @@ from typing import Any
 from holdfast.v1 import run_pb2 as pb
 from holdfast.v1 import run_service_pb2 as service_pb
 from holdfast_server.domain.experiment import TagChanges, TagLimit
-from holdfast_server.domain.names import check_key, check_length, check_model_id, check_writer_id
+from holdfast_server.domain.names import check_model_id, check_writer_id
 from holdfast_server.domain.run import (
-    MAX_DATASET_DIGEST,
-    MAX_DATASET_NAME,
     Batch,
     Dataset,
     DatasetInput,
@@ -30,6 +28,7 @@ from holdfast_server.rpc.convert.experiments import (
     tags_from_proto,
     tags_to_proto,
 )
+from holdfast_server.rpc.convert.metric_columns import check_metric_names, columns_from_proto
 from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto, optional_ms_from_proto
 from holdfast_server.services.runs import parse_run_tags
 
@@ -79,20 +78,27 @@ def params_from_proto(params: Iterable[pb.Param]) -> tuple[Param, ...]:
 
 
 def metric_to_proto(metric: Metric) -> pb.Metric:
-    """A point as a message. Pages have thousands, so what is empty, as most of it is, costs nothing."""
-    message = pb.Metric(key=metric.key, value=metric.value, step=metric.step)
-    timestamp = message.timestamp
-    seconds, rest = divmod(metric.timestamp, 1_000)
-    timestamp.seconds, timestamp.nanos = seconds, rest * 1_000_000
-    if metric.model_id:
-        message.model_id = metric.model_id
-    if metric.dataset_name:
-        message.dataset_name = metric.dataset_name
-    if metric.dataset_digest:
-        message.dataset_digest = metric.dataset_digest
-    if metric.run_id:
-        message.run_id = metric.run_id
+    """A point as a message."""
+    message = pb.Metric()
+    _write_metric(message, metric)
     return message
+
+
+def _write_metric(message: pb.Metric, metric: Metric) -> None:
+    """Fill an empty message. Pages have thousands, so what is empty, as most of it is, costs nothing."""
+    key, value, time, step, model_id, dataset_name, dataset_digest, run_id = metric
+    message.key, message.value, message.step = key, value, step
+    timestamp = message.timestamp
+    timestamp.seconds, rest = divmod(time, 1_000)
+    timestamp.nanos = rest * 1_000_000
+    if model_id:
+        message.model_id = model_id
+    if dataset_name:
+        message.dataset_name = dataset_name
+    if dataset_digest:
+        message.dataset_digest = dataset_digest
+    if run_id:
+        message.run_id = run_id
 
 
 def metric_from_proto(message: pb.Metric, now_ms: int) -> Metric:
@@ -114,20 +120,16 @@ def metrics_from_proto(messages: Iterable[pb.Metric], now_ms: int) -> tuple[Metr
     metrics: list[Metric] = []
     checked: set[tuple[str, str, str]] = set()  # a batch repeats few of these many times
     for message in messages:
-        names = (message.key, message.dataset_name, message.dataset_digest)
+        names = key, dataset_name, dataset_digest = message.key, message.dataset_name, message.dataset_digest
         if names not in checked:
-            _check_metric_names(*names)
+            check_metric_names(*names)
             checked.add(names)
         timed = message.HasField("timestamp")
         timestamp = ms_from_proto(message.timestamp, field="metrics.timestamp") if timed else now_ms
-        metrics.append(Metric(names[0], message.value, timestamp, message.step, message.model_id, names[1], names[2]))
+        metrics.append(
+            Metric(key, message.value, timestamp, message.step, message.model_id, dataset_name, dataset_digest)
+        )
     return tuple(metrics)
-
-
-def _check_metric_names(key: str, dataset_name: str, dataset_digest: str) -> None:
-    check_key(key, what="A metric key", field="metrics")
-    check_length(dataset_name, MAX_DATASET_NAME, what="A metric's dataset name", field="metrics.dataset_name")
-    check_length(dataset_digest, MAX_DATASET_DIGEST, what="A metric's dataset digest", field="metrics.dataset_digest")
 
 
 def batch_from_proto(request: service_pb.LogBatchRequest, now_ms: int) -> Batch:
@@ -138,7 +140,7 @@ def batch_from_proto(request: service_pb.LogBatchRequest, now_ms: int) -> Batch:
     """
     changes = parse_run_tags(tag_pairs(request.tags), request.deleted_tag_keys)
     return Batch(
-        metrics=metrics_from_proto(request.metrics, now_ms),
+        metrics=(*metrics_from_proto(request.metrics, now_ms), *columns_from_proto(request.metric_columns, now_ms)),
         params=params_from_proto(request.params),
         tags=changes.tags,
         deleted_tag_keys=changes.deleted_keys,
@@ -202,7 +204,7 @@ def model_input_from_proto(message: pb.ModelInput) -> str:
 
 def run_to_proto(run: RunInfo, data: RunData = _NO_DATA) -> pb.Run:
     """A run with what it logged as a message."""
-    return pb.Run(
+    message = pb.Run(
         run_id=run.id,
         experiment_id=str(run.experiment_id),
         run_name=run.name,
@@ -212,13 +214,18 @@ def run_to_proto(run: RunInfo, data: RunData = _NO_DATA) -> pb.Run:
         start_time=ms_to_proto(run.start_time),
         end_time=None if run.end_time is None else ms_to_proto(run.end_time),
         lost=run.lost,
-        params=params_to_proto(data.params),
-        tags=tags_to_proto(data.tags),
-        metrics=[metric_to_proto(metric) for metric in data.metrics],
         dataset_inputs=[dataset_input_to_proto(item) for item in data.dataset_inputs],
         model_inputs=[model_input_to_proto(model_id) for model_id in data.model_inputs],
         model_outputs=[model_output_to_proto(output) for output in data.model_outputs],
     )
+    # Written where they stay: lists of messages would be copied.
+    for key, value in data.params:
+        message.params.add(key=key, value=value)
+    for key, value in data.tags:
+        message.tags.add(key=key, value=value)
+    for metric in data.metrics:
+        _write_metric(message.metrics.add(), metric)
+    return message
 
 
 def run_from_proto(message: pb.Run, number: int = 0) -> tuple[RunInfo, RunData]:

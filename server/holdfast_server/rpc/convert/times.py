@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -30,6 +32,17 @@ def ms_from_proto(timestamp: Timestamp, *, field: str) -> int:
             field=field,
         )
     return seconds * 1_000 + nanos // 1_000_000
+
+
+def check_ms(ms: Sequence[int], *, field: str) -> Sequence[int]:
+    """Moments that came as milliseconds.
+
+    Raises:
+        InvalidArgument: One is not in the years 1 to 9999.
+    """
+    if ms and not (min(ms) >= _MIN_SECONDS * 1_000 and max(ms) < (_MAX_SECONDS + 1) * 1_000):
+        raise InvalidArgument(f"{field} holds milliseconds since 1970 in the years 1 to 9999.", field=field)
+    return ms
 
 
 def optional_ms_from_proto(message: Message, field: str) -> int | None:

@@ -9,6 +9,10 @@ from typing import Protocol
 from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, NewBlock, NewEntry, Owner, Tree
 
 
+class LargeSnapshot(Exception):  # noqa: N818 - nobody's error: the one who asked takes another way
+    """Describing a snapshot would take longer than was allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """An object of the store as a listing shows it."""
@@ -195,8 +199,12 @@ class TreeRepository(Protocol):
         """Entries below a directory (empty: the root) with paths after ``after``, in order of their UTF-8 bytes."""
         ...
 
-    def describe(self, owner: Owner, sequence: int) -> Tree:
-        """Digest, count and size of a snapshot; a pass over all its entries unless they were kept."""
+    def describe(self, owner: Owner, sequence: int, *, most: int | None = None) -> Tree:
+        """Digest, count and size of a snapshot; a pass over all its entries unless they were kept.
+
+        Raises:
+            LargeSnapshot: That would be a pass over more than ``most`` of them.
+        """
         ...
 
     def keep_description(self, tree: Tree) -> None:

@@ -7,7 +7,7 @@ apart as they like: only buckets with points have rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from holdfast_server.domain.metric_chart import MetricBucket, StepRange
@@ -16,12 +16,12 @@ from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.stored_values import restored, stored
 
-# Fewer points need no roll-up: a chart of them takes 4 ms, and most metrics have fewer.
-ROLLED_FROM = 4_096
+# A chart of so many points is made of the points, however narrow its buckets are. So fewer points need no roll-up,
+# which would cost each batch more than it saves; most metrics have fewer.
+MOST_READ = 16_384
+ROLLED_FROM = MOST_READ
 # A roll-up is made wider when it has more buckets, and then begins with a few, so that this happens seldom.
 MOST_BUCKETS, FIRST_BUCKETS = 8_192, 2_048
-# A chart of so many points is made of the points, however narrow its buckets are.
-MOST_READ = 16_384
 
 _KEEP = """
 INSERT INTO metric_buckets (run_no, key, bucket, points, nans, minimum, maximum,
@@ -52,16 +52,13 @@ class SqlMetricBuckets:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, run_number: int, metrics: Sequence[Metric]) -> None:
+    def add(self, run_number: int, by_key: Mapping[str, Sequence[Metric]]) -> None:
         """Count points that were just written, of those keys that have many.
 
         One roll-up at most is begun: keys that are logged together have many points together, and each reads them all.
         Without a roll-up a chart is only slower; the next batch or ``begin_next`` begins another.
         """
         is_begun = False
-        by_key: dict[str, list[Metric]] = {}
-        for metric in metrics:
-            by_key.setdefault(metric.key, []).append(metric)
         for keys in chunks(list(by_key)):
             rows = self._connection.execute(
                 f"SELECT key, bucket_shift FROM latest_metrics WHERE run_no = ? AND key IN ({marks(len(keys))})"  # noqa: S608
@@ -81,7 +78,7 @@ class SqlMetricBuckets:
     def begin_next(self) -> int:
         """Begin one of the roll-ups that are still to be begun, if there is any; returns how many: 1 or 0."""
         row = self._connection.execute(
-            "SELECT run_no, key FROM latest_metrics WHERE bucket_shift IS NULL AND points >= 4096 LIMIT 1"
+            "SELECT run_no, key FROM latest_metrics WHERE bucket_shift IS NULL AND points >= 16384 LIMIT 1"
         ).fetchone()
         if row is not None:
             self._begin(row["run_no"], row["key"])
@@ -203,12 +200,12 @@ def _bucket_of(row: Any) -> MetricBucket:
 
 
 def _rolled_up(points: Iterable[tuple[int, int, float]], shift: int) -> Buckets:
-    buckets: Buckets = {}
-    for step, timestamp, value in points:
-        bucket = buckets.get(step >> shift)
-        if bucket is None:
-            bucket = buckets[step >> shift] = MetricBucket()
-        bucket.add(step, timestamp, value)
+    pieces: dict[int, list[tuple[int, int, float]]] = {}
+    for point in points:
+        pieces.setdefault(point[0] >> shift, []).append(point)
+    buckets = {number: MetricBucket() for number in pieces}
+    for number, piece in pieces.items():
+        buckets[number].add_all(piece)
     return buckets
 
 

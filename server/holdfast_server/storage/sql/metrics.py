@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from holdfast_server.domain.metric_chart import MetricBucket, StepRange
 from holdfast_server.domain.run import Metric
 from holdfast_server.storage.sql.blocks import chunks, marks
+from holdfast_server.storage.sql.bulk import insert_rows
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.key_values import among
 from holdfast_server.storage.sql.metric_buckets import ROLLED_FROM, SqlMetricBuckets
@@ -16,10 +16,8 @@ from holdfast_server.storage.sql.stored_values import restored, stored
 
 K = TypeVar("K", bound=Hashable)
 
-_ADD_POINT = """
-INSERT INTO metric_points
-  (run_no, key, step, timestamp, point, value, special, model_id, dataset_name, dataset_digest)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_POINTS = """
+metric_points (run_no, key, step, timestamp, point, value, special, model_id, dataset_name, dataset_digest)
 """
 _POINT = ("step", "timestamp", "value", "special", "model_id", "dataset_name", "dataset_digest")
 _NEWER = """
@@ -65,9 +63,9 @@ class SqlMetrics:
             "UPDATE runs SET points = points + ? WHERE run_no = ? RETURNING points", (len(metrics), run_number)
         ).fetchone()
         total = row["points"]
-        self._connection.executemany(_ADD_POINT, _point_rows(run_number, total - len(metrics), metrics))
-        counts = Counter(metric.key for metric in metrics)
-        latest = _latest((metric.key, metric) for metric in metrics)
+        insert_rows(self._connection, _POINTS, _point_rows(run_number, total - len(metrics), metrics))
+        by_key = _grouped((metric.key, metric) for metric in metrics)
+        latest = {key: Metric.newest(points) for key, points in by_key.items()}
         self._connection.executemany(
             _KEEP_LATEST,
             [
@@ -80,13 +78,13 @@ class SqlMetrics:
                     m.model_id,
                     m.dataset_name,
                     m.dataset_digest,
-                    counts[m.key],
+                    len(by_key[m.key]),
                 )
                 for m in latest.values()
             ],
         )
         if total >= ROLLED_FROM:
-            self._buckets.add(run_number, metrics)
+            self._buckets.add(run_number, by_key)
         if model_numbers:
             self._keep_model_metrics(run_number, metrics, model_numbers)
         return latest
@@ -167,7 +165,7 @@ class SqlMetrics:
         return found
 
     def _keep_model_metrics(self, run_number: int, metrics: Sequence[Metric], model_numbers: dict[str, int]) -> None:
-        latest = _latest(
+        groups = _grouped(
             ((m.model_id, m.key, m.dataset_name, m.dataset_digest), m) for m in metrics if m.model_id in model_numbers
         )
         self._connection.executemany(
@@ -183,7 +181,7 @@ class SqlMetrics:
                     *stored(m.value),
                     run_number,
                 )
-                for m in latest.values()
+                for m in map(Metric.newest, groups.values())
             ],
         )
 
@@ -217,11 +215,8 @@ def _point_rows(run_number: int, first: int, metrics: Sequence[Metric]) -> list[
     return rows
 
 
-def _latest(metrics: Iterable[tuple[K, Metric]]) -> dict[K, Metric]:
-    """The newest point of each key of a batch."""
-    latest: dict[K, tuple[tuple[int, int, float], Metric]] = {}
+def _grouped(metrics: Iterable[tuple[K, Metric]]) -> dict[K, list[Metric]]:
+    groups: dict[K, list[Metric]] = {}
     for key, metric in metrics:
-        order, known = metric.order, latest.get(key)
-        if known is None or order > known[0]:
-            latest[key] = (order, metric)
-    return {key: metric for key, (_, metric) in latest.items()}
+        groups.setdefault(key, []).append(metric)
+    return groups

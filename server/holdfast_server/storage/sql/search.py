@@ -297,15 +297,17 @@ def _select(
 
 
 def _scope(statement: _Statement, table: Searchable, query: SearchQuery) -> None:
+    # A plus sign keeps SQLite from going through an experiment in search of some of its rows.
+    plus = "+" if _names_rows(table, query) else ""
     if query.experiment_ids:
-        statement.require(_one_of("t.experiment_id", len(query.experiment_ids)), query.experiment_ids)
+        statement.require(_one_of(f"{plus}t.experiment_id", len(query.experiment_ids)), query.experiment_ids)
     if query.active_experiments:
         statement.require("t.experiment_id IN (SELECT experiment_id FROM experiments WHERE lifecycle = 'active')")
     if query.source_run_id:
         statement.require("t.source_run_id = ?", (query.source_run_id,))
     if table.has_lifecycle:
         stages = [stage.value for stage in query.view.value]
-        statement.require(_one_of("t.lifecycle", len(stages)), stages)
+        statement.require(_one_of(f"{plus}t.lifecycle", len(stages)), stages)
     if query.datasets and not any(condition.kind is Kind.METRIC for condition in query.conditions):
         measured, values = _on_datasets("x", query.datasets)
         _require_some(statement, table, f"{table.metrics} x", measured, values)

@@ -7,6 +7,7 @@ from typing import Any
 
 from holdfast.format.digests import tree_digest
 from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, Kind, Owner, Tree
+from holdfast_server.services.ports.artifacts import LargeSnapshot
 from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
 
@@ -106,8 +107,12 @@ class SqlSnapshots:
             statement = _ALL
         return [_entry(row) for row in self._connection.execute(statement, snapshot | bounds)]
 
-    def describe(self, owner: Owner, sequence: int) -> Tree:
-        """Digest, count and size of a snapshot; a pass over all its entries unless ``keep_description`` kept them."""
+    def describe(self, owner: Owner, sequence: int, *, most: int | None = None) -> Tree:
+        """Digest, count and size of a snapshot; a pass over all its entries unless ``keep_description`` kept them.
+
+        Raises:
+            LargeSnapshot: That would be a pass over more than ``most`` of them.
+        """
         kept = self._connection.execute(
             "SELECT tree_digest, file_count, total_size FROM commits JOIN trees USING (tree_id)"
             " WHERE owner = ? AND commits.sequence = ? AND tree_digest IS NOT NULL",
@@ -119,7 +124,9 @@ class SqlSnapshots:
 
         def counted() -> Iterator[Entry]:
             nonlocal count, size
-            for entry in self._all_entries(owner, sequence):
+            for number, entry in enumerate(self._all_entries(owner, sequence)):
+                if number == most:
+                    raise LargeSnapshot
                 count += entry.kind is Kind.FILE
                 size += entry.size
                 yield entry
