@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count, file_digest
+from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, EMPTY_DIGEST, block_count, file_digest
 from holdfast_server.domain.names import check_model_id, check_run_id, shown
 from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import InvalidArgument, Reason
@@ -50,8 +51,7 @@ class Owner:
         return f"{'model' if self.is_model else 'run'} {self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """Where a block's bytes are: a part of an object of the store."""
 
     object_key: str
@@ -59,8 +59,7 @@ class Extent:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewBlock:
+class NewBlock(NamedTuple):
     """A block to be stored: its digest and its bytes in pieces, as they came from the network.
 
     ``computed``: the digest was made of these very bytes by this process. Otherwise somebody claims it.
@@ -85,8 +84,7 @@ def has_digest(block: NewBlock) -> bool:
     return block.computed or digest_of(block.parts) == block.digest
 
 
-@dataclass(frozen=True, slots=True)
-class FileBlock:
+class FileBlock(NamedTuple):
     """A block of a file, with its place in the store."""
 
     position: int
@@ -94,8 +92,7 @@ class FileBlock:
     extent: Extent
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A file or directory of a snapshot. ``file_id`` leads to its blocks; 0 for directories and empty files."""
 
     path: str
@@ -129,6 +126,8 @@ class NewEntry:
     digest: bytes = b""
     expected_digest: bytes | None = None
     expected_absent: bool = False
+    # The digest of the file's content.
+    file_digest: bytes = field(init=False, default=EMPTY_DIGEST)
 
     def __post_init__(self) -> None:
         check_path(self.path)
@@ -136,23 +135,23 @@ class NewEntry:
             if self.size or self.block_digests or self.digest or self.executable:
                 raise self._bad("a directory has neither size, blocks, digest nor executable bit")
             return
+        blocks = self.block_digests
+        if len(blocks) == 1 and 0 < self.size <= BLOCK_SIZE and len(blocks[0]) == DIGEST_SIZE and not self.digest:
+            self.file_digest = blocks[0]  # as nearly all are, and all the rules hold
+            return
         if not 0 <= self.size <= MAX_FILE_SIZE:
             raise self._bad(f"a size is between 0 and {MAX_FILE_SIZE} bytes")
         for digest in self.block_digests:
             if len(digest) != DIGEST_SIZE:
                 raise self._bad(f"a block digest has {DIGEST_SIZE} bytes")
+        self.file_digest = file_digest(self.block_digests)
         if len(self.block_digests) != block_count(self.size):
             raise self._bad(
                 f"a file of {self.size} bytes has {block_count(self.size)} blocks of up to {BLOCK_SIZE} bytes, "
                 f"not {len(self.block_digests)}"
             )
-        if self.digest and self.digest != file_digest(self.block_digests):
+        if self.digest and self.digest != self.file_digest:
             raise self._bad("its digest is not that of its blocks")
-
-    @property
-    def file_digest(self) -> bytes:
-        """The digest of the file's content."""
-        return file_digest(self.block_digests)
 
     @property
     def identity(self) -> bytes:
