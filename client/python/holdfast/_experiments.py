@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -39,6 +40,7 @@ def experiment_from_proto(proto: experiment_pb2.Experiment) -> Experiment:
     return Experiment(
         experiment_id=proto.experiment_id,
         name=proto.name,
+        artifact_location=proto.artifact_location,
         lifecycle_stage=lifecycle_stage(proto.lifecycle_stage),
         tags=tags_from_proto(proto.tags),
         creation_time=ms_from_proto(proto.create_time),
@@ -46,16 +48,42 @@ def experiment_from_proto(proto: experiment_pb2.Experiment) -> Experiment:
     )
 
 
+def location_to_proto(location: str | os.PathLike[str] | None) -> str:
+    """The wire's form of where a caller says that artifacts belong.
+
+    Raises:
+        InvalidArgumentError: It is neither a text nor a path; tags in its place are a likely mistake.
+    """
+    if location is None or isinstance(location, (str, os.PathLike)):
+        return str(location or "")
+    raise InvalidArgumentError(
+        f"artifact_location is a text, not {type(location).__name__}; give tags by their name: tags={{...}}."
+    )
+
+
 class ExperimentCalls(Calls):
     """What a client does with experiments."""
 
-    def create_experiment(self, name: str, tags: Mapping[str, Any] | None = None) -> str:
+    def create_experiment(
+        self, name: str, artifact_location: str | os.PathLike[str] | None = None, tags: Mapping[str, Any] | None = None
+    ) -> str:
         """Create an experiment and return its id.
+
+        Args:
+            name: Not taken yet.
+            artifact_location: Kept with the experiment for tools that look there. Artifacts are stored by the server
+                all the same, wherever it says.
+            tags: At most 100 labels.
 
         Raises:
             AlreadyExistsError: The name is taken, perhaps by a deleted experiment.
         """
-        request = build(messages.CreateExperimentRequest, name=name, tags=tags_to_proto(tags))
+        request = build(
+            messages.CreateExperimentRequest,
+            name=name,
+            artifact_location=location_to_proto(artifact_location),
+            tags=tags_to_proto(tags),
+        )
         return self._mutate(self._experiments.CreateExperiment, request).experiment.experiment_id
 
     def get_experiment(self, experiment_id: str) -> Experiment:

@@ -36,7 +36,8 @@ class ExperimentServicer(service_grpc.ExperimentServiceServicer):
         """Create one."""
 
         def job(tx: Transaction) -> pb.CreateExperimentResponse:
-            created = experiments.create_experiment(tx, request.name, tag_pairs(request.tags))
+            tags = tag_pairs(request.tags)
+            created = experiments.create_experiment(tx, request.name, tags, request.artifact_location)
             return pb.CreateExperimentResponse(experiment=experiment_to_proto(created))
 
         return await mutate(self._database, request, pb.CreateExperimentResponse, job)

@@ -28,7 +28,7 @@ from holdfast_server.services.search.query import Found, Position, SearchQuery
 class ExperimentRepository(Protocol):
     """Experiments and their tags."""
 
-    def create(self, name: str, tags: Sequence[Tag], *, now_ms: int) -> Experiment:
+    def create(self, name: str, tags: Sequence[Tag], artifact_location: str, *, now_ms: int) -> Experiment:
         """Add an active one under the next number; the caller made sure that the name is free."""
         ...
 

@@ -11,7 +11,7 @@ from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.key_values import KeyValues
 from holdfast_server.storage.sql.search import EXPERIMENTS, find
 
-_SELECT = "SELECT experiment_id, name, lifecycle, create_time, update_time FROM experiments"
+_SELECT = "SELECT experiment_id, name, lifecycle, create_time, update_time, artifact_location FROM experiments"
 
 
 class SqlExperiments:
@@ -21,15 +21,18 @@ class SqlExperiments:
         self._connection = connection
         self._tags = KeyValues(connection, "experiment_tags", "experiment_id")
 
-    def create(self, name: str, tags: Sequence[Tag], *, now_ms: int) -> Experiment:
+    def create(self, name: str, tags: Sequence[Tag], artifact_location: str, *, now_ms: int) -> Experiment:
         """Add an active one under the next number."""
         row = self._connection.execute(
-            "INSERT INTO experiments (name, create_time, update_time) VALUES (?, ?, ?) RETURNING experiment_id",
-            (name, now_ms, now_ms),
+            "INSERT INTO experiments (name, artifact_location, create_time, update_time) VALUES (?, ?, ?, ?)"
+            " RETURNING experiment_id",
+            (name, artifact_location, now_ms, now_ms),
         ).fetchone()
         self._tags.set(row["experiment_id"], tags)
         in_order = tuple(sorted(tags, key=lambda tag: tag.key))
-        return Experiment(row["experiment_id"], name, Lifecycle.ACTIVE, now_ms, now_ms, in_order)
+        return Experiment(
+            row["experiment_id"], name, Lifecycle.ACTIVE, now_ms, now_ms, in_order, artifact_location=artifact_location
+        )
 
     def get(self, experiment_id: int) -> Experiment | None:
         """The one of this id, deleted or not."""
@@ -82,4 +85,5 @@ def _experiment(row: Any, tags: Sequence[Tag]) -> Experiment:
         create_time=row["create_time"],
         update_time=row["update_time"],
         tags=tuple(tags),
+        artifact_location=row["artifact_location"],
     )
