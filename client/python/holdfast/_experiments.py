@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from holdfast._calls import Calls, build, collect, tags_from_proto, tags_to_proto, texts
 from holdfast._times import ms_from_proto
-from holdfast.entities import Experiment, PagedList, ViewType
+from holdfast.entities import DatasetSummary, Experiment, PagedList, ViewType
 from holdfast.errors import InvalidArgumentError, NotFoundError
-from holdfast.v1 import experiment_pb2
+from holdfast.v1 import experiment_pb2, run_pb2
 from holdfast.v1 import experiment_service_pb2 as messages
 from holdfast.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 
@@ -46,6 +46,11 @@ def experiment_from_proto(proto: experiment_pb2.Experiment) -> Experiment:
         creation_time=ms_from_proto(proto.create_time),
         last_update_time=ms_from_proto(proto.update_time),
     )
+
+
+def dataset_summary_from_proto(proto: run_pb2.DatasetSummary) -> DatasetSummary:
+    """A dataset that runs read as users see it."""
+    return DatasetSummary(proto.experiment_id, proto.name, proto.digest, proto.context or None)
 
 
 def location_to_proto(location: str | os.PathLike[str] | None) -> str:
@@ -133,6 +138,30 @@ class ExperimentCalls(Calls):
             )
             page = self._channel.call(self._experiments.SearchExperiments, request)
             return map(experiment_from_proto, page.experiments), page.next_page_token
+
+        return collect(fetch, max_results=max_results, page_size=PAGE_SIZE, token=page_token)
+
+    def search_datasets(
+        self, experiment_ids: Sequence[str], max_results: int | None = None, page_token: str | None = None
+    ) -> PagedList[DatasetSummary]:
+        """Read which datasets the runs of some experiments read, each with what for, by experiment, name and digest.
+
+        Args:
+            experiment_ids: At least one.
+            max_results: None for all.
+            page_token: ``token`` of the list before.
+        """
+        self._settle()
+
+        def fetch(page_size: int, token: str) -> tuple[Iterable[DatasetSummary], str]:
+            request = build(
+                messages.ListDatasetsRequest,
+                experiment_ids=texts(experiment_ids),
+                page_size=page_size,
+                page_token=token,
+            )
+            page = self._channel.call(self._experiments.ListDatasets, request)
+            return map(dataset_summary_from_proto, page.datasets), page.next_page_token
 
         return collect(fetch, max_results=max_results, page_size=PAGE_SIZE, token=page_token)
 
