@@ -1,4 +1,4 @@
-"""Does the same to MLflow's own stores and to those on Holdfast, and prints where their answers differ, as JSON.
+"""Does the same to MLflow with its stores and to Holdfast with stores on it, and prints what differs as JSON.
 
 python -m tests.interop.differential <Holdfast's URI> <empty directory>     in a Python that has both
 """
@@ -20,29 +20,36 @@ import mlflow
 from mlflow.entities import LoggedModelStatus
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as MlflowRegistryStore
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as MlflowTrackingStore
-from tests.interop.differential import registry_scenarios, tracking_scenarios
-from tests.interop.differential.recording import Answer, Names, Recorder
+from tests.interop.differential import fluent_scenarios, registry_scenarios, tracking_scenarios
+from tests.interop.differential.recording import Answer, Names, Notes, Recorder, Seen
 from tests.interop.mlflow_store.registry_store import HoldfastRegistryStore
 from tests.interop.mlflow_store.tracking_store import HoldfastTrackingStore
+
+import holdfast
 
 ROOT = "s3://root"
 
 
 class Side:
-    """One of the two that are compared: a tracking store and a registry store on the same server or database."""
+    """One of the two that are compared: two stores and a module, all on the same server or database."""
 
-    def __init__(self, tracking, registry) -> None:
-        self._tracking, self._registry = tracking, registry
+    def __init__(self, tracking, registry, module, directory: str) -> None:
+        self._tracking, self._registry, self._module = tracking, registry, module
+        self._directory = Path(directory, module.__name__)
         self._names = Names()
         self._numbers = count()
 
     def play(self, scenario) -> list[Answer]:
-        answers: list[Answer] = []
+        notes = Notes(self._names)
         if scenario in registry_scenarios.SCENARIOS:
-            scenario(Recorder(self._registry, self._names, answers), self._make_model)
+            scenario(Recorder(self._registry, notes), self._make_model)
+        elif scenario in tracking_scenarios.SCENARIOS:
+            scenario(Recorder(self._tracking, notes))
         else:
-            scenario(Recorder(self._tracking, self._names, answers))
-        return answers
+            directory, see = self._directory / scenario.__name__, Seen(notes)
+            directory.mkdir(parents=True)
+            scenario(self._module, see, see.refused, directory)
+        return notes.answers
 
     def _make_model(self) -> tuple[str, str]:
         run = self._tracking.create_run("0", "ada", 1, [], "of a version")
@@ -96,10 +103,11 @@ def main(uri: str, directory: str) -> None:
     logging.disable(logging.CRITICAL)
     database = f"sqlite:///{directory}/mlflow.db"
     mlflow.set_tracking_uri(database)
-    mlflow_side = Side(MlflowTrackingStore(database, ROOT), MlflowRegistryStore(database))
-    holdfast_side = Side(HoldfastTrackingStore(uri, ROOT), HoldfastRegistryStore(uri))
-    scenarios = (*tracking_scenarios.SCENARIOS, *registry_scenarios.SCENARIOS)
-    with redirect_stderr(io.StringIO()):  # copying a version prints
+    holdfast.set_tracking_uri(uri)
+    mlflow_side = Side(MlflowTrackingStore(database, ROOT), MlflowRegistryStore(database), mlflow, directory)
+    holdfast_side = Side(HoldfastTrackingStore(uri, ROOT), HoldfastRegistryStore(uri), holdfast, directory)
+    scenarios = (*tracking_scenarios.SCENARIOS, *registry_scenarios.SCENARIOS, *fluent_scenarios.SCENARIOS)
+    with redirect_stderr(io.StringIO()):  # some of MLflow's calls print
         found: dict[str, Any] = {
             scenario.__name__: compared(scenario, mlflow_side, holdfast_side) for scenario in scenarios
         }

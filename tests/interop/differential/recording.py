@@ -37,43 +37,73 @@ class Answer:
     differs: str
 
 
-class Recorder:
-    """A store whose answers are kept. Calls that it refuses return None.
+class Notes:
+    """What was seen on one side, and which of it is to differ from the other's.
 
     Args:
-        store: Whose methods are called.
-        names: What ids were called so far, shared by the stores of a side.
-        answers: Where to keep them.
+        names: What ids were called so far.
     """
 
-    def __init__(self, store: Any, names: Names, answers: list[Answer]) -> None:
-        self._store, self._names, self._answers = store, names, answers
+    def __init__(self, names: Names) -> None:
+        self.answers: list[Answer] = []
+        self._names = names
         self._reason = ""
 
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            answer = None
-            try:
-                answer = getattr(self._store, method)(*arguments, **options)
-                recorded = self._names.plain(answer)
-            except MlflowException as error:
-                recorded = {"error": error.error_code}
-            except Exception as error:
-                recorded = {"error": type(error).__name__}
-            shown = ", ".join([*map(str, arguments), *(f"{key}={value}" for key, value in options.items())])
-            self._answers.append(Answer(method, self._names.plain(shown)[:400], recorded, self._reason))
-            return answer
-
-        return call
+    def note(self, method: str, arguments: str, value: Any) -> None:
+        shown = self._names.plain(arguments)[:400]
+        self.answers.append(Answer(method, shown, self._names.plain(value), self._reason))
 
     @contextmanager
     def differs(self, reason: str) -> Iterator[None]:
-        """The calls in this block are to be answered differently, for a reason that docs/mlflow.md has."""
+        """What is noted in this block is to differ, for a reason that docs/mlflow.md has."""
         self._reason = reason
         try:
             yield
         finally:
             self._reason = ""
+
+
+class Recorder:
+    """A store whose answers are noted. Calls that it refuses return None."""
+
+    def __init__(self, store: Any, notes: Notes) -> None:
+        self._store, self._notes = store, notes
+        self.differs = notes.differs
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            answer = None
+            try:
+                answer = noted = getattr(self._store, method)(*arguments, **options)
+            except MlflowException as error:
+                noted = {"error": error.error_code}
+            except Exception as error:
+                noted = {"error": type(error).__name__}
+            shown = ", ".join([*map(str, arguments), *(f"{key}={value}" for key, value in options.items())])
+            self._notes.note(method, shown, noted)
+            return answer
+
+        return call
+
+
+class Seen:
+    """Notes values under a label."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+        self.differs = notes.differs
+
+    def __call__(self, label: str, *values: Any) -> None:
+        self._notes.note(label, "", values)
+
+    def refused(self, label: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+        """Note whether a call raises."""
+        try:
+            function(*arguments, **options)
+        except BaseException as error:  # KeyboardInterrupt too
+            self._notes.note(label, str(error), "refused")
+        else:
+            self._notes.note(label, "", "accepted")
 
 
 class Names:
