@@ -22,6 +22,7 @@ from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Mlfl
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as MlflowTrackingStore
 from tests.interop.differential import fluent_scenarios, registry_scenarios, tracking_scenarios
 from tests.interop.differential.recording import Answer, Names, Notes, Recorder, Seen
+from tests.interop.differential.signatures import odd_ones
 from tests.interop.mlflow_store.registry_store import HoldfastRegistryStore
 from tests.interop.mlflow_store.tracking_store import HoldfastTrackingStore
 
@@ -112,6 +113,7 @@ def main(uri: str, directory: str) -> None:
             scenario.__name__: compared(scenario, mlflow_side, holdfast_side) for scenario in scenarios
         }
     found["contract"] = sorted({*contract(HoldfastTrackingStore), *contract(HoldfastRegistryStore)})
+    found["signatures"] = odd_ones()
     print("\n" + json.dumps(found))
 
 
