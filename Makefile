@@ -111,8 +111,22 @@ $(BENCH_STAMP): $(STAMP) pyproject.toml $(PROTOS)
 	  -e '.[server]' 'mlflow>=3.17' boto3
 	@touch $@
 
+# Beside .venv for the same reason.
+INTEROP_VENV := .venv-interop
+INTEROP_STAMP := $(INTEROP_VENV)/.installed
+
+.PHONY: interop
+interop: $(INTEROP_STAMP) ## Compare with MLflow itself: the same calls to its stores and to Holdfast, and packages both ways
+	HOLDFAST_MLFLOW_PYTHON='$(CURDIR)/$(INTEROP_VENV)/bin/python' $(BIN)/pytest -n $(WORKERS) --dist loadfile tests/interop
+
+$(INTEROP_STAMP): $(STAMP) pyproject.toml $(PROTOS)
+	@test -x $(INTEROP_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(INTEROP_VENV)
+	$(BIN)/uv pip install --quiet --python $(INTEROP_VENV)/bin/python --reinstall-package holdfast \
+	  -e '.[sklearn]' 'mlflow>=3.17'
+	@touch $@
+
 .PHONY: clean
 clean: ## Remove the virtual environments, caches, builds and generated stubs; MinIO stays in its cache
-	rm -rf $(VENV) $(BENCH_VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(INTEROP_VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	rm -f client/python/holdfast/v1/*_pb2*
 	find client server tests protos benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

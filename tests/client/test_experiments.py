@@ -22,6 +22,17 @@ def test_an_experiment_is_read_as_created(client, name):
     assert client.get_experiment_by_name(name) == experiment
 
 
+def test_an_artifact_location_is_kept_and_told(client, name, tmp_path):
+    there = client.get_experiment(client.create_experiment(name, "s3://bucket/here", {"team": "ocr"}))
+    assert (there.artifact_location, there.tags) == ("s3://bucket/here", {"team": "ocr"})
+    local = client.get_experiment(client.create_experiment(f"{name}-local", tmp_path))
+    assert local.artifact_location == str(tmp_path)
+    found = client.search_experiments(filter_string=f"name LIKE '{name}%'", order_by=["name"])
+    assert found == [there, local]
+    with pytest.raises(InvalidArgumentError, match="give tags by their name"):
+        client.create_experiment(f"{name}-tags", {"team": "ocr"})
+
+
 def test_a_taken_name_is_refused(client, name):
     client.create_experiment(name)
     with pytest.raises(AlreadyExistsError):

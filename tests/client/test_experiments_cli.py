@@ -36,7 +36,7 @@ def test_an_experiment_lives_by_commands(experiments, client, name):
 
 
 def test_experiments_are_listed_by_filter_order_and_stage(experiments, client, name):
-    ids = [client.create_experiment(f"{name}-{letter}", {"team": letter}) for letter in "abc"]
+    ids = [client.create_experiment(f"{name}-{letter}", tags={"team": letter}) for letter in "abc"]
     client.delete_experiment(ids[1])
     mine = ("--filter", f"name LIKE '{name}%'")
     found = rows(experiments("ls", *mine, "--order-by", "name DESC"))
@@ -82,7 +82,7 @@ def test_a_name_that_is_an_id_too_is_not_guessed(experiments, client, name):
 
 
 def test_tags_cannot_steer_the_terminal(experiments, client, name):
-    experiment_id = client.create_experiment(f"{name} 文字", {"note": "\x1b[31mred\nline"})
+    experiment_id = client.create_experiment(f"{name} 文字", tags={"note": "\x1b[31mred\nline"})
     for output in (experiments("show", experiment_id), experiments("ls", "--filter", f"name = '{name} 文字'")):
         assert "\x1b" not in output
         assert "\\x1b[31mred line" in output

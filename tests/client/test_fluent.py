@@ -41,6 +41,14 @@ def test_a_run_ends_with_its_block(experiment):
     assert holdfast.last_active_run() == ended
 
 
+def test_of_nested_runs_the_outer_one_is_the_last(experiment):
+    with holdfast.start_run() as outer:
+        with holdfast.start_run(nested=True) as inner:
+            assert holdfast.last_active_run().info.run_id == inner.info.run_id
+        assert holdfast.last_active_run().info.run_id == outer.info.run_id
+    assert holdfast.last_active_run().info.run_id == outer.info.run_id
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

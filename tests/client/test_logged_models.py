@@ -8,6 +8,19 @@ from holdfast.entities import LoggedModelStatus
 from holdfast.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
 
 
+def test_files_of_a_model_are_logged_one_by_one_and_listed(client, experiment_id, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "sub" / "b.txt").write_text("b")
+    model_id = client.create_logged_model(experiment_id).model_id
+    client.log_model_artifact(model_id, tmp_path / "a.txt")
+    client.log_model_artifact(model_id, tmp_path / "sub", "under")
+    client.log_model_artifacts(model_id, tmp_path / "sub", "contents")
+    assert [item.path for item in client.list_logged_model_artifacts(model_id)] == ["a.txt", "contents", "under"]
+    assert [item.path for item in client.list_logged_model_artifacts(model_id, "under")] == ["under/sub"]
+    assert [item.path for item in client.list_logged_model_artifacts(model_id, "contents")] == ["contents/b.txt"]
+
+
 def test_a_model_goes_from_pending_to_ready(client, experiment_id, run_id):
     model = client.create_logged_model(
         experiment_id, name="forest", source_run_id=run_id, tags={"a": 1}, params={"depth": 3}, model_type="classifier"

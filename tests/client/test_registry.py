@@ -48,6 +48,16 @@ def test_searching_registered_models(client, name):
     ]
 
 
+def test_a_version_keeps_the_link_to_its_run(client, name, model_id):
+    client.create_registered_model(name)
+    made = client.create_model_version(
+        name, f"models:/{model_id}", None, None, "https://other.example/run", "described"
+    )
+    assert (made.run_link, made.description) == ("https://other.example/run", "described")
+    assert client.get_model_version(name, 1).run_link == "https://other.example/run"
+    assert client.create_model_version(name, f"models:/{model_id}").run_link is None
+
+
 def test_registering_a_logged_model_creates_its_name(client, name, model_id, run_id):
     version = client.register_logged_model(name, model_id, tags={"a": 1})
     assert (version.name, version.version, version.status) == (name, "1", "READY")

@@ -12,12 +12,14 @@ from holdfast._runs import dataset_input_from_proto, dataset_input_to_proto, met
 from holdfast.entities import (
     Dataset,
     DatasetInput,
+    DatasetSummary,
     InputTag,
     LoggedModelInput,
     LoggedModelOutput,
     Metric,
     Param,
     Run,
+    RunData,
     RunInfo,
     RunStatus,
     RunTag,
@@ -49,6 +51,54 @@ def test_metrics_params_and_tags_are_read_as_logged(client, run_id):
     with pytest.raises(NotFoundError) as info:
         client.delete_tag(run_id, "stage")
     assert info.value.reason == "TAG_NOT_FOUND"
+
+
+def test_newest_points_are_read_with_steps_and_times(client, experiment_id, run_id):
+    client.log_metric(run_id, "loss", 0.5, step=3, timestamp=1_000)
+    client.log_metric(run_id, "loss", 0.7, step=2, timestamp=2_000)
+    client.log_metric(run_id, "acc", math.inf, step=-1, timestamp=3_000)
+    data = client.get_run(run_id).data
+    assert [(p.key, p.value, p.step, p.timestamp) for p in data.metric_points] == [
+        ("acc", math.inf, -1, 3_000),
+        ("loss", 0.5, 3, 1_000),
+    ]
+    assert data.metric_points[1] == data.metric_points[-1] == data.metric_points[1:][0]
+    (found,) = client.search_runs([experiment_id], f"run_id = '{run_id}'")
+    assert list(found.data.metric_points) == list(data.metric_points)
+    assert list(pickle.loads(pickle.dumps(found)).data.metric_points) == list(data.metric_points)
+    assert found.to_dictionary()["data"].keys() == {"metrics", "params", "tags"}
+    assert RunData().metric_points == ()
+
+
+def test_a_part_of_a_history_is_read_by_steps(client, run_id):
+    client.log_batch(run_id, [Metric("m", float(step), 1, step) for step in range(10)])
+    part = client.get_metric_history(run_id, "m", min_step=3, max_step=5)
+    assert [point.step for point in part] == [3, 4, 5]
+    assert [point.step for point in client.get_metric_history(run_id, "m", min_step=8)] == [8, 9]
+    first = client.get_metric_history(run_id, "m", 2, min_step=3)
+    assert [point.step for point in client.get_metric_history(run_id, "m", 2, first.token, min_step=3)] == [5, 6]
+
+
+def test_a_run_is_ended_at_a_given_time_by_a_given_user(client, experiment_id):
+    run_id = client.create_run(experiment_id, 5, {"mlflow.user": "ada"}, user_id="bob").info.run_id
+    client.update_run(run_id, "FINISHED", end_time=7)
+    info = client.get_run(run_id).info
+    assert (info.user_id, info.status, info.start_time, info.end_time) == ("bob", "FINISHED", 5, 7)
+    client.update_run(run_id, end_time=9)
+    assert client.get_run(run_id).info.end_time == 9
+
+
+def test_datasets_of_experiments_are_listed(client, experiment_id, name):
+    other = client.create_experiment(f"{name}-other")
+    for number, context in enumerate(["training", "training", None]):
+        run_id = client.create_run(experiment_id if number else other).info.run_id
+        client.log_input(run_id, Dataset("iris", "d1", "local", "{}"), context)
+    of_this = [DatasetSummary(experiment_id, "iris", "d1"), DatasetSummary(experiment_id, "iris", "d1", "training")]
+    assert client.search_datasets([experiment_id]) == of_this
+    assert client.search_datasets(experiment_id) == of_this
+    page = client.search_datasets([experiment_id, other], max_results=2)
+    rest = client.search_datasets([experiment_id, other], page_token=page.token)
+    assert [*page, *rest] == [*of_this, DatasetSummary(other, "iris", "d1", "training")]
 
 
 def test_a_batch_is_all_or_nothing(client, run_id):

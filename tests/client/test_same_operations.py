@@ -82,6 +82,7 @@ OF_THE_CLIENT = {
     "beyond MLflow": {
         "list_live_artifacts",
         "restore_logged_model",
+        "search_datasets",
         "tail_artifact",
         "validate_registered_model_name",
     },

@@ -1,4 +1,4 @@
-"""Packages and signatures against the real MLflow, in another Python: set HOLDFAST_MLFLOW_PYTHON to one that has it."""
+"""Packages and signatures against the real MLflow, in another Python, which `make interop` makes."""
 
 import json
 import os
@@ -8,25 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.interop.mlflow_python import MLFLOW_PYTHON, needs_mlflow
 
 import holdfast.pyfunc
 import holdfast.sklearn
 
-PYTHON = os.environ.get("HOLDFAST_MLFLOW_PYTHON", "")
 HERE = Path(__file__).parent
 CASES = HERE.parent / "client" / "models"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not PYTHON, reason="NOT CHECKED AGAINST MLFLOW: set HOLDFAST_MLFLOW_PYTHON to a Python with mlflow>=3.17"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_mlflow]
 
 
 def mlflow(command, argument, timeout=170):
     run = subprocess.run(
-        [PYTHON, str(HERE / "mlflow_side.py"), command, str(argument)],
+        [MLFLOW_PYTHON, str(HERE / "mlflow_side.py"), command, str(argument)],
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         stdout=subprocess.PIPE,
         check=True,

@@ -44,6 +44,17 @@ async def test_created_experiment_reads_back(experiments):
     assert await get(experiments, "1") == created
 
 
+async def test_artifact_location_is_kept_as_given(experiments, refused):
+    created = await create(experiments, "there", artifact_location="s3://bucket/é")
+    assert created.artifact_location == "s3://bucket/é"
+    assert await get(experiments, created.experiment_id) == created
+    assert (await get(experiments, "0")).artifact_location == ""
+    longest = await create(experiments, "longest", artifact_location="x" * 2_048)
+    assert longest.artifact_location == "x" * 2_048
+    call = create(experiments, "longer", artifact_location="x" * 2_049)
+    assert (await refused(call, "INVALID_ARGUMENT", "LIMIT_EXCEEDED")).field == "artifact_location"
+
+
 async def test_retry_with_request_id_creates_once(experiments, refused):
     request = service.CreateExperimentRequest(name="once", request_id="r-1")
     first, second = await experiments.CreateExperiment(request), await experiments.CreateExperiment(request)

@@ -122,6 +122,18 @@ async def test_version_pins_its_source(registry, model):
     assert (await add(registry, run_id="ef" * 16)).run_id == "ef" * 16
 
 
+async def test_a_link_to_the_run_is_kept_as_given(registry, model, refused):
+    made = await add(registry, run_link="https://other.example/runs/é", import_id="i")
+    assert made.run_link == "https://other.example/runs/é"
+    assert await version_of(registry, version=1) == made
+    assert (await update(registry, 1, description="d")).run_link == made.run_link
+    copied = service.CopyModelVersionRequest(source="models:/m/1", name="copy")
+    assert (await registry.CopyModelVersion(copied)).model_version.run_link == made.run_link
+    assert (await add(registry)).run_link == ""
+    error = await refused(add(registry, run_link="x" * 2_049), "INVALID_ARGUMENT", "LIMIT_EXCEEDED")
+    assert error.field == "run_link"
+
+
 async def test_numbers_are_not_used_again(registry, model, refused):
     assert [(await add(registry)).version for _ in range(3)] == [1, 2, 3]
     await registry.DeleteModelVersion(service.DeleteModelVersionRequest(name="m", version=3))

@@ -22,7 +22,17 @@ from holdfast_server.domain.registry import (
     VersionStatus,
 )
 from holdfast_server.domain.registry_history import Actor, Change, ChangeKind, RecordedChange
-from holdfast_server.domain.run import Dataset, DatasetInput, Metric, ModelOutput, Param, RunData, RunInfo, RunStatus
+from holdfast_server.domain.run import (
+    Dataset,
+    DatasetInput,
+    DatasetSummary,
+    Metric,
+    ModelOutput,
+    Param,
+    RunData,
+    RunInfo,
+    RunStatus,
+)
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert import experiments, metric_charts, models, registry, registry_history, runs, times
 
@@ -51,7 +61,7 @@ def test_nanoseconds_are_rounded_down():
 
 @pytest.mark.parametrize("lifecycle", Lifecycle)
 def test_experiments_survive(lifecycle):
-    experiment = Experiment(7, "näme", lifecycle, 1_001, 2_002, TAGS)
+    experiment = Experiment(7, "näme", lifecycle, 1_001, 2_002, TAGS, "s3://bucket/é")
     assert experiments.experiment_from_proto(experiments.experiment_to_proto(experiment)) == experiment
 
 
@@ -74,6 +84,11 @@ def test_runs_survive(status, end_time):
     assert runs.run_from_proto(runs.run_to_proto(info, data), 3) == (info, data)
 
 
+def test_datasets_of_experiments_survive():
+    summary = DatasetSummary(7, "iris", "d1", "training")
+    assert runs.dataset_summary_from_proto(runs.dataset_summary_to_proto(summary)) == summary
+
+
 def test_absent_metric_time_is_when_it_came():
     assert runs.metric_from_proto(run_pb2.Metric(key="m"), 77).timestamp == 77
     assert runs.metric_from_proto(run_pb2.Metric(key="m", timestamp=Timestamp()), 77).timestamp == 0
@@ -91,7 +106,9 @@ def test_logged_models_survive(status):
 @pytest.mark.parametrize("status", VersionStatus)
 def test_registered_models_survive(owner, stage, status):
     source = ResolvedSource(owner, 4, bytes(range(32)), "a/b", RUN_ID, MODEL_ID, 5, 6)
-    version = ModelVersion("r", 2, "runs:/x", RUN_ID, source, status, "why", stage, "d", "ada", 1, 2, TAGS, ("x", "y"))
+    version = ModelVersion(
+        "r", 2, "runs:/x", RUN_ID, source, status, "why", stage, "d", "ada", 1, 2, TAGS, ("x", "y"), "l"
+    )
     model = RegisteredModel(9, "r", "d", 1, 2, TAGS, (Alias("x", 2),), (version,))
     assert registry.version_from_proto(registry.version_to_proto(version)) == version
     assert registry.registered_model_from_proto(registry.registered_model_to_proto(model), 9) == model

@@ -143,8 +143,11 @@ def _record_end(run_id: str, item: _Open) -> None:
 
 
 def _forget(run_id: str) -> None:
+    global _last_run  # noqa: PLW0603 - one process has one last run
     with _lock:
-        _open.pop(run_id, None)
+        item = _open.pop(run_id, None)
+        if item is not None:
+            _last_run = item.run
     _leases.drop(run_id)
 
 
@@ -207,8 +210,8 @@ def active_here() -> ActiveRun | None:
 
 
 def last_run() -> ActiveRun | None:
-    """The run that was made active last, going on or ended."""
-    return _last_run
+    """The active run; without one that which ended last, or else was made active last."""
+    return active_run() or _last_run
 
 
 def _own_stack() -> list[ActiveRun]:

@@ -103,9 +103,9 @@ class ArtifactCalls(Calls):
         """Store bytes as the file ``artifact_file``."""
         self._artifacts.log_bytes(_run(run_id), _content.raw_bytes(data), _content.file_path(artifact_file))
 
-    def log_stream(self, run_id: str, fileobj: BinaryIO, artifact_file: str) -> None:
-        """Store what ``fileobj.read`` yields, of unknown length, in bounded memory."""
-        self._artifacts.log_stream(_run(run_id), fileobj, _content.file_path(artifact_file))
+    def log_stream(self, run_id: str, stream: BinaryIO, artifact_file: str) -> None:
+        """Store what ``stream.read`` yields, of unknown length, in bounded memory."""
+        self._artifacts.log_stream(_run(run_id), stream, _content.file_path(artifact_file))
 
     def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
         """Store a text as UTF-8."""
@@ -194,7 +194,7 @@ class ArtifactCalls(Calls):
     def download_artifacts(
         self,
         run_id: str | None = None,
-        artifact_path: str | None = None,
+        path: str | None = None,
         dst_path: str | os.PathLike[str] | None = None,
         *,
         artifact_uri: str | None = None,
@@ -203,7 +203,7 @@ class ArtifactCalls(Calls):
 
         Args:
             run_id: The run; or
-            artifact_path: What of it; None for all.
+            path: What of it; None for all.
             dst_path: A local directory, made when absent; None for a new temporary one.
             artifact_uri: what to fetch: ``runs:/…`` or ``models:/…``, in place of the two above.
 
@@ -212,9 +212,9 @@ class ArtifactCalls(Calls):
             DataLossError: Bytes do not have their digest; nothing takes its final name.
             LocalFileError: Names collide on the local file system.
         """
-        uri = artifact_uri_of(artifact_uri, run_id, artifact_path)
+        uri = artifact_uri_of(artifact_uri, run_id, path)
         dst = None if dst_path is None else Path(dst_path)
-        return str(self._artifacts.download(uri, dst, artifact_path if run_id is not None else None))
+        return str(self._artifacts.download(uri, dst, path if run_id is not None else None))
 
     def delete_artifacts(self, run_id: str, artifact_path: str | None = None) -> None:
         """Remove a file, or a directory with all below it, from a run; all of it vanishes at once.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from holdfast._calls import Calls, build, collect, tags_from_proto, tags_to_proto, texts
 from holdfast._times import ms_from_proto
-from holdfast.entities import Experiment, PagedList, ViewType
+from holdfast.entities import DatasetSummary, Experiment, PagedList, ViewType
 from holdfast.errors import InvalidArgumentError, NotFoundError
-from holdfast.v1 import experiment_pb2
+from holdfast.v1 import experiment_pb2, run_pb2
 from holdfast.v1 import experiment_service_pb2 as messages
 from holdfast.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 
@@ -39,6 +40,7 @@ def experiment_from_proto(proto: experiment_pb2.Experiment) -> Experiment:
     return Experiment(
         experiment_id=proto.experiment_id,
         name=proto.name,
+        artifact_location=proto.artifact_location,
         lifecycle_stage=lifecycle_stage(proto.lifecycle_stage),
         tags=tags_from_proto(proto.tags),
         creation_time=ms_from_proto(proto.create_time),
@@ -46,16 +48,47 @@ def experiment_from_proto(proto: experiment_pb2.Experiment) -> Experiment:
     )
 
 
+def dataset_summary_from_proto(proto: run_pb2.DatasetSummary) -> DatasetSummary:
+    """A dataset that runs read as users see it."""
+    return DatasetSummary(proto.experiment_id, proto.name, proto.digest, proto.context or None)
+
+
+def location_to_proto(location: str | os.PathLike[str] | None) -> str:
+    """The wire's form of where a caller says that artifacts belong.
+
+    Raises:
+        InvalidArgumentError: It is neither a text nor a path; tags in its place are a likely mistake.
+    """
+    if location is None or isinstance(location, (str, os.PathLike)):
+        return str(location or "")
+    raise InvalidArgumentError(
+        f"artifact_location is a text, not {type(location).__name__}; give tags by their name: tags={{...}}."
+    )
+
+
 class ExperimentCalls(Calls):
     """What a client does with experiments."""
 
-    def create_experiment(self, name: str, tags: Mapping[str, Any] | None = None) -> str:
+    def create_experiment(
+        self, name: str, artifact_location: str | os.PathLike[str] | None = None, tags: Mapping[str, Any] | None = None
+    ) -> str:
         """Create an experiment and return its id.
+
+        Args:
+            name: Not taken yet.
+            artifact_location: Kept with the experiment for tools that look there. Artifacts are stored by the server
+                all the same, wherever it says.
+            tags: At most 100 labels.
 
         Raises:
             AlreadyExistsError: The name is taken, perhaps by a deleted experiment.
         """
-        request = build(messages.CreateExperimentRequest, name=name, tags=tags_to_proto(tags))
+        request = build(
+            messages.CreateExperimentRequest,
+            name=name,
+            artifact_location=location_to_proto(artifact_location),
+            tags=tags_to_proto(tags),
+        )
         return self._mutate(self._experiments.CreateExperiment, request).experiment.experiment_id
 
     def get_experiment(self, experiment_id: str) -> Experiment:
@@ -105,6 +138,30 @@ class ExperimentCalls(Calls):
             )
             page = self._channel.call(self._experiments.SearchExperiments, request)
             return map(experiment_from_proto, page.experiments), page.next_page_token
+
+        return collect(fetch, max_results=max_results, page_size=PAGE_SIZE, token=page_token)
+
+    def search_datasets(
+        self, experiment_ids: Sequence[str], max_results: int | None = None, page_token: str | None = None
+    ) -> PagedList[DatasetSummary]:
+        """Read which datasets the runs of some experiments read, each with what for, by experiment, name and digest.
+
+        Args:
+            experiment_ids: At least one.
+            max_results: None for all.
+            page_token: ``token`` of the list before.
+        """
+        self._settle()
+
+        def fetch(page_size: int, token: str) -> tuple[Iterable[DatasetSummary], str]:
+            request = build(
+                messages.ListDatasetsRequest,
+                experiment_ids=texts(experiment_ids),
+                page_size=page_size,
+                page_token=token,
+            )
+            page = self._channel.call(self._experiments.ListDatasets, request)
+            return map(dataset_summary_from_proto, page.datasets), page.next_page_token
 
         return collect(fetch, max_results=max_results, page_size=PAGE_SIZE, token=page_token)
 

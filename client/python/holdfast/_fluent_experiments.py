@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,9 +46,14 @@ def set_experiment(
     return experiment
 
 
-def create_experiment(name: str, tags: Mapping[str, Any] | None = None) -> str:
-    """Create an experiment and return its id; AlreadyExistsError when the name is taken."""
-    return current_client().create_experiment(name, tags)
+def create_experiment(
+    name: str, artifact_location: str | os.PathLike[str] | None = None, tags: Mapping[str, Any] | None = None
+) -> str:
+    """Create an experiment and return its id; AlreadyExistsError when the name is taken.
+
+    ``artifact_location`` is kept for tools that look there; artifacts are stored by the server, wherever it says.
+    """
+    return current_client().create_experiment(name, artifact_location, tags)
 
 
 def get_experiment(experiment_id: str) -> Experiment:

@@ -40,6 +40,7 @@ def model_version_from_proto(proto: registered_model_pb2.ModelVersion) -> ModelV
         tags=tags_from_proto(proto.tags),
         aliases=list(proto.aliases),
         digest=proto.tree.digest.hex(),
+        run_link=proto.run_link or None,
     )
 
 

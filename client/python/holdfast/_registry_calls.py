@@ -125,14 +125,15 @@ class RegistryCalls(Calls):
 
         return collect(fetch, max_results=max_results, page_size=PAGE_SIZE, token=page_token)
 
-    def create_model_version(
+    def create_model_version(  # noqa: PLR0917 - MLflow's own signature
         self,
         name: str,
         source: str,
         run_id: str | None = None,
         tags: Mapping[str, Any] | None = None,
-        *,
+        run_link: str | None = None,
         description: str | None = None,
+        *,
         await_creation_for: float | None = AWAIT_SECONDS,
         model_id: str | None = None,
         create_registered_model: bool = False,
@@ -145,6 +146,7 @@ class RegistryCalls(Calls):
             source: ``runs:/<run_id>/<path>``, ``models:/<model_id>`` or any other URI of a directory of artifacts.
             run_id: The run that made it; None for that of ``source``.
             tags: Any number of labels, at most 480 KiB together with the description.
+            run_link: Where that run can be looked at, when that is another server.
             description: For people.
             await_creation_for: Seconds to wait until the version is READY; None or 0 to return at once.
             model_id: Register this logged model, whatever ``source`` says.
@@ -166,6 +168,7 @@ class RegistryCalls(Calls):
             tags=first_tags,
             create_registered_model=create_registered_model,
             run_id=run_id or "",
+            run_link=run_link or "",
             import_id=import_id or "",
         )
         version = model_version_from_proto(self._change(self._registry.CreateModelVersion, request).model_version)

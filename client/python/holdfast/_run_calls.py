@@ -72,6 +72,7 @@ class RunCalls(RunSeriesCalls, KeptCalls):
         run_name: str | None = None,
         *,
         run_id: str | None = None,
+        user_id: str | None = None,
         take_lease: bool = False,
     ) -> Run:
         """Create a run, RUNNING.
@@ -82,6 +83,7 @@ class RunCalls(RunSeriesCalls, KeptCalls):
             tags: At most 100.
             run_name: None to have one made up.
             run_id: 32 hex digits of one's own, for work begun elsewhere; creating is idempotent by it.
+            user_id: Who starts it; None for what the tag ``mlflow.user`` says.
             take_lease: Whether it is lost unless its lease is renewed, which ``holdfast.start_run`` sees to by itself.
         """
         request = build(
@@ -90,7 +92,7 @@ class RunCalls(RunSeriesCalls, KeptCalls):
             run_name=run_name or "",
             start_time=ms_to_proto(now_ms() if start_time is None else start_time),
             tags=tags_to_proto(tags, MAX_RUN_TAG),
-            user_id=str((tags or {}).get(USER_TAG, "")),
+            user_id=str((tags or {}).get(USER_TAG, "")) if user_id is None else user_id,
             # Chosen here, so that the run can be logged to before the server knows of it.
             run_id=run_id or secrets.token_hex(16),
             take_lease=take_lease,
@@ -168,9 +170,15 @@ class RunCalls(RunSeriesCalls, KeptCalls):
 
         return collect(fetch, max_results=max_results, page_size=PAGE_SIZE, token=page_token)
 
-    def update_run(self, run_id: str, status: str | None = None, name: str | None = None) -> None:
-        """Change a run's status or name. RUNNING clears its end."""
-        request = build(messages.UpdateRunRequest, run_id=run_id, run_name=name)
+    def update_run(
+        self, run_id: str, status: str | None = None, name: str | None = None, *, end_time: int | None = None
+    ) -> None:
+        """Change a run's status, name or end (milliseconds); None leaves each as it is. RUNNING clears its end.
+
+        Unlike ``set_terminated`` it waits for nothing that was logged.
+        """
+        end = None if end_time is None else ms_to_proto(end_time)
+        request = build(messages.UpdateRunRequest, run_id=run_id, run_name=name, end_time=end)
         if status is not None:
             request.status = status_to_proto(status)
         self._keep("UpdateRun", request)
@@ -272,14 +280,36 @@ class RunCalls(RunSeriesCalls, KeptCalls):
         self._keep("LogBatch", build(messages.LogBatchRequest, run_id=run_id, deleted_tag_keys=[key]))
 
     def get_metric_history(
-        self, run_id: str, key: str, max_results: int | None = None, page_token: str | None = None
+        self,
+        run_id: str,
+        key: str,
+        max_results: int | None = None,
+        page_token: str | None = None,
+        *,
+        min_step: int | None = None,
+        max_step: int | None = None,
     ) -> PagedList[Metric]:
-        """Read the points of a metric in order of step, time and arrival; all of them without ``max_results``."""
+        """Read the points of a metric in order of step, time and arrival; all of them without ``max_results``.
+
+        Args:
+            run_id: The run.
+            key: The metric.
+            max_results: None for all.
+            page_token: ``token`` of the list before.
+            min_step: Only points of this step or later; None from the first on.
+            max_step: Only points of this step or earlier; None to the last.
+        """
         self._settle()
 
         def fetch(page_size: int, token: str) -> tuple[Iterable[Metric], str]:
             request = build(
-                messages.ListMetricHistoryRequest, run_id=run_id, key=key, page_size=page_size, page_token=token
+                messages.ListMetricHistoryRequest,
+                run_id=run_id,
+                key=key,
+                page_size=page_size,
+                page_token=token,
+                min_step=min_step,
+                max_step=max_step,
             )
             page = self._channel.call(self._runs.ListMetricHistory, request)
             return [metric_from_proto(metric, run_id) for metric in page.metrics], page.next_page_token

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, cast, overload
 
 from holdfast._calls import build, tags_from_proto
 from holdfast._checks import check_length, check_text, check_value
@@ -56,6 +56,7 @@ def run_from_proto(proto: run_pb2.Run) -> Run:
             metrics=_newest(proto.metrics),
             params={param.key: param.value for param in proto.params},
             tags=tags_from_proto(proto.tags),
+            metric_points=NewestPoints(proto.metrics),
         ),
         inputs=RunInputs(
             dataset_inputs=[dataset_input_from_proto(item) for item in proto.dataset_inputs],
@@ -63,6 +64,32 @@ def run_from_proto(proto: run_pb2.Run) -> Run:
         ),
         outputs=RunOutputs(model_outputs=[LoggedModelOutput(item.model_id, item.step) for item in proto.model_outputs]),
     )
+
+
+class NewestPoints(Sequence[Metric]):
+    """Points of a run, made when they are looked at: a table of runs has thousands, and shows their values."""
+
+    __slots__ = ("_protos",)
+
+    def __init__(self, protos: Iterable[run_pb2.Metric]) -> None:
+        self._protos = tuple(protos)
+
+    @overload
+    def __getitem__(self, index: int) -> Metric: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Metric]: ...
+
+    def __getitem__(self, index: int | slice) -> Metric | list[Metric]:
+        if isinstance(index, slice):
+            return [metric_from_proto(proto) for proto in self._protos[index]]
+        return metric_from_proto(self._protos[index])
+
+    def __len__(self) -> int:
+        return len(self._protos)
+
+    def __repr__(self) -> str:
+        return repr(list(self))
 
 
 def run_to_be(request: run_service_pb2.CreateRunRequest) -> run_pb2.Run:

@@ -230,7 +230,7 @@ def get_or_create_experiment(client: Client, name: str, tags: Mapping[str, Any] 
         return client._without_id(name, error)  # noqa: SLF001 - what a client makes of an outage is its own matter
     if experiment is None:
         try:
-            return client.get_experiment(client.create_experiment(name, tags))
+            return client.get_experiment(client.create_experiment(name, tags=tags))
         except AlreadyExistsError:
             # Another process was faster.
             experiment = client.get_experiment_by_name(name)

@@ -12,6 +12,7 @@ from holdfast_server.errors import InvalidArgument
 
 DEFAULT_EXPERIMENT_ID = 0
 MAX_TAGS_PER_REQUEST = 100
+MAX_ARTIFACT_LOCATION = 2_048
 
 
 class Lifecycle(str, enum.Enum):
@@ -84,7 +85,10 @@ class TagChanges:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A group of runs and logged models. Times are milliseconds since 1970."""
+    """A group of runs and logged models. Times are milliseconds since 1970.
+
+    ``artifact_location`` is what a caller said of it; no artifact is stored by it.
+    """
 
     id: int
     name: str
@@ -92,6 +96,7 @@ class Experiment:
     create_time: int
     update_time: int
     tags: tuple[Tag, ...] = field(default=())
+    artifact_location: str = ""
 
     @property
     def is_active(self) -> bool:

@@ -9,6 +9,7 @@ from holdfast_server.domain.experiment import Tag
 
 MAX_DESCRIPTION = 100_000
 MAX_SOURCE = 2_048
+MAX_RUN_LINK = 2_048
 
 
 class Stage(str, enum.Enum):
@@ -72,6 +73,7 @@ class ModelVersion:
     update_time: int
     tags: tuple[Tag, ...] = ()
     aliases: tuple[str, ...] = ()
+    run_link: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ MAX_DATASET_SOURCE = 65_535
 MAX_DATASET_JSON_BYTES = 1 << 20
 MAX_DATASET_TAGS = 100
 RUN_NAME_TAG = "mlflow.runName"
+DATASET_CONTEXT_TAG = "mlflow.data.context"
 _INT64 = 1 << 63
 _VALUE, _ORDER = attrgetter("value"), attrgetter("step", "timestamp", "value")
 
@@ -141,6 +142,16 @@ class Dataset:
                     field=f"datasets.{what}",
                 )
         return cls(name, digest, source_type, source, schema, profile)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    """A dataset that runs of an experiment read; ``context`` empty: they do not say what for."""
+
+    experiment_id: int
+    name: str
+    digest: str
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)

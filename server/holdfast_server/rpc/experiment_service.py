@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Any
 
 from holdfast.v1 import experiment_service_pb2 as pb
 from holdfast.v1 import experiment_service_pb2_grpc as service_grpc
 from holdfast_server.domain.event import Scope
+from holdfast_server.domain.run import DatasetSummary
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.events import wanted_from_proto
-from holdfast_server.rpc.convert.experiments import experiment_to_proto, tag_pairs, view_from_proto
+from holdfast_server.rpc.convert.experiments import (
+    experiment_ids_from_proto,
+    experiment_to_proto,
+    tag_pairs,
+    view_from_proto,
+)
+from holdfast_server.rpc.convert.runs import dataset_summary_to_proto
 from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
@@ -22,7 +29,7 @@ from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
 from holdfast_server.services.search.order import parse_order_by
-from holdfast_server.services.search.query import SearchQuery
+from holdfast_server.services.search.query import Found, Position, SearchQuery
 from holdfast_server.services.search.walk import walk
 
 
@@ -36,7 +43,8 @@ class ExperimentServicer(service_grpc.ExperimentServiceServicer):
         """Create one."""
 
         def job(tx: Transaction) -> pb.CreateExperimentResponse:
-            created = experiments.create_experiment(tx, request.name, tag_pairs(request.tags))
+            tags = tag_pairs(request.tags)
+            created = experiments.create_experiment(tx, request.name, tags, request.artifact_location)
             return pb.CreateExperimentResponse(experiment=experiment_to_proto(created))
 
         return await mutate(self._database, request, pb.CreateExperimentResponse, job)
@@ -116,6 +124,24 @@ class ExperimentServicer(service_grpc.ExperimentServiceServicer):
             return pb.SetExperimentTagsResponse()
 
         return await mutate(self._database, request, pb.SetExperimentTagsResponse, job)
+
+    async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Any) -> pb.ListDatasetsResponse:
+        """Page through what runs read."""
+        limit = page_limit(request.page_size, default=1_000, maximum=10_000)
+        experiment_ids = experiment_ids_from_proto(request.experiment_ids)
+        if not experiment_ids:
+            raise InvalidArgument("Name at least one experiment whose datasets to list.", field="experiment_ids")
+        page = PageRequest("ListDatasets", SearchQuery(experiment_ids=experiment_ids), request.page_token, limit)
+
+        def job(tx: Transaction) -> pb.ListDatasetsResponse:
+            response = pb.ListDatasetsResponse()
+
+            def find(query: SearchQuery, after: Position | None, most: int) -> Iterable[Found[DatasetSummary]]:
+                return tx.experiments.list_datasets(query.experiment_ids, after, most)
+
+            return read_page(tx, page, find, response, items=response.datasets, convert=dataset_summary_to_proto)
+
+        return await self._database.read(job)
 
     def WatchExperiment(
         self, request: pb.WatchExperimentRequest, context: Any

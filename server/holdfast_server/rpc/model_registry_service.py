@@ -133,6 +133,7 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
             run_id=request.run_id,
             create_registered_model=request.create_registered_model,
             import_id=request.import_id,
+            run_link=request.run_link,
             actor=_actor(request.user_id),
         )
 

@@ -5,24 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from holdfast_server.domain.event import Change, EventType
-from holdfast_server.domain.experiment import DEFAULT_EXPERIMENT_ID, Experiment, Lifecycle, TagChanges, TagLimit
-from holdfast_server.domain.names import check_experiment_id, check_experiment_name, shown
+from holdfast_server.domain.experiment import (
+    DEFAULT_EXPERIMENT_ID,
+    MAX_ARTIFACT_LOCATION,
+    Experiment,
+    Lifecycle,
+    TagChanges,
+    TagLimit,
+)
+from holdfast_server.domain.names import check_experiment_id, check_experiment_name, check_length, shown
 from holdfast_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Reason
 from holdfast_server.services.changes import experiment_changed, tag_changes
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.sizes import check_experiment_size
 
 
-def create_experiment(tx: Transaction, name: str, tags: Iterable[tuple[str, str]]) -> Experiment:
+def create_experiment(
+    tx: Transaction, name: str, tags: Iterable[tuple[str, str]], artifact_location: str = ""
+) -> Experiment:
     """Create an experiment.
 
     Raises:
         AlreadyExists: The name is taken, maybe by a deleted one.
-        InvalidArgument: Name or tags break a rule.
+        InvalidArgument: Name, tags or location break a rule.
     """
     changes = TagChanges.parse(tags, (), TagLimit.EXPERIMENT)
+    check_length(artifact_location, MAX_ARTIFACT_LOCATION, what="The artifact location", field="artifact_location")
     _check_free(tx, check_experiment_name(name))
-    experiment = tx.experiments.create(name, changes.tags, now_ms=tx.now_ms)
+    experiment = tx.experiments.create(name, changes.tags, artifact_location, now_ms=tx.now_ms)
     check_experiment_size(experiment)
     experiment_changed(tx, experiment, EventType.CREATED, [Change("name", None, name), *tag_changes(changes)])
     return experiment

@@ -17,6 +17,7 @@ from holdfast_server.domain.names import (
 )
 from holdfast_server.domain.registry import (
     MAX_DESCRIPTION,
+    MAX_RUN_LINK,
     MAX_SOURCE,
     ModelVersion,
     RegisteredModel,
@@ -45,12 +46,14 @@ class NewVersion:
     run_id: str = ""
     create_registered_model: bool = False
     import_id: str = ""
+    run_link: str = ""
     actor: Actor = field(default_factory=Actor)
 
     def __post_init__(self) -> None:
         check_registered_model_name(self.name)
         check_length(self.source, MAX_SOURCE, what="The source", field="source")
         check_length(self.description, MAX_DESCRIPTION, what="The description", field="description")
+        check_length(self.run_link, MAX_RUN_LINK, what="The run link", field="run_link")
         if self.run_id:
             check_run_id(self.run_id)
         if self.import_id:
@@ -147,6 +150,7 @@ def create_version(tx: Transaction, new: NewVersion, resolve: ResolveSource) -> 
         description=new.description,
         tags=new.tags,
         import_id=new.import_id,
+        run_link=new.run_link,
     )
     created = get_version(tx, new.name, version)
     check_version_size(created)

@@ -31,5 +31,6 @@ def copy_version(tx: Transaction, actor: Actor, source_uri: str, name: str) -> M
         run_id=copied.run_id,
         description=copied.description,
         tags=copied.tags,
+        run_link=copied.run_link,
     )
     return registry.get_version(tx, name, version)

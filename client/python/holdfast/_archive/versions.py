@@ -73,6 +73,7 @@ def import_version(client: Client, path: Path, name: str | None, experiment_id: 
         f"models:/{model_id}",
         version.run_id,
         {tag.key: tag.value for tag in version.tags},
+        run_link=version.run_link,
         description=version.description,
         create_registered_model=True,
         import_id=archive.id,

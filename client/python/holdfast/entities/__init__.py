@@ -17,6 +17,7 @@ from holdfast.entities._registry import (
 from holdfast.entities._run import (
     Dataset,
     DatasetInput,
+    DatasetSummary,
     FileInfo,
     InputTag,
     LoggedModelInput,
@@ -38,6 +39,7 @@ __all__ = [
     "CollectedGarbage",
     "Dataset",
     "DatasetInput",
+    "DatasetSummary",
     "Event",
     "EventChange",
     "EventMetric",

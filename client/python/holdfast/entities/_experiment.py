@@ -31,7 +31,8 @@ class Experiment:
     Attributes:
         experiment_id: A decimal number as text; ``"0"`` is Default.
         name: Unique.
-        artifact_location: Empty: artifacts belong to runs and models, and are reached through the server.
+        artifact_location: What was given when it was created, else empty. Artifacts are reached through the server, by
+            their run or model, wherever this says.
         lifecycle_stage: ``"active"`` or ``"deleted"``.
         tags: Labels by key.
         creation_time: Milliseconds since 1970, UTC.

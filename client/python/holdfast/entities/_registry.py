@@ -43,7 +43,7 @@ class ModelVersion:
         tags: Labels by key.
         aliases: Names for it.
         digest: SHA-256 of the pinned tree, 64 hex digits.
-        run_link: Always None; MLflow has it.
+        run_link: Where its run can be looked at, when that is another server; None when it was not told.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -99,6 +100,16 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    """A dataset that runs of an experiment read; ``context`` is what for, such as ``"training"``, or None."""
+
+    experiment_id: str
+    name: str
+    digest: str
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetInput:
     """A dataset's use by a run."""
 
@@ -174,11 +185,15 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunData:
-    """What a run logged: the newest value of each metric, params and tags, by key."""
+    """What a run logged: the newest value of each metric, params and tags, by key.
+
+    ``metric_points`` are the same newest points with step, time, model and dataset, in order of their keys.
+    """
 
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    metric_points: Sequence[Metric] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,8 +224,14 @@ class Run(RunHandle):
         return hash(self.info.run_id)
 
     def to_dictionary(self) -> dict[str, Any]:
-        """Everything as plain dicts and lists."""
-        return asdict(self)
+        """Everything as plain dicts and lists, as MLflow's does: of metrics the values."""
+        data = {"metrics": dict(self.data.metrics), "params": dict(self.data.params), "tags": dict(self.data.tags)}
+        return {
+            "info": asdict(self.info),
+            "data": data,
+            "inputs": asdict(self.inputs),
+            "outputs": asdict(self.outputs),
+        }
 
     def _repr_html_(self) -> str:
         return _html.table(

@@ -210,6 +210,4 @@ class RunHandle:
         self, artifact_path: str | None = None, dst_path: str | os.PathLike[str] | None = None
     ) -> Path:
         """Fetch artifacts into a local directory and return where they are."""
-        return Path(
-            self.client.download_artifacts(run_id=self.info.run_id, artifact_path=artifact_path, dst_path=dst_path)
-        )
+        return Path(self.client.download_artifacts(self.info.run_id, artifact_path, dst_path))

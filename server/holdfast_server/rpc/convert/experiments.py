@@ -86,6 +86,7 @@ def experiment_to_proto(experiment: Experiment) -> pb.Experiment:
         tags=tags_to_proto(experiment.tags),
         create_time=ms_to_proto(experiment.create_time),
         update_time=ms_to_proto(experiment.update_time),
+        artifact_location=experiment.artifact_location,
     )
 
 
@@ -98,4 +99,5 @@ def experiment_from_proto(message: pb.Experiment) -> Experiment:
         tags=tags_from_proto(message.tags),
         create_time=ms_from_proto(message.create_time, field="create_time"),
         update_time=ms_from_proto(message.update_time, field="update_time"),
+        artifact_location=message.artifact_location,
     )

@@ -66,6 +66,7 @@ def version_to_proto(version: ModelVersion) -> pb.ModelVersion:
         aliases=version.aliases,
         create_time=ms_to_proto(version.create_time),
         update_time=ms_to_proto(version.update_time),
+        run_link=version.run_link,
     )
 
 
@@ -98,6 +99,7 @@ def version_from_proto(message: pb.ModelVersion) -> ModelVersion:
         aliases=tuple(message.aliases),
         create_time=ms_from_proto(message.create_time, field="create_time"),
         update_time=ms_from_proto(message.update_time, field="update_time"),
+        run_link=message.run_link,
     )
 
 

@@ -13,6 +13,7 @@ from holdfast_server.domain.run import (
     Batch,
     Dataset,
     DatasetInput,
+    DatasetSummary,
     Metric,
     ModelOutput,
     Param,
@@ -147,6 +148,18 @@ def batch_from_proto(request: service_pb.LogBatchRequest, now_ms: int) -> Batch:
         writer_id=check_writer_id(request.writer_id) if request.writer_id else "",
         writer_sequence=request.writer_sequence,
     )
+
+
+def dataset_summary_to_proto(summary: DatasetSummary) -> pb.DatasetSummary:
+    """A dataset that runs read as a message."""
+    return pb.DatasetSummary(
+        experiment_id=str(summary.experiment_id), name=summary.name, digest=summary.digest, context=summary.context
+    )
+
+
+def dataset_summary_from_proto(message: pb.DatasetSummary) -> DatasetSummary:
+    """A dataset that runs read from a message that this server made."""
+    return DatasetSummary(int(message.experiment_id), message.name, message.digest, message.context)
 
 
 def dataset_input_to_proto(item: DatasetInput) -> pb.DatasetInput:

@@ -83,6 +83,7 @@ class RegistryWriter(Protocol):
         description: str,
         tags: Sequence[Tag],
         import_id: str = "",
+        run_link: str = "",
     ) -> int:
         """Add a READY version and return its number, the next one that the name never had."""
         ...

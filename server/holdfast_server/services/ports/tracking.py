@@ -14,6 +14,7 @@ from holdfast_server.domain.metric_chart import MetricBucket, StepRange
 from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
 from holdfast_server.domain.run import (
     DatasetInput,
+    DatasetSummary,
     Metric,
     ModelOutput,
     Param,
@@ -28,7 +29,7 @@ from holdfast_server.services.search.query import Found, Position, SearchQuery
 class ExperimentRepository(Protocol):
     """Experiments and their tags."""
 
-    def create(self, name: str, tags: Sequence[Tag], *, now_ms: int) -> Experiment:
+    def create(self, name: str, tags: Sequence[Tag], artifact_location: str, *, now_ms: int) -> Experiment:
         """Add an active one under the next number; the caller made sure that the name is free."""
         ...
 
@@ -54,6 +55,12 @@ class ExperimentRepository(Protocol):
 
     def search(self, query: SearchQuery, after: Position | None, limit: int) -> list[Found[Experiment]]:
         """Those that match, from the one after ``after`` on."""
+        ...
+
+    def list_datasets(
+        self, experiment_ids: Sequence[int], after: Position | None, limit: int
+    ) -> list[Found[DatasetSummary]]:
+        """Datasets that runs of these experiments read, from the one after ``after`` on."""
         ...
 
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, TagChanges
+from holdfast_server.domain.run import DATASET_CONTEXT_TAG, DatasetSummary
 from holdfast_server.services.search.query import Found, Position, SearchQuery
+from holdfast_server.storage.sql.blocks import marks
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.key_values import KeyValues
 from holdfast_server.storage.sql.search import EXPERIMENTS, find
 
-_SELECT = "SELECT experiment_id, name, lifecycle, create_time, update_time FROM experiments"
+_SELECT = "SELECT experiment_id, name, lifecycle, create_time, update_time, artifact_location FROM experiments"
 
 
 class SqlExperiments:
@@ -21,15 +23,18 @@ class SqlExperiments:
         self._connection = connection
         self._tags = KeyValues(connection, "experiment_tags", "experiment_id")
 
-    def create(self, name: str, tags: Sequence[Tag], *, now_ms: int) -> Experiment:
+    def create(self, name: str, tags: Sequence[Tag], artifact_location: str, *, now_ms: int) -> Experiment:
         """Add an active one under the next number."""
         row = self._connection.execute(
-            "INSERT INTO experiments (name, create_time, update_time) VALUES (?, ?, ?) RETURNING experiment_id",
-            (name, now_ms, now_ms),
+            "INSERT INTO experiments (name, artifact_location, create_time, update_time) VALUES (?, ?, ?, ?)"
+            " RETURNING experiment_id",
+            (name, artifact_location, now_ms, now_ms),
         ).fetchone()
         self._tags.set(row["experiment_id"], tags)
         in_order = tuple(sorted(tags, key=lambda tag: tag.key))
-        return Experiment(row["experiment_id"], name, Lifecycle.ACTIVE, now_ms, now_ms, in_order)
+        return Experiment(
+            row["experiment_id"], name, Lifecycle.ACTIVE, now_ms, now_ms, in_order, artifact_location=artifact_location
+        )
 
     def get(self, experiment_id: int) -> Experiment | None:
         """The one of this id, deleted or not."""
@@ -66,6 +71,21 @@ class SqlExperiments:
         tags = self._tags.load(Tag, [row["experiment_id"] for row, _ in rows])
         return [Found(_experiment(row, tags.get(row["experiment_id"], ())), position) for row, position in rows]
 
+    def list_datasets(
+        self, experiment_ids: Sequence[int], after: Position | None, limit: int
+    ) -> list[Found[DatasetSummary]]:
+        """Datasets that runs of these experiments read, from the one after ``after`` on."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT d.experiment_id, d.name, d.digest, COALESCE(t.value, '') AS context FROM datasets d"  # noqa: S608
+            " JOIN run_datasets r ON r.dataset_no = d.dataset_no LEFT JOIN run_dataset_tags t"
+            " ON t.run_no = r.run_no AND t.dataset_no = r.dataset_no AND t.key = ?"
+            f" WHERE d.experiment_id IN ({marks(len(experiment_ids))})"
+            " AND (d.experiment_id, d.name, d.digest, COALESCE(t.value, '')) > (?, ?, ?, ?)"
+            " ORDER BY d.experiment_id, d.name, d.digest, context LIMIT ?",
+            (DATASET_CONTEXT_TAG, *experiment_ids, *(after or (-1, "", "", "")), limit),
+        )
+        return [Found(DatasetSummary(*row), tuple(row)) for row in rows]
+
     def _one(self, statement: str, key: str | int) -> Experiment | None:
         row = self._connection.execute(statement, (key,)).fetchone()
         if row is None:
@@ -82,4 +102,5 @@ def _experiment(row: Any, tags: Sequence[Tag]) -> Experiment:
         create_time=row["create_time"],
         update_time=row["update_time"],
         tags=tuple(tags),
+        artifact_location=row["artifact_location"],
     )

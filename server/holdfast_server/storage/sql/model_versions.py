@@ -42,6 +42,7 @@ class SqlModelVersions:
         user_id: str,
         tags: Sequence[Tag],
         import_id: str,
+        run_link: str,
         now_ms: int,
     ) -> int:
         """Add a READY version and return its number, the next one of the model."""
@@ -52,8 +53,9 @@ class SqlModelVersions:
         ).fetchone()
         added = self._connection.execute(
             "INSERT INTO model_versions (registered_no, version, source, run_id, model_id, owner, sequence,"
-            " tree_digest, file_count, total_size, path, status, description, user_id, import_id, create_time,"
-            " update_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING version_no",
+            " tree_digest, file_count, total_size, path, status, description, user_id, import_id, run_link,"
+            " create_time, update_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " RETURNING version_no",
             (
                 row["registered_no"],
                 row["version"],
@@ -70,6 +72,7 @@ class SqlModelVersions:
                 description,
                 user_id,
                 import_id,
+                run_link,
                 now_ms,
                 now_ms,
             ),
@@ -209,4 +212,5 @@ def _version(row: Any, tags: Sequence[Tag], aliases: Sequence[str]) -> ModelVers
         update_time=row["update_time"],
         tags=tuple(tags),
         aliases=tuple(aliases),
+        run_link=row["run_link"],
     )

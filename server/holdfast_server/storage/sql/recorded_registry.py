@@ -62,6 +62,7 @@ class RecordedRegistry:
         description: str,
         tags: Sequence[Tag],
         import_id: str = "",
+        run_link: str = "",
     ) -> int:
         """Add a READY version and return its number, the next one of the model."""
         version = self._rows.create_version(
@@ -73,6 +74,7 @@ class RecordedRegistry:
             user_id=self._actor.user_id,
             tags=tags,
             import_id=import_id,
+            run_link=run_link,
             now_ms=self._now_ms,
         )
         self._record(

@@ -30,7 +30,7 @@ def create(ctx: click.Context, name: str, *, tags: dict[str, str], as_json: bool
     A name that is taken, perhaps by an experiment that is deleted, is refused.
     """
     with client_of(ctx, makes_store=True) as client:
-        experiment_id = client.create_experiment(name, tags)
+        experiment_id = client.create_experiment(name, tags=tags)
         if as_json:
             _print_json(client, experiment_id)
         else:

@@ -1,0 +1,550 @@
+"""What is done to a tracking store; each function is one scenario, and has experiments of its own."""
+
+from __future__ import annotations
+
+import math
+
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    ExperimentTag,
+    InputTag,
+    LoggedModelInput,
+    LoggedModelOutput,
+    LoggedModelParameter,
+    LoggedModelStatus,
+    LoggedModelTag,
+    Metric,
+    Param,
+    RunStatus,
+    RunTag,
+    ViewType,
+)
+
+CODES = "Errors have a code that says what is wrong, where MLflow has INTERNAL_ERROR or BAD_REQUEST."
+MORE = "Filters and orderings may name more: what MLflow refuses is not always an error."
+STRICT = "A filter that is not whole, or compares with a text that is not in quotes, is an error."
+CUT = "A value over its limit is refused, where MLflow cuts it unless told not to."
+NO_RUN = "0" * 32
+NO_MODEL = f"m-{NO_RUN}"
+
+
+def a_run(store, experiment, name, start=1, tags=()):
+    made = store.create_run(experiment, "ada", start, [RunTag(*tag) for tag in tags], name)
+    return made.info.run_id
+
+
+def experiments(store):
+    first = store.create_experiment("exp a", None, [ExperimentTag("k", "1"), ExperimentTag("other", "x")])
+    second = store.create_experiment("exp b", "s3://elsewhere/b", None)
+    store.create_experiment("exp a", None, None)
+    store.create_experiment("", None, None)
+    store.create_experiment("x" * 501, None, None)
+    store.get_experiment(first)
+    store.get_experiment("0")
+    store.get_experiment("4711")
+    store.get_experiment_by_name("exp b")
+    store.get_experiment_by_name("exp none")
+    store.rename_experiment(second, "exp c")
+    with store.differs(CODES):
+        store.rename_experiment(second, "exp a")
+    store.rename_experiment("4711", "exp d")
+    store.set_experiment_tag(first, ExperimentTag("k", "2"))
+    store.set_experiment_tag(first, ExperimentTag("long", "v" * 5_000))
+    store.delete_experiment_tag(first, "other")
+    store.delete_experiment_tag(first, "absent")
+    store.get_experiment(first)
+    store.delete_experiment(second)
+    store.delete_experiment(second)
+    store.get_experiment(second)
+    store.get_experiment_by_name("exp c")
+    store.create_experiment("exp c", None, None)
+    store.rename_experiment(second, "exp e")
+    store.set_experiment_tag(second, ExperimentTag("k", "1"))
+    store.create_run(second, "ada", 1, [], "refused")
+    store.restore_experiment(second)
+    store.restore_experiment("4711")
+    store.get_experiment(second)
+    with store.differs("Restoring an experiment that is not deleted changes nothing, where MLflow finds none."):
+        store.restore_experiment(second)
+
+
+def default_experiment(store):
+    with store.differs("The experiment Default cannot be deleted: runs without an experiment begin in it."):
+        store.delete_experiment("0")
+    store.restore_experiment("0")
+
+
+def search_experiments(store):
+    for number, team in enumerate(["ocr", "ocr", "nlp", "nlp"]):
+        store.create_experiment(
+            f"found {number}", None, [ExperimentTag("team", team), ExperimentTag("no", str(number))]
+        )
+    store.delete_experiment(store.get_experiment_by_name("found 3").experiment_id)
+    for condition in (
+        "name LIKE 'found %'",
+        "name ILIKE 'FOUND %'",
+        "name = 'found 1'",
+        "name LIKE 'found %' AND name != 'found 1'",
+        "tags.team = 'ocr'",
+        "tags.team = 'ocr' AND tags.no = '1'",
+        "tags.team != 'ocr' AND name LIKE 'found %'",
+        "tag.team LIKE 'n%'",
+        "attribute.name = 'found 0'",
+        "creation_time > 0 AND name LIKE 'found %'",
+        "last_update_time >= 0 AND name LIKE 'found %'",
+        "name LIKE 'found %' AND tags.absent IS NULL",
+        "name LIKE 'found %' AND tags.team IS NOT NULL",
+        "nonsense",
+        "name < 'a'",
+        "params.x = '1'",
+        "name = found",
+    ):
+        for view in (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY, ViewType.ALL):
+            store.search_experiments(view, 10, condition, ["name ASC"], None)
+    with store.differs(MORE):
+        store.search_experiments(ViewType.ALL, 10, "attributes.`name` = 'found 0'", ["name ASC"], None)
+        store.search_experiments(ViewType.ALL, 10, "name IN ('found 1')", ["name ASC"], None)
+    named = "name LIKE 'found %'"
+    for order in (["name"], ["name DESC"], ["experiment_id ASC"], ["creation_time DESC", "name DESC"], ["nonsense"]):
+        store.search_experiments(ViewType.ALL, 10, named, order, None)
+    page = store.search_experiments(ViewType.ALL, 3, named, ["name"], None)
+    store.search_experiments(ViewType.ALL, 3, named, ["name"], page.token)
+    store.search_experiments(ViewType.ALL, 4, named, ["name"], None)
+    store.search_experiments(ViewType.ALL, 0, named, None, None)
+    store.search_experiments(ViewType.ALL, 50_001, named, None, None)
+    store.search_experiments(ViewType.ALL, 10, named, None, "not a token")
+
+
+def runs(store):
+    experiment = store.create_experiment("runs", None, None)
+    placed = store.create_experiment("placed runs", "s3://elsewhere/place", None)
+    run = store.create_run(experiment, "ada", 1_000, [RunTag("a", "1")], "first").info.run_id
+    store.create_run(placed, "", 5, [RunTag("mlflow.runName", "by tag")], None)
+    store.create_run(experiment, "ada", 5, [RunTag("mlflow.runName", "one")], "other")
+    store.create_run("4711", "ada", 5, [], "none")
+    store.get_run(run)
+    store.get_run(NO_RUN)
+    store.update_run_info(run, RunStatus.FINISHED, 2_000, None)
+    store.update_run_info(run, None, 3_000, None)
+    store.update_run_info(run, None, None, "renamed")
+    store.update_run_info(run, RunStatus.FAILED, None, "")
+    store.update_run_info(NO_RUN, RunStatus.FAILED, 1, None)
+    store.get_run(run)
+    with store.differs("A run that goes on has no end: setting it RUNNING clears the end time."):
+        store.update_run_info(run, RunStatus.RUNNING, None, None)
+    store.update_run_info(run, RunStatus.FINISHED, 4_000, None)
+    store.delete_run(run)
+    store.delete_run(run)
+    store.get_run(run)
+    store.update_run_info(run, RunStatus.FINISHED, 1, None)
+    store.log_param(run, Param("p", "1"))
+    store.log_metric(run, Metric("m", 1.0, 1, 0))
+    store.set_tag(run, RunTag("t", "1"))
+    store.delete_tag(run, "a")
+    store.restore_run(run)
+    store.restore_run(run)
+    store.delete_run(NO_RUN)
+    store.restore_run(NO_RUN)
+
+
+def runs_of_deleted_experiments(store):
+    experiment = store.create_experiment("gone", None, None)
+    kept, gone = a_run(store, experiment, "kept"), a_run(store, experiment, "gone")
+    store.delete_run(gone)
+    store.delete_experiment(experiment)
+    store.get_run(kept)
+    store.search_runs([experiment], "", ViewType.ACTIVE_ONLY)
+    store.search_runs([experiment], "", ViewType.DELETED_ONLY, order_by=["attributes.run_name"])
+    with store.differs("A run of a deleted experiment cannot be restored alone: restore the experiment."):
+        store.restore_run(gone)
+    store.restore_experiment(experiment)
+    store.get_run(kept)
+    with store.differs("Restoring an experiment restores the runs deleted with it, not those deleted before."):
+        store.get_run(gone)
+
+
+def params_and_tags(store):
+    experiment = store.create_experiment("params", None, None)
+    run = a_run(store, experiment, "params")
+    store.log_param(run, Param("p", "1"))
+    store.log_param(run, Param("p", "1"))
+    store.log_param(run, Param("p", "2"))
+    store.log_param(run, Param("odd /_-.: key", ""))
+    store.log_param(run, Param("bad;key", "1"))
+    store.log_param(run, Param("", "1"))
+    store.log_param(run, Param("k" * 250, "v" * 6_000))
+    store.log_param(run, Param("k" * 251, "v"))
+    store.log_param(NO_RUN, Param("p", "1"))
+    store.set_tag(run, RunTag("t", "1"))
+    store.set_tag(run, RunTag("t", "ü" * 8_000))
+    store.set_tag(run, RunTag("bad;key", "1"))
+    store.set_tag(run, RunTag("mlflow.runName", "by tag"))
+    store.set_tag(run, RunTag("mlflow.note.content", "# hi"))
+    store.delete_tag(run, "t")
+    store.delete_tag(run, "t")
+    store.get_run(run)
+    store.log_batch(run, [], [Param("q", "1"), Param("q", "1")], [])
+    store.log_batch(run, [], [Param("q", "1"), Param("p", "other")], [RunTag("not", "set")])
+    store.log_batch(run, [], [Param("r", "1")], [RunTag("twice", "1"), RunTag("twice", "2")])
+    store.log_batch(run, [], [], [])
+    store.log_batch(run, [], [Param(f"p{n}", "1") for n in range(101)], [])
+    store.log_batch(run, [], [], [RunTag(f"t{n}", "1") for n in range(101)])
+    store.log_batch(run, [Metric("m", 1.0, n, 0) for n in range(1_001)], [], [])
+    store.get_run(run)
+    with store.differs(CUT):
+        store.set_tag(run, RunTag("long", "v" * 8_001))
+        store.log_param(run, Param("long", "v" * 6_001))
+
+
+def metrics(store):
+    experiment = store.create_experiment("metrics", None, None)
+    run = a_run(store, experiment, "metrics")
+    for step, timestamp, value in ((0, 10, 1.0), (2, 20, 0.5), (1, 30, 0.7), (2, 20, 0.9), (-3, 5, 4.0)):
+        store.log_metric(run, Metric("m", value, timestamp, step))
+    store.log_batch(run, [Metric("n", value, 1, 0) for value in (math.nan, 1.5, -2.0)], [], [])
+    store.log_metric(run, Metric("nan", math.nan, 1, 0))
+    store.get_run(run)
+    store.get_metric_history(run, "nan")
+    store.get_metric_history(run, "absent")
+    store.log_metric(run, Metric("bad;key", 1.0, 1, 0))
+    store.log_metric(run, Metric("text", "x", 1, 0))
+    store.log_metric(run, Metric("none", None, 1, 0))
+    store.log_metric(NO_RUN, Metric("m", 1.0, 1, 0))
+    with store.differs("History is in order of step, then time, then arrival; MLflow's in order of time first."):
+        store.get_metric_history(run, "m")
+        store.get_metric_history(run, "n")
+    store.log_metric(run, Metric("inf", math.inf, 1, 0))
+    with store.differs("Infinities stay infinite, where MLflow's SQL stores keep the greatest double."):
+        store.get_metric_history(run, "inf")
+    store.log_metric(run, Metric("twice", 1.0, 1, 0))
+    store.log_metric(run, Metric("twice", 1.0, 1, 0))
+    with store.differs("Equal points that were logged twice are two points, where MLflow keeps one."):
+        store.get_metric_history(run, "twice")
+
+
+def metric_history(store):
+    experiment = store.create_experiment("history", None, None)
+    run, other = a_run(store, experiment, "history"), a_run(store, experiment, "other")
+    store.log_batch(run, [Metric("m", n / 2, 1_000 + n, n) for n in range(20)], [], [])
+    store.log_batch(other, [Metric("m", n / 3, 1_000 + n, 5 * n) for n in range(7)], [], [])
+    store.get_metric_history(run, "m")
+    page = store.get_metric_history(run, "m", 8, None)
+    page = store.get_metric_history(run, "m", 8, page.token)
+    store.get_metric_history(run, "m", 8, page.token)
+    store.get_metric_history(run, "m", 20, None)
+    for most in (1, 2, 3, 7, 19, 20, 100):
+        store.get_metric_history_bulk_interval([run, other], "m", most, None, None)
+        store.get_metric_history_bulk_interval([run, other], "m", most, 3, 15)
+    store.get_metric_history_bulk_interval([run], "absent", 3, None, None)
+    store.get_metric_history_bulk_interval([run], "m", 3, 1, None)
+    store.get_metric_history_bulk_interval_from_steps(run, "m", [2, 4, 5, 400], 10)
+    store.get_metric_history_bulk_interval_from_steps(run, "m", [2, 4, 5], 2)
+    store.get_metric_history_bulk_interval_from_steps(run, "m", [], 2)
+
+
+def inputs_and_outputs(store):
+    experiment = store.create_experiment("links", None, None)
+    other = store.create_experiment("other links", None, None)
+    run, second = a_run(store, experiment, "links"), a_run(store, experiment, "second")
+    model = store.create_logged_model(experiment, "m", run).model_id
+    iris = Dataset("iris", "d1", "local", "{}", schema='{"a": 1}', profile=None)
+    wine = Dataset("wine", "d2", "http", "http://wine", None, None)
+    store.log_inputs(run, [DatasetInput(iris, [InputTag("mlflow.data.context", "train"), InputTag("x", "y")])])
+    store.log_inputs(run, [DatasetInput(wine, [])], [LoggedModelInput(model)])
+    store.log_inputs(second, [DatasetInput(iris, [InputTag("mlflow.data.context", "test")])])
+    store.log_inputs(second)
+    store.log_inputs(a_run(store, other, "third"), [DatasetInput(wine, [])])
+    store.log_inputs(NO_RUN, [DatasetInput(wine, [])])
+    store.log_outputs(run, [LoggedModelOutput(model, 3)])
+    store.log_outputs(NO_RUN, [LoggedModelOutput(model, 3)])
+    store.get_run(run)
+    store.get_run(second)
+    for ids in ([experiment], [other], [experiment, other], ["4711"]):
+        found = store._search_datasets(ids)
+        assert found is not None
+    with store.differs("Links are only to logged models that there are."):
+        store.log_outputs(run, [LoggedModelOutput(NO_MODEL, 0)])
+        store.log_inputs(run, [], [LoggedModelInput(NO_MODEL)])
+
+
+def search_runs(store):
+    experiment, other = store.create_experiment("search", None, None), store.create_experiment("search 2", None, None)
+    names = ["alpha", "beta", "gamma", "delta", "Epsilon"]
+    made = []
+    for number, name in enumerate(names):
+        run = a_run(
+            store, other if number == 4 else experiment, name, 100 * number, [("team", name[0]), ("odd key", "1")]
+        )
+        made.append(run)
+        store.log_batch(
+            run,
+            [Metric("loss", [0.5, 0.1, math.nan, 0.3, 2.0][number], 1, 0), Metric("m.b/c", number, 1, 0)],
+            [Param("lr", str(number / 10)), Param("opt", ["adam", "sgd"][number % 2])],
+            [],
+        )
+    store.log_batch(made[1], [Metric("only", 1.0, 1, 0)], [Param("only", "x")], [RunTag("only", "y")])
+    store.update_run_info(made[0], RunStatus.FINISHED, 900, None)
+    store.update_run_info(made[3], RunStatus.FAILED, 1_200, None)
+    iris = DatasetInput(Dataset("iris", "d1", "local", "{}"), [InputTag("mlflow.data.context", "train")])
+    store.log_inputs(made[2], [iris])
+    both = [experiment, other]
+    order = ["attributes.start_time ASC"]
+    for condition in (
+        "",
+        "metrics.loss < 0.4",
+        "metrics.loss >= 0.1 and metrics.loss <= 0.5",
+        "metrics.loss = 0.1",
+        "metrics.loss != 0.1",
+        "metric.loss > -1e3",
+        "metrics.`m.b/c` > 1",
+        'metrics."m.b/c" > 1',
+        "params.opt = 'adam'",
+        "params.opt != 'adam'",
+        "param.lr LIKE '0.%'",
+        "parameters.lr LIKE '%1'",
+        "params.opt ILIKE 'ADA%'",
+        "params.opt LIKE 'ADA%'",
+        "tags.team = 'a'",
+        "tags.`odd key` = '1'",
+        "tag.team LIKE '%a%'",
+        "tags.team ILIKE 'E'",
+        "tags.only IS NULL",
+        "tags.only IS NOT NULL",
+        "params.only IS NULL",
+        "params.only IS NOT NULL",
+        "tags.mlflow.runName = 'beta'",
+        "attributes.status = 'FINISHED'",
+        "attribute.status != 'RUNNING'",
+        "attr.status = 'RUNNING'",
+        "run.status = 'RUNNING'",
+        "status = 'FAILED'",
+        "run_name = 'gamma'",
+        "attributes.run_name LIKE '%a'",
+        "`run name` = 'gamma'",
+        "attributes.`Run name` ILIKE 'EPS%'",
+        "start_time > 100",
+        "attributes.start_time <= 200 AND attributes.start_time > 0",
+        "created >= 300",
+        "end_time < 1000",
+        "user_id = 'ada'",
+        "attributes.user_id != 'ada'",
+        f"run_id = '{made[1]}'",
+        f"attributes.run_id IN ('{made[1]}', '{made[2]}')",
+        f"run_id NOT IN ('{made[1]}')",
+        f"attributes.run_id LIKE '{made[1][:20]}%'",
+        "dataset.name = 'iris'",
+        "datasets.digest LIKE 'd%'",
+        "dataset.context = 'train'",
+        "dataset.name = 'iris' AND dataset.context = 'test'",
+        "metrics.loss < 1 AND params.opt = 'sgd' AND tags.team = 'b' AND status = 'RUNNING'",
+        "metrics.loss < 'a'",
+        "params.opt = adam",
+        "params.opt = 3",
+        "params.opt < 'a'",
+        "status = 'RUNNING' OR status = 'FAILED'",
+        "nonsense = 1",
+        "nonsense.key = 'x'",
+        "metrics.loss",
+    ):
+        store.search_runs(both, condition, ViewType.ALL, 100, order)
+    with store.differs(MORE):
+        for condition in ("metrics.m.b/c = 2", "params.opt IN ('adam', 'other')", "lifecycle_stage = 'active'"):
+            store.search_runs(both, condition, ViewType.ALL, 100, order)
+        for order_by in (["`Run name`"], ["experiment_id DESC", "start_time"]):
+            store.search_runs(both, "", ViewType.ALL, 100, order_by)
+    with store.differs(STRICT):
+        store.search_runs(both, "metrics.loss < 1 AND", ViewType.ALL, 100, order)
+    with store.differs("Runs are not searched by attributes.artifact_uri: it says no more than their id."):
+        store.search_runs(both, "artifact_uri = 'x'", ViewType.ALL, 100, order)
+    for order_by in (
+        None,
+        [],
+        ["metrics.loss"],
+        ["metrics.loss DESC"],
+        ["metrics.loss ASC", "params.lr DESC"],
+        ["metrics.only ASC"],
+        ["metrics.only DESC", "attributes.run_name"],
+        ["params.opt", "start_time"],
+        ["tags.team DESC"],
+        ["tag.only desc", "run_name asc"],
+        ["attributes.start_time DESC"],
+        ["attribute.end_time", "attribute.run_name"],
+        ["status", "run_name"],
+        ["run_name DESC"],
+        ["created"],
+        ["Created DESC"],
+        ["metrics.`m.b/c` desc"],
+        ["loss"],
+        ["metrics.loss SIDEWAYS"],
+        [""],
+    ):
+        store.search_runs(both, "", ViewType.ALL, 100, order_by)
+    page = store.search_runs(both, "", ViewType.ALL, 2, ["metrics.only DESC"])
+    page = store.search_runs(both, "", ViewType.ALL, 2, ["metrics.only DESC"], page.token)
+    store.search_runs(both, "", ViewType.ALL, 2, ["metrics.only DESC"], page.token)
+    store.search_runs(both, "", ViewType.ALL, 5, order)
+    store.search_runs([other], "", ViewType.ALL, 5, order)
+    store.search_runs(["4711"], "", ViewType.ALL, 5, order)
+    store.search_runs(both, "", ViewType.ALL, 0, order)
+    store.search_runs(both, "", ViewType.ALL, 50_001, order)
+    store.search_runs(both, "", ViewType.ALL, 2, order, "not a token")
+    store.delete_run(made[0])
+    for view in (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY, ViewType.ALL):
+        store.search_runs(both, "", view, 100, order)
+    with store.differs("A search names the experiments that it looks in: none is an error, where MLflow finds none."):
+        store.search_runs([], "", ViewType.ALL, 5, order)
+
+
+def logged_models(store):
+    experiment = store.create_experiment("models", None, None)
+    placed = store.create_experiment("placed", "s3://m", None)
+    run = a_run(store, experiment, "models")
+    made = store.create_logged_model(
+        experiment,
+        "clf",
+        run,
+        [LoggedModelTag("a", "1"), LoggedModelTag("b", "2")],
+        [LoggedModelParameter("p", "1")],
+        "classifier",
+    )
+    model = made.model_id
+    store.create_logged_model(placed, "placed")
+    store.create_logged_model(experiment, "bad/name")
+    store.create_logged_model("4711", "none")
+    store.get_logged_model(model)
+    store.get_logged_model(NO_MODEL)
+    store.set_logged_model_tags(model, [LoggedModelTag("a", "3"), LoggedModelTag("c", "4")])
+    store.delete_logged_model_tag(model, "b")
+    store.delete_logged_model_tag(model, "b")
+    store.log_logged_model_params(model, [LoggedModelParameter("q", "v" * 250)])
+    store.finalize_logged_model(model, LoggedModelStatus.READY)
+    store.finalize_logged_model(model, LoggedModelStatus.READY)
+    store.finalize_logged_model(NO_MODEL, LoggedModelStatus.READY)
+    store.get_logged_model(model)
+    store.log_batch(run, [Metric("acc", 0.5, 1, 0, model, "iris", "d1", run)], [], [])
+    store.log_metric(run, Metric("acc", 0.7, 2, 0, model, "wine", "d2", run))
+    store.log_metric(run, Metric("f1", 0.1, 2, 0, model))
+    store.get_logged_model(model)
+    store.get_run(run)
+    store.log_metric(run, Metric("acc", 0.6, 3, 1, model, "iris", "d1", run))
+    with store.differs("A logged model has the newest point of each metric and dataset; MLflow's has all points."):
+        store.get_logged_model(model)
+    with store.differs("A final model stays what it is: READY does not become FAILED."):
+        store.finalize_logged_model(model, LoggedModelStatus.FAILED)
+    store.delete_logged_model(model)
+    store.get_logged_model(model)
+    store.delete_logged_model(NO_MODEL)
+    with store.differs("A logged model that is deleted cannot be changed: restore it first."):
+        store.set_logged_model_tags(model, [LoggedModelTag("a", "5")])
+
+
+def search_logged_models(store):
+    experiment, other = store.create_experiment("lms", None, None), store.create_experiment("lms 2", None, None)
+    run = a_run(store, experiment, "lms")
+    for number, name in enumerate(["a tree", "forest", "linear", "other"]):
+        made = store.create_logged_model(
+            other if number == 3 else experiment,
+            name,
+            run,
+            [LoggedModelTag("team", name[0])],
+            [LoggedModelParameter("depth", str(number))],
+            ["classifier", "regressor"][number % 2],
+        ).model_id
+        if number < 3:
+            store.log_metric(run, Metric("acc", number / 10, 1, 0, made, "iris", "d1", run))
+            store.log_metric(run, Metric("loss", 1 - number / 10, 1, 0, made, "wine", f"d{number}", run))
+        if number == 2:
+            store.finalize_logged_model(made, LoggedModelStatus.READY)
+        if number == 1:
+            forest = made
+    both = [experiment, other]
+    by_name = [{"field_name": "name"}]
+    for condition in (
+        None,
+        "",
+        "name = 'a tree'",
+        "name LIKE '%ee'",
+        "name ILIKE 'A TREE'",
+        "attributes.name != 'a tree'",
+        "model_type = 'classifier'",
+        "attributes.model_type IN ('regressor')",
+        "creation_timestamp > 0",
+        "last_updated_timestamp >= 0",
+        f"source_run_id = '{run}'",
+        f"model_id = '{forest}'",
+        "params.depth = '1'",
+        "params.depth LIKE '%'",
+        "tags.team = 'f'",
+        "tags.team != 'f'",
+        "metrics.acc > 0.05",
+        "metrics.acc > 0.05 AND name = 'linear'",
+        "metrics.acc = 0.1",
+        "name =",
+    ):
+        store.search_logged_models(both, condition, None, 10, by_name)
+    with store.differs("Logged models are found by their status, of which MLflow compares the number."):
+        store.search_logged_models(both, "status = 'READY'", None, 10, by_name)
+        store.search_logged_models(both, "attributes.status = 'PENDING'", None, 10, by_name)
+    with store.differs(CODES):
+        store.search_logged_models(both, "metrics.acc > 'x'", None, 10, by_name)
+        store.search_logged_models(both, "nonsense = 'x'", None, 10, by_name)
+    with store.differs(STRICT):
+        store.search_logged_models(both, "name = forest", None, 10, by_name)
+    with store.differs(MORE):
+        store.search_logged_models(both, "attributes.creation_time > 0", None, 10, by_name)
+        store.search_logged_models(both, None, None, 10, [{"field_name": "params.depth"}])
+    for datasets in (
+        [{"dataset_name": "iris"}],
+        [{"dataset_name": "wine", "dataset_digest": "d1"}],
+        [{"dataset_name": "none"}],
+        [{"dataset_name": "wine", "dataset_digest": "d1"}, {"dataset_name": "wine", "dataset_digest": "d2"}],
+        [{"dataset_digest": "d1"}],
+    ):
+        store.search_logged_models(both, None, datasets, 10, by_name)
+        store.search_logged_models(both, "metrics.loss > 0.85", datasets, 10, by_name)
+    for order_by in (
+        [{"field_name": "name", "ascending": False}],
+        [{"field_name": "metrics.acc"}, {"field_name": "name"}],
+        [{"field_name": "metrics.acc", "ascending": False}, {"field_name": "name"}],
+        [{"field_name": "metrics.acc", "dataset_name": "iris", "dataset_digest": "d1"}, {"field_name": "name"}],
+        [{"field_name": "metrics.loss", "dataset_name": "wine"}, {"field_name": "name"}],
+        [{"field_name": "model_type"}, {"field_name": "name"}],
+        [{"field_name": "creation_timestamp"}, {"field_name": "name"}],
+        [{"field_name": "last_updated_timestamp", "ascending": False}, {"field_name": "name", "ascending": False}],
+        [{"field_name": "nonsense"}],
+    ):
+        store.search_logged_models(both, None, None, 10, order_by)
+    page = store.search_logged_models(both, None, None, 3, by_name)
+    store.search_logged_models(both, None, None, 3, by_name, page.token)
+    store.search_logged_models(both, None, None, 4, by_name)
+    store.search_logged_models([other], None, None, None, by_name)
+    store.delete_logged_model(forest)
+    store.search_logged_models(both, None, None, 10, by_name)
+
+
+def recorded_models(store):
+    from mlflow.models import Model
+
+    experiment = store.create_experiment("recorded", None, None)
+    run = a_run(store, experiment, "recorded")
+    for path in ("first", "second"):
+        store.record_logged_model(run, Model(path, run, utc_time_created="2024-01-01 00:00:00.000000", model_uuid="1"))
+    store.get_run(run)
+
+
+SCENARIOS = (
+    experiments,
+    default_experiment,
+    search_experiments,
+    runs,
+    runs_of_deleted_experiments,
+    params_and_tags,
+    metrics,
+    metric_history,
+    inputs_and_outputs,
+    search_runs,
+    logged_models,
+    search_logged_models,
+    recorded_models,
+)

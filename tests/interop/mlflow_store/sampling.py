@@ -1,0 +1,30 @@
+"""A few points of a metric that stand for all, as MLflow's charts want them."""
+
+from __future__ import annotations
+
+from holdfast import Client
+from holdfast.entities import Metric
+
+# As many as one request brings. Of longer metrics a chart is read, which takes no longer however long they are.
+MOST_READ = 25_000
+
+
+def sample(
+    client: Client, run_id: str, key: str, most: int, *, min_step: int | None, max_step: int | None
+) -> list[Metric]:
+    """At most ``most`` points of a run's metric, evenly over all, with the first and the last."""
+    points = client.get_metric_history(run_id, key, MOST_READ, min_step=min_step, max_step=max_step)
+    if points.token is None:
+        ordered = sorted(points, key=lambda point: (point.step, point.timestamp, point.value))
+        return _first_of_each_part(ordered, most)
+    chart = client.get_metric_chart(run_id, key, min(most, 5_000), min_step=min_step, max_step=max_step)
+    return [Metric(key, bucket.last, bucket.last_timestamp, bucket.last_step) for bucket in chart]
+
+
+def _first_of_each_part(points: list[Metric], most: int) -> list[Metric]:
+    """The first of each of ``most`` parts that are equally large, as SQL's NTILE cuts them, and the last of all."""
+    if len(points) <= most:
+        return points
+    size, larger = divmod(len(points), most)
+    firsts = [part * size + min(part, larger) for part in range(most)]
+    return [points[index] for index in (*firsts[:-1], len(points) - 1)]
