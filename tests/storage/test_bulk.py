@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast_server.storage.sql.bulk import BATCH, insert_rows
+from holdfast_server.storage.sql.bulk import BATCHES, insert_rows
 from holdfast_server.storage.sql.connection import sqlite3
+
+BATCH = BATCHES[0]
 
 
 @pytest.mark.parametrize("count", [0, 1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH, 3 * BATCH + 7])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count, file_digest
+from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, EMPTY_DIGEST, block_count, file_digest
 from holdfast_server.domain.names import check_model_id, check_run_id, shown
 from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import InvalidArgument, Reason
@@ -50,8 +51,7 @@ class Owner:
         return f"{'model' if self.is_model else 'run'} {self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """Where a block's bytes are: a part of an object of the store."""
 
     object_key: str
@@ -59,8 +59,7 @@ class Extent:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewBlock:
+class NewBlock(NamedTuple):
     """A block to be stored: its digest and its bytes in pieces, as they came from the network.
 
     ``computed``: the digest was made of these very bytes by this process. Otherwise somebody claims it.
@@ -129,6 +128,8 @@ class NewEntry:
     digest: bytes = b""
     expected_digest: bytes | None = None
     expected_absent: bool = False
+    # The digest of the file's content.
+    file_digest: bytes = field(init=False, default=EMPTY_DIGEST)
 
     def __post_init__(self) -> None:
         check_path(self.path)
@@ -141,18 +142,14 @@ class NewEntry:
         for digest in self.block_digests:
             if len(digest) != DIGEST_SIZE:
                 raise self._bad(f"a block digest has {DIGEST_SIZE} bytes")
+        self.file_digest = file_digest(self.block_digests)
         if len(self.block_digests) != block_count(self.size):
             raise self._bad(
                 f"a file of {self.size} bytes has {block_count(self.size)} blocks of up to {BLOCK_SIZE} bytes, "
                 f"not {len(self.block_digests)}"
             )
-        if self.digest and self.digest != file_digest(self.block_digests):
+        if self.digest and self.digest != self.file_digest:
             raise self._bad("its digest is not that of its blocks")
-
-    @property
-    def file_digest(self) -> bytes:
-        """The digest of the file's content."""
-        return file_digest(self.block_digests)
 
     @property
     def identity(self) -> bytes:

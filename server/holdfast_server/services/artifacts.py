@@ -48,7 +48,7 @@ class ArtifactService:
         began_ms = self.now_ms()
         extents = await self._in_thread(lambda: self._store.write(blocks))
         rows = [(block.digest, block.size, extent) for block, extent in zip(blocks, extents, strict=True)]
-        lost = await self._database.write(lambda tx: record(tx, rows, began_ms))
+        lost = await self._database.write(lambda tx: record(tx, rows, began_ms).lost)
         if lost:
             await self._in_thread(lambda: self._store.discard(lost))
 

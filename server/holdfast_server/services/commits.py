@@ -161,7 +161,7 @@ class Commit:
             began_ms = self._store.now_ms()
             rows, _ = await self._store_inline(self._pending)
             if rows:
-                await self._store.discard(await self._database.write(lambda tx: record(tx, rows, began_ms)))
+                await self._store.discard(await self._database.write(lambda tx: record(tx, rows, began_ms).lost))
 
     async def _stage_pending(self) -> None:
         part, size = self._pending, self._pending_bytes
@@ -184,13 +184,14 @@ class Commit:
         if before is not None:
             await before
 
-        def job(tx: Transaction) -> tuple[int, list[bytes], list[Extent]]:
-            lost = record(tx, rows, began_ms)
+        def job(tx: Transaction) -> tuple[int, list[bytes], Sequence[Extent]]:
+            added = record(tx, rows, began_ms)
             if self._commit_id is None:
                 check_writable(tx, self._owner)
                 self._repairs = tx.blocks.count_repairs()
             commit_id = self._commit_id if self._commit_id is not None else tx.trees.begin_commit(self._owner)
-            return commit_id, tx.trees.stage(commit_id, plain, all_ancestors=True), lost
+            missing = tx.trees.stage(commit_id, plain, all_ancestors=True, new_blocks=added.new)
+            return commit_id, missing, added.lost
 
         self._commit_id, missing, lost = await self._discarding(rows, self._database.write(job))
         self._missing.update(dict.fromkeys(missing))
@@ -200,20 +201,20 @@ class Commit:
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         began_ms = self._store.now_ms()
         rows, plain = await self._store_inline(pending)
-        lost: list[Extent] = [extent for _, _, extent in rows]  # unless the transaction says otherwise
+        lost: Sequence[Extent] = [extent for _, _, extent in rows]  # unless the transaction says otherwise
 
         def job(tx: Transaction) -> bytes:
             nonlocal lost
             check_writable(tx, self._owner)
-            recorded = record(tx, rows, began_ms)
+            added = record(tx, rows, began_ms)
             commit_id = tx.trees.begin_commit(self._owner)
-            missing = tx.trees.stage(commit_id, plain, all_ancestors=False)
+            missing = tx.trees.stage(commit_id, plain, all_ancestors=False, new_blocks=added.new)
             if missing:
                 raise BlocksMissing(missing[:MAX_MISSING])
             tx.trees.check_conflicts(commit_id)
             self._check_expectations(tx)
             answer = str(seal(tx, self._owner, commit_id).sequence).encode()
-            lost = recorded
+            lost = added.lost
             return answer
 
         sequence = int(await self._discarding(rows, self._database.write_once(self.key, job)))

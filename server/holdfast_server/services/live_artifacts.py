@@ -204,8 +204,8 @@ class LiveArtifactService:
         extents = await self._in_thread(lambda: self._store.write(blocks)) if blocks else []
         rows = [(block.digest, block.size, extent) for block, extent in zip(blocks, extents, strict=True)]
 
-        def recorded(tx: Transaction) -> tuple[T, list[Extent]]:
-            lost = record(tx, rows, began_ms)
+        def recorded(tx: Transaction) -> tuple[T, Sequence[Extent]]:
+            lost = record(tx, rows, began_ms).lost
             return job(tx), lost
 
         try:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from holdfast_server.domain.artifacts import Extent
 from holdfast_server.domain.upkeep import ORPHAN_AGE_MS
 from holdfast_server.errors import Unavailable
+from holdfast_server.services.ports.artifacts import AddedBlocks
 from holdfast_server.services.ports.database import Transaction
 
 # Objects that are not recorded by then may be taken for orphans: gc removes those of an hour, and clocks may differ.
@@ -21,14 +22,14 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def record(tx: Transaction, rows: Sequence[BlockRow], began_ms: int) -> list[Extent]:
-    """Make rows for what was stored since ``began_ms``; returns the places of objects that no block needs.
+def record(tx: Transaction, rows: Sequence[BlockRow], began_ms: int) -> AddedBlocks:
+    """Make rows for what was stored since ``began_ms``.
 
     Raises:
         Unavailable: It took so long, in a suspended machine for example, that the objects may have been collected.
     """
     if not rows:
-        return []
+        return AddedBlocks()
     if tx.now_ms - began_ms > MAX_UNRECORDED_MS:
         raise Unavailable("Storing the blocks took so long that they may have been collected. Send them again.")
     return tx.blocks.add(rows)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, NewBlock, NewEntry, Owner, Tree
+
+# Id and size of blocks, by their digests.
+BlockIds = Mapping[bytes, tuple[int, int]]
+NO_BLOCKS: BlockIds = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,18 @@ class BlockStore(Protocol):
         ...
 
 
+class AddedBlocks(NamedTuple):
+    """What became of blocks that were recorded.
+
+    Attributes:
+        lost: Places of objects that no block needs, as others were faster; they must be discarded.
+        new: Those that had no row before, and so are in no file yet.
+    """
+
+    lost: Sequence[Extent] = ()
+    new: BlockIds = NO_BLOCKS
+
+
 class BlockIndex(Protocol):
     """Rows of blocks: which are present and where."""
 
@@ -108,8 +125,8 @@ class BlockIndex(Protocol):
         """Extend the life of those that are present."""
         ...
 
-    def add(self, blocks: Sequence[tuple[bytes, int, Extent]]) -> list[Extent]:
-        """Record stored blocks (digest, size, place); return the places that lost a race and must be discarded."""
+    def add(self, blocks: Sequence[tuple[bytes, int, Extent]]) -> AddedBlocks:
+        """Record stored blocks (digest, size, place)."""
         ...
 
 
@@ -132,11 +149,19 @@ class TreeRepository(Protocol):
         """Start a commit that nobody sees; its id is returned."""
         ...
 
-    def stage(self, commit_id: int, entries: Sequence[NewEntry], *, all_ancestors: bool) -> list[bytes]:
+    def stage(
+        self,
+        commit_id: int,
+        entries: Sequence[NewEntry],
+        *,
+        all_ancestors: bool,
+        new_blocks: BlockIds = ...,
+    ) -> list[bytes]:
         """Add entries, with the directories above them, to a commit. Returns digests of missing blocks.
 
         With ``all_ancestors`` directories are staged even where they exist, so that the commit stays right whatever
-        happens before it is sealed; without, the caller seals in the same transaction.
+        happens before it is sealed; without, the caller seals in the same transaction. ``new_blocks`` are those that
+        this very transaction added, which need not be looked up.
 
         Raises:
             InvalidArgument: A path comes twice in the commit.

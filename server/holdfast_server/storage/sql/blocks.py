@@ -7,6 +7,7 @@ from itertools import count
 from typing import TypeVar
 
 from holdfast_server.domain.artifacts import Extent
+from holdfast_server.services.ports.artifacts import AddedBlocks
 from holdfast_server.storage.sql.bulk import insert_rows
 from holdfast_server.storage.sql.connection import Connection
 
@@ -121,8 +122,8 @@ class SqlBlockIndex:
                 (self._now_ms, *part),
             )
 
-    def add(self, blocks: Sequence[tuple[bytes, int, Extent]]) -> list[Extent]:
-        """Record stored blocks (digest, size, place); return the places of objects that no block needs.
+    def add(self, blocks: Sequence[tuple[bytes, int, Extent]]) -> AddedBlocks:
+        """Record stored blocks (digest, size, place).
 
         A block that is there already keeps its place. An object is only given back when none of its blocks was new.
         """
@@ -143,10 +144,12 @@ class SqlBlockIndex:
         # Two plain statements: with an upsert SQLite keeps a journal for each row, and to end it walks through what the
         # transaction's savepoint keeps, which took a fifth of the time of an upload of small files.
         places = [(ids[x.object_key], x.offset, self._now_ms, size, d) for d, (size, x) in fresh.items()]
+        new = [place for place in places if place[-1] not in states]
+        block_ids = range(first_block := next_id(self._connection, "blocks", "block_id"), first_block + len(new))
         insert_rows(
             self._connection,
-            'blocks (object_id, "offset", touch_time, size, digest)',
-            [place for place in places if place[-1] not in states],
+            'blocks (block_id, object_id, "offset", touch_time, size, digest)',
+            [(block_id, *place) for block_id, place in zip(block_ids, new, strict=True)],
         )
         # A block whose bytes were lost is whole again at its new place, and with it every file that needs it.
         self._connection.executemany(
@@ -154,4 +157,7 @@ class SqlBlockIndex:
             [place for place in places if place[-1] in states],
         )
         self.touch(present)
-        return [extent for _, _, extent in blocks if extent.object_key not in needed]
+        return AddedBlocks(
+            [extent for _, _, extent in blocks if extent.object_key not in needed],
+            {place[-1]: (block_id, place[-2]) for block_id, place in zip(block_ids, new, strict=True)},
+        )

@@ -9,9 +9,9 @@ from typing import Any
 
 from holdfast_server.storage.sql.connection import Connection
 
-# Rows of one statement. Only whole batches are made so: any other number is one more large statement in the cache.
-# With up to ten columns it stays well below SQLite's limit of 32,766 variables.
-BATCH = 1_000
+# Rows of one statement, the largest that fit first. Any other number is one more large statement in the cache.
+# With up to ten columns even the largest stays well below SQLite's limit of 32,766 variables.
+BATCHES = (1_000, 100, 10, 1)
 
 
 def insert_rows(connection: Connection, into: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -28,10 +28,11 @@ def insert_rows(connection: Connection, into: str, rows: Sequence[Sequence[Any]]
     if not rows:
         return
     width = len(rows[0])
-    whole = len(rows) - len(rows) % BATCH
-    for start in range(0, whole, BATCH):
-        connection.execute(_statement(into, width, BATCH), list(chain.from_iterable(rows[start : start + BATCH])))
-    connection.executemany(_statement(into, width, 1), rows[whole:])
+    start = 0
+    for batch in BATCHES:
+        while len(rows) - start >= batch:
+            connection.execute(_statement(into, width, batch), list(chain.from_iterable(rows[start : start + batch])))
+            start += batch
 
 
 @lru_cache(64)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, count
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from holdfast.format.digests import block_length
 from holdfast_server.domain.artifacts import Kind, NewEntry, Owner, Tree
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import ancestors, nfc, parent_of
 from holdfast_server.errors import FailedPrecondition, InvalidArgument, NotFound, Reason, Unavailable
+from holdfast_server.services.ports.artifacts import NO_BLOCKS, BlockIds
 from holdfast_server.storage.sql.blocks import SqlBlockIndex, chunks, marks, next_unused_id
 from holdfast_server.storage.sql.bulk import insert_rows
 from holdfast_server.storage.sql.conflicts import FROM_RECENT, FROM_STAGED
-from holdfast_server.storage.sql.connection import Connection
+from holdfast_server.storage.sql.connection import Connection, IntegrityError
 from holdfast_server.storage.sql.snapshots import VISIBLE_BELOW, SqlSnapshots, below, everything
 
 # Entries or other rows that one call deletes of a given-up commit; keeps the write lock's time to some milliseconds.
@@ -37,6 +38,8 @@ _STAGED_AT_NORMALIZED = (
     "SELECT nfc_path AS name, path, kind FROM entries INDEXED BY entries_nfc"
     " WHERE tree_id = ? AND commit_id = ? AND nfc_path IN ({marks})"
 )
+# As a rule no name of the whole database is changed by normalization; the index has only those.
+_ANY_UNNORMALIZED = "SELECT 1 FROM entries INDEXED BY entries_nfc WHERE nfc_path IS NOT NULL LIMIT 1"
 # From the lost blocks, which are few, to those files of the commit that need them. INDEXED BY keeps the planner from
 # going through all entries of the commit for each.
 _LOST_OF_STAGED = """
@@ -81,33 +84,46 @@ class SqlTrees(SqlSnapshots):
         )
         return int(cursor.lastrowid)
 
-    def stage(self, commit_id: int, entries: Sequence[NewEntry], *, all_ancestors: bool) -> list[bytes]:
+    def stage(
+        self,
+        commit_id: int,
+        entries: Sequence[NewEntry],
+        *,
+        all_ancestors: bool,
+        new_blocks: BlockIds = NO_BLOCKS,
+    ) -> list[bytes]:
         """Add entries, with the directories above them, to a commit. Returns digests of missing blocks."""
         tree_id, owner = self._staged_tree(commit_id)
-        contents, missing = self._store_files(entries)
+        contents, missing = self._store_files(entries, new_blocks)
         if missing:
             return missing
-        above = {parent: [*ancestors(parent), parent] for entry in entries if (parent := parent_of(entry.path))}
-        directories = dict.fromkeys(chain(*above.values(), (e.path for e in entries if e.kind is Kind.DIRECTORY)))
-        touched = list(directories | dict.fromkeys(entry.path for entry in entries))
-        staged = self._staged_kinds(tree_id, commit_id, touched)
-        live = {} if all_ancestors else self._live_kinds(owner, touched)
+        parents = dict.fromkeys(parent_of(entry.path) for entry in entries)
+        above = ([*ancestors(parent), parent] for parent in parents if parent)
+        directories = dict.fromkeys(chain(*above, (e.path for e in entries if e.kind is Kind.DIRECTORY)))
+        staged = self._staged_kinds(tree_id, commit_id, list(directories))
+        live = {} if all_ancestors else self._live_kinds(owner, list(directories))
         rows = []
         for directory in directories:
             if self._wants_directory(directory, staged, live):
-                rows.append(_directory_row(tree_id, commit_id, directory))
+                rows.append(_row(tree_id, commit_id, directory, Kind.DIRECTORY))
             staged[directory] = Kind.DIRECTORY
         for entry in entries:
             if entry.kind is Kind.FILE:
-                _check_free(entry.path, staged.get(entry.path))
+                path = entry.path
+                if path in staged:
+                    _refuse_again(path, staged[path])
                 file_id, size = contents[entry.file_digest]
                 if entry.size != size:
                     raise _mismatch(entry, f"its content has {size} bytes, not {entry.size}")
-                rows.append(
-                    _row(tree_id, commit_id, entry.path, Kind.FILE, executable=entry.executable, file_id=file_id)
-                )
-                staged[entry.path] = Kind.FILE
-        insert_rows(self._connection, _ENTRIES, rows)
+                rows.append(_row(tree_id, commit_id, path, Kind.FILE, executable=entry.executable, file_id=file_id))
+                staged[path] = Kind.FILE
+        try:
+            insert_rows(self._connection, _ENTRIES, rows)
+        except IntegrityError:
+            # Files are not looked up before, as they are many and hardly ever come twice.
+            for path, kind in self._staged_kinds(tree_id, commit_id, [row.path for row in rows]).items():
+                _refuse_again(path, kind)
+            raise
         self._check_normalized_siblings(tree_id, commit_id, rows)
         return []
 
@@ -220,13 +236,16 @@ class SqlTrees(SqlSnapshots):
             raise Unavailable("The commit took too long and its staged entries expired; commit again.")
         return row["tree_id"], Owner.parse(row["owner"])
 
-    def _store_files(self, entries: Sequence[NewEntry]) -> tuple[dict[bytes, tuple[int, int]], list[bytes]]:
+    def _store_files(
+        self, entries: Sequence[NewEntry], new_blocks: BlockIds
+    ) -> tuple[dict[bytes, tuple[int, int]], list[bytes]]:
         """Make rows for contents that are new; returns file id and size of each content, and missing blocks."""
         contents = {entry.file_digest: entry for entry in entries if entry.kind is Kind.FILE}
-        known = self._known_files(list(contents))
+        # A file of one block has its digest, and no file has a block that is new.
+        known = self._known_files([digest for digest in contents if digest not in new_blocks])
         new = {digest: entry for digest, entry in contents.items() if digest not in known}
-        wanted = list(dict.fromkeys(d for entry in new.values() for d in entry.block_digests))
-        present = self._blocks.find_present(wanted)
+        wanted = list(dict.fromkeys(d for entry in new.values() for d in entry.block_digests if d not in new_blocks))
+        present = {**new_blocks, **self._blocks.find_present(wanted)}
         missing = [digest for digest in wanted if digest not in present] + self._blocks.find_lost_of(list(known))
         if missing:
             return known, missing
@@ -280,6 +299,8 @@ class SqlTrees(SqlSnapshots):
         Two can only be the same when at least one is not normalized. The other either has the normalized name as its
         path, or is not normalized either.
         """
+        if self._connection.execute(_ANY_UNNORMALIZED).fetchone() is None:
+            return
         by_name: dict[str, list[_Row]] = {}
         for row in rows:
             by_name.setdefault(row.nfc_path or row.path, []).append(row)
@@ -293,16 +314,11 @@ class SqlTrees(SqlSnapshots):
                             raise _conflict(row.path, row.kind, other["path"], other["kind"])
 
 
-def _check_free(path: str, staged: Kind | None) -> None:
+def _refuse_again(path: str, staged: Kind) -> NoReturn:
     """Refuse a file at a path that its commit has already."""
     if staged is Kind.DIRECTORY:
         raise _conflict(path, Kind.FILE, path, Kind.DIRECTORY)
-    if staged is not None:
-        raise InvalidArgument(f"The path {shown(path)} comes twice in this commit.", reason=Reason.INVALID_PATH)
-
-
-def _directory_row(tree_id: int, commit_id: int, path: str) -> _Row:
-    return _row(tree_id, commit_id, path, Kind.DIRECTORY)
+    raise InvalidArgument(f"The path {shown(path)} comes twice in this commit.", reason=Reason.INVALID_PATH)
 
 
 def _row(
@@ -321,9 +337,12 @@ def _row(
     )
 
 
-def _check_sizes(entry: NewEntry, present: dict[bytes, tuple[int, int]]) -> None:
+def _check_sizes(entry: NewEntry, present: BlockIds) -> None:
     """Blocks must make up the declared size, all but the last being full."""
-    for position, digest in enumerate(entry.block_digests):
+    digests = entry.block_digests
+    if len(digests) == 1 and present[digests[0]][1] == entry.size:
+        return
+    for position, digest in enumerate(digests):
         size, wanted = present[digest][1], block_length(entry.size, position)
         if size != wanted:
             raise _mismatch(entry, f"block {position} has {size} bytes where a file of {entry.size} bytes has {wanted}")
