@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 # Entries in one transaction; keeps the write lock's time to some milliseconds.
 STAGE_SIZE = 2_000
+# Entries of the first part of a commit, so that storing begins while the rest arrives; each part has twice as many.
+FIRST_STAGE_SIZE = 250
 # Inline data of one transaction.
 STAGE_BYTES = 4 << 20
 # Parts of one commit that are on their way to the store and the database while further entries arrive.
@@ -80,9 +82,10 @@ class InlineStore(Protocol):
 class Commit:
     """Entries on their way to become visible at once.
 
-    Few entries are one transaction. Many are staged some thousand at a time, while further ones arrive, so that the
-    write lock is never held for long, checked on a reader, and made visible by one small transaction. ``key`` makes a
-    retry have one effect; it may be set until ``finish``.
+    Entries are staged in parts while further ones arrive. When they are few, the last part is made visible in the
+    transaction that stages it; as a rule that is all of them. Many are checked on a reader and made visible by one small
+    transaction, so that the write lock is never held for long. ``key`` makes a retry have one effect; it may be set
+    until ``finish``.
     """
 
     _store: InlineStore
@@ -91,6 +94,8 @@ class Commit:
     key: RequestKey | None = None
     _pending: list[NewEntry | InlineEntry] = field(default_factory=list)
     _pending_bytes: int = 0
+    _part_size: int = FIRST_STAGE_SIZE
+    _count: int = 0
     _staging: deque[tuple[int, asyncio.Task[None]]] = field(default_factory=deque)
     _expectations: list[NewEntry] = field(default_factory=list)
     _commit_id: int | None = None
@@ -117,11 +122,13 @@ class Commit:
             raise InvalidArgument(
                 f"A commit has at most {MAX_EXPECTATIONS} entries with an expectation.", reason=Reason.LIMIT_EXCEEDED
             )
+        self._count += len(entries)
         for entry in entries:
             self._pending.append(entry)
             self._pending_bytes += len(entry.data) if isinstance(entry, InlineEntry) else 0
-            if len(self._pending) > STAGE_SIZE or self._pending_bytes > STAGE_BYTES:
+            if len(self._pending) > self._part_size or self._pending_bytes > STAGE_BYTES:
                 await self._stage_pending()
+                self._part_size = min(2 * self._part_size, STAGE_SIZE)
 
     async def flush(self) -> None:
         """Stage all that was added, so that none of it is in memory."""
@@ -137,13 +144,14 @@ class Commit:
             FailedPrecondition: PATH_CONFLICT, DELETED or MODEL_FINALIZED; nothing changed.
             Conflict: An expectation does not hold; nothing changed.
         """
-        if self._commit_id is None and not self._staging:
-            return await self._finish_small()
+        if self._count <= STAGE_SIZE:
+            await self._settle(0)
+            return await self._finish_few()
         await self._stage_pending()
         await self._settle(0)
         if self._missing:
             raise BlocksMissing(list(self._missing)[:MAX_MISSING])
-        return await self._seal_staged()
+        return await self._finish_many()
 
     async def abandon(self) -> None:
         """Forget what was staged, after an error.
@@ -197,7 +205,8 @@ class Commit:
         self._missing.update(dict.fromkeys(missing))
         await self._store.discard(lost)
 
-    async def _finish_small(self) -> int:
+    async def _finish_few(self) -> int:
+        """Stage what is pending and make everything visible, in one transaction."""
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         began_ms = self._store.now_ms()
         rows, plain = await self._store_inline(pending)
@@ -207,8 +216,12 @@ class Commit:
             nonlocal lost
             check_writable(tx, self._owner)
             added = record(tx, rows, began_ms)
-            commit_id = tx.trees.begin_commit(self._owner)
-            missing = tx.trees.stage(commit_id, plain, all_ancestors=False, new_blocks=added.new)
+            commit_id = self._commit_id
+            if commit_id is None:
+                commit_id = tx.trees.begin_commit(self._owner)
+            else:
+                self._check_repairs(tx, commit_id)
+            missing = [*self._missing, *tx.trees.stage(commit_id, plain, all_ancestors=False, new_blocks=added.new)]
             if missing:
                 raise BlocksMissing(missing[:MAX_MISSING])
             tx.trees.check_conflicts(commit_id)
@@ -219,6 +232,7 @@ class Commit:
 
         sequence = int(await self._discarding(rows, self._database.write_once(self.key, job)))
         await self._store.discard(lost)
+        await self._forget_stage()
         return sequence
 
     async def _discarding(self, rows: Sequence[BlockRow], transaction: Awaitable[T]) -> T:
@@ -238,7 +252,8 @@ class Commit:
         rows = await self._store.store_inline(inline) if inline else []
         return rows, [entry.entry if isinstance(entry, InlineEntry) else entry for entry in part]
 
-    async def _seal_staged(self) -> int:
+    async def _finish_many(self) -> int:
+        """Make what was staged visible."""
         commit_id = self._commit_id
         assert commit_id is not None
 
@@ -257,10 +272,14 @@ class Commit:
             return str(seal(tx, self._owner, commit_id).sequence).encode()
 
         sequence = int(await self._database.write_once(self.key, job))
-        if self.key is not None:
-            await self._database.write(lambda tx: tx.trees.abandon(commit_id))
-        self._commit_id = None
+        await self._forget_stage()
         return sequence
+
+    async def _forget_stage(self) -> None:
+        """Remove what a retry staged, which was answered as the first time; a commit that was sealed stays."""
+        commit_id, self._commit_id = self._commit_id, None
+        if commit_id is not None and self.key is not None:
+            await self._database.write(lambda tx: tx.trees.abandon(commit_id))
 
     def _check_repairs(self, tx: Transaction, commit_id: int) -> None:
         """Refuse blocks that were there when they were staged and that a repair found to be lost since."""

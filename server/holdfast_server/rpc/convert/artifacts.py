@@ -74,10 +74,10 @@ def new_entry_from_proto(message: service_pb.NewEntry, more_blocks: tuple[bytes,
     expected = message.WhichOneof("expected")
     if expected == "expected_digest" and message.expected_digest and len(message.expected_digest) != DIGEST_SIZE:
         raise InvalidArgument(f"An expected digest has {DIGEST_SIZE} bytes.", field="entries.expected_digest")
-    data: bytes | None = None
+    size, data = message.size, None
     if message.HasField("inline_data"):
         data = message.inline_data  # once: each time it is a copy
-        if message.block_digests or more_blocks or len(data) != message.size:
+        if len(data) != size or message.block_digests or more_blocks:
             raise InvalidArgument(
                 "Inline data is the whole content: as long as `size` says, and without block digests.",
                 field="entries.inline_data",
@@ -85,16 +85,10 @@ def new_entry_from_proto(message: service_pb.NewEntry, more_blocks: tuple[bytes,
         blocks = inline_digests(data)
     else:
         blocks = (*message.block_digests, *more_blocks)
-    entry = NewEntry(
-        path=message.path,
-        kind=kind,
-        executable=message.executable,
-        size=message.size,
-        block_digests=blocks,
-        digest=message.digest,
-        expected_digest=message.expected_digest if expected == "expected_digest" else None,
-        expected_absent=expected == "expected_absent" and message.expected_absent,
-    )
+    entry = NewEntry(message.path, kind, message.executable, size, blocks, message.digest)
+    if expected is not None:
+        entry.expected_digest = message.expected_digest if expected == "expected_digest" else None
+        entry.expected_absent = expected == "expected_absent" and message.expected_absent
     return entry if data is None else InlineEntry(entry, data)
 
 

@@ -324,17 +324,10 @@ def _refuse_again(path: str, staged: Kind) -> NoReturn:
 def _row(
     tree_id: int, commit_id: int, path: str, kind: Kind, *, executable: bool = False, file_id: int | None = None
 ) -> _Row:
-    normalized = nfc(path)
-    return _Row(
-        tree_id,
-        path,
-        commit_id,
-        parent_of(path),
-        normalized if normalized != path else None,
-        int(kind),
-        int(executable),
-        file_id,
-    )
+    normalized = None if path.isascii() else nfc(path)
+    unequal = normalized if normalized != path else None
+    # Plain numbers: others would be adapted when they are bound.
+    return _Row(tree_id, path, commit_id, parent_of(path), unequal, int(kind), int(executable), file_id)
 
 
 def _check_sizes(entry: NewEntry, present: BlockIds) -> None:
