@@ -20,6 +20,8 @@ from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 # answers come while earlier windows are sent. In memory are these, what is hashed ahead and what is unanswered.
 WINDOW_BYTES = 8 << 20
 WINDOW_BLOCKS = 512
+# Fewer at first, so that something is sent soon.
+FIRST_WINDOW_BLOCKS = 256
 ASK_AHEAD = 1
 MAX_DIGESTS = 16_384
 
@@ -112,12 +114,12 @@ class MissingBlocks:
 
 def _windows(batches: Iterable[list[HashedBlock]]) -> Iterator[Window]:
     window: Window = []
-    size = 0
+    size, limit = 0, FIRST_WINDOW_BLOCKS
     for batch in batches:
         window = window + batch
         size += sum(len(block.data) for block in batch)
-        if size >= WINDOW_BYTES or len(window) >= WINDOW_BLOCKS:
+        if size >= WINDOW_BYTES or len(window) >= limit:
             yield window
-            window, size = [], 0
+            window, size, limit = [], 0, WINDOW_BLOCKS
     if window:
         yield window

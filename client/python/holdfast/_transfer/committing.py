@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from typing import NamedTuple
 
 import grpc
 
@@ -24,6 +24,8 @@ MAX_INLINE = 64 << 10
 COMMIT_ENTRIES = 2_000
 COMMIT_BYTES = 768 << 10
 DIGESTS_PER_MESSAGE = 16_384
+# What an entry takes besides its path and content, at most.
+ENTRY_BYTES = 120
 # Digests that are remembered as sent, so that equal files of one tree are sent once.
 MAX_REMEMBERED = 65_536
 
@@ -73,14 +75,14 @@ class Commit:
     ) -> pb.CommitFilesResponse:
         with contextlib.ExitStack() as opened:
             hashing = opened.enter_context(contextlib.closing(SourceHashing(small)))
+            hashing.start()
             windows: Iterable[tuple[list[HashedBlock], set[bytes] | None]]
             if sum(source.size for source in small) > MAX_INLINE:
                 windows = opened.enter_context(contextlib.closing(MissingBlocks(self._channel, hashing)))
             else:
                 # So little is sent in one round trip, without asking.
                 windows = ((batch, None) for batch in hashing)
-            all_entries = chain(entries, self._small_entries(windows, small, expected))
-            messages = _Messages(_commit_messages(self._header, all_entries))
+            messages = _Messages(_commit_messages(self._header, entries, self._small_files(windows, small), expected))
             call = FollowedCall[pb.CommitFilesResponse](
                 lambda: self._method.future(messages), lambda future: [future.result()]
             )
@@ -96,18 +98,15 @@ class Commit:
                 raise
             return response
 
-    def _small_entries(
-        self,
-        windows: Iterable[tuple[list[HashedBlock], set[bytes] | None]],
-        small: Sequence[Source],
-        expected: Expectation,
-    ) -> Iterator[pb.NewEntry]:
+    def _small_files(
+        self, windows: Iterable[tuple[list[HashedBlock], set[bytes] | None]], small: Sequence[Source]
+    ) -> Iterator[_SmallFile]:
         sent: set[bytes] = set()
         done = 0
         for window, missing in windows:
             for block in window:
                 there = block.digest in sent or (missing is not None and block.digest not in missing)
-                yield file_entry(small[block.source], (block.digest,), expected, None if there else block.data)
+                yield _SmallFile(small[block.source], block.digest, None if there else bytes(block.data))
                 sent.add(block.digest)
                 done += 1
                 if not there:
@@ -119,25 +118,33 @@ class Commit:
                 sent.clear()
 
 
-def file_entry(
-    source: Source, digests: Sequence[bytes], expected: Expectation, data: bytes | bytearray | memoryview | None = None
-) -> pb.NewEntry:
-    """The entry of a file, by the digests of its blocks or, given ``data``, with its content."""
-    entry = pb.NewEntry(
-        path=source.path,
-        kind=artifact_pb.ENTRY_KIND_FILE,
-        executable=source.executable,
-        size=source.size,
-    )
-    if data is not None:
-        entry.inline_data = bytes(data)
-    elif source.size:
+def file_entry(source: Source, digests: Sequence[bytes], expected: Expectation) -> pb.NewEntry:
+    """The entry of a file, by the digests of its blocks."""
+    entry = pb.NewEntry()
+    _describe(entry, source, expected)
+    if source.size:
         entry.block_digests.extend(digests)
+    return entry
+
+
+def _describe(entry: pb.NewEntry, source: Source, expected: Expectation) -> None:
+    entry.path = source.path
+    entry.kind = artifact_pb.ENTRY_KIND_FILE
+    entry.size = source.size
+    if source.executable:
+        entry.executable = True
     if expected.digest:
         entry.expected_digest = expected.digest
     elif expected.absent:
         entry.expected_absent = True
-    return entry
+
+
+class _SmallFile(NamedTuple):
+    """A file of one block at most; with its content when that is to be sent."""
+
+    source: Source
+    digest: bytes
+    data: bytes | None
 
 
 class _Messages(Iterator[pb.CommitFilesRequest]):
@@ -163,12 +170,37 @@ class _Messages(Iterator[pb.CommitFilesRequest]):
         self._closed = True
 
 
-def _commit_messages(header: pb.CommitHeader, entries: Iterable[pb.NewEntry]) -> Iterator[pb.CommitFilesRequest]:
+def _commit_messages(
+    header: pb.CommitHeader, entries: Sequence[pb.NewEntry], small: Iterable[_SmallFile], expected: Expectation
+) -> Iterator[pb.CommitFilesRequest]:
     yield pb.CommitFilesRequest(header=header)
-    batch: list[pb.NewEntry] = []
-    size = count = 0
-    for entry in entries:
+    yield from _entry_messages(entries)
+    count, size = len(entries), 0
+    message = pb.CommitFilesRequest()
+    for source, digest, data in small:
+        # Made where it is sent from: messages copy the messages that they are given, with all contents, twice here.
+        entry = message.entries.entries.add()
+        _describe(entry, source, expected)
+        if data is not None:
+            entry.inline_data = data
+            size += len(data)
+        elif source.size:
+            entry.block_digests.append(digest)
         count += 1
+        size += len(source.path) + ENTRY_BYTES
+        if size > COMMIT_BYTES:
+            yield message
+            message, size = pb.CommitFilesRequest(), 0
+    if size:
+        yield message
+    yield pb.CommitFilesRequest(end=pb.CommitEnd(entry_count=count))
+
+
+def _entry_messages(entries: Iterable[pb.NewEntry]) -> Iterator[pb.CommitFilesRequest]:
+    """Messages for entries that are made already, those of large files in several."""
+    batch: list[pb.NewEntry] = []
+    size = 0
+    for entry in entries:
         more = list(entry.block_digests[DIGESTS_PER_MESSAGE:])
         if more:
             entry = pb.NewEntry.FromString(entry.SerializeToString())  # noqa: PLW2901 - a copy to shorten
@@ -183,4 +215,3 @@ def _commit_messages(header: pb.CommitHeader, entries: Iterable[pb.NewEntry]) ->
             yield pb.CommitFilesRequest(more_blocks=pb.MoreBlocks(block_digests=part))
     if batch:
         yield pb.CommitFilesRequest(entries=pb.CommitEntries(entries=batch))
-    yield pb.CommitFilesRequest(end=pb.CommitEnd(entry_count=count))

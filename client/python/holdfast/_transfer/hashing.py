@@ -16,8 +16,9 @@ from holdfast.errors import InvalidArgumentError, LocalFileError
 from holdfast.format.digests import BLOCK_SIZE
 
 THREADS = 2
-# Work that is read ahead of the network: up to this many batches of at most BLOCK_SIZE bytes each.
-READ_AHEAD = 2
+# Bytes that are read ahead of the network, in batches of at most BLOCK_SIZE; and batches, when they are of small files.
+READ_AHEAD = 2 * BLOCK_SIZE
+MAX_BATCHES = 4
 # Small files of one batch; a task each would cost more than reading them.
 BATCH_FILES = 128
 
@@ -55,9 +56,19 @@ class SourceHashing:
     """
 
     def __init__(self, sources: Sequence[Source]) -> None:
-        self._sources = sources
+        self._tasks = _tasks(sources)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="holdfast-hash")
-        self._ahead: deque[Future[list[HashedBlock]]] = deque()
+        self._ahead: deque[tuple[Future[list[HashedBlock]], int]] = deque()
+        self._size = 0
+
+    def start(self) -> None:
+        """Begin to read, before the first batch is asked for."""
+        while len(self._ahead) < MAX_BATCHES and self._size + BLOCK_SIZE <= READ_AHEAD:
+            task = next(self._tasks, None)
+            if task is None:
+                return
+            self._ahead.append((self._pool.submit(_run, task), task.size))
+            self._size += task.size
 
     def __iter__(self) -> Iterator[list[HashedBlock]]:
         """The batches.
@@ -65,24 +76,25 @@ class SourceHashing:
         Raises:
             LocalFileError: A file changed since it was found, or cannot be read.
         """
-        for task in _tasks(self._sources):
-            self._ahead.append(self._pool.submit(_run, task))
-            if len(self._ahead) >= READ_AHEAD:
-                yield self._first()
+        self.start()
         while self._ahead:
-            yield self._first()
-
-    def _first(self) -> list[HashedBlock]:
-        while True:
+            first, size = self._ahead[0]
             # Not for ever at once: a Ctrl-C that comes just before a wait begins does not end it.
-            if not wait([self._ahead[0]], LOOK_SECONDS).not_done:
-                return self._ahead.popleft().result()
+            while wait([first], LOOK_SECONDS).not_done:
+                pass
+            self._ahead.popleft()
+            self._size -= size
+            batch = first.result()
+            del first
+            yield batch
+            del batch
+            self.start()
 
     def close(self) -> None:
         """End the threads; one whose disk does not answer ends by itself when it does, so that Ctrl-C need not wait."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         ahead = list(self._ahead)  # another thread may still be taking from it
-        wait([future for future in ahead if not future.cancelled()], END_SECONDS)
+        wait([future for future, _ in ahead if not future.cancelled()], END_SECONDS)
 
 
 def hash_stream(stream: BinaryIO) -> Iterator[list[HashedBlock]]:
