@@ -84,8 +84,7 @@ def has_digest(block: NewBlock) -> bool:
     return block.computed or digest_of(block.parts) == block.digest
 
 
-@dataclass(frozen=True, slots=True)
-class FileBlock:
+class FileBlock(NamedTuple):
     """A block of a file, with its place in the store."""
 
     position: int
@@ -93,8 +92,7 @@ class FileBlock:
     extent: Extent
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A file or directory of a snapshot. ``file_id`` leads to its blocks; 0 for directories and empty files."""
 
     path: str

@@ -187,9 +187,10 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
             sequence, entries = await self._service.list_entries(
                 owner, sequence, path, recursive=True, after=after, limit=READ_PAGE
             )
-            async with contextlib.aclosing(self._sender.send_files(entries, max_data_size)) as batches:  # type: ignore[type-var]
-                async for parts in batches:
-                    yield pb.ReadFilesResponse(parts=parts, sequence=sequence)
+            async with contextlib.aclosing(self._sender.send_files(entries, max_data_size)) as messages:  # type: ignore[type-var]
+                async for message in messages:
+                    message.sequence = sequence
+                    yield message
             if len(entries) < READ_PAGE:
                 return
             after = entries[-1].path

@@ -11,7 +11,7 @@ from holdfast.format.digests import BLOCK_SIZE
 from holdfast.v1 import artifact_service_pb2 as service_pb
 from holdfast_server.domain.artifacts import Entry, FileBlock
 from holdfast_server.rpc.byte_budget import ByteBudget
-from holdfast_server.rpc.convert.artifacts import entry_to_proto
+from holdfast_server.rpc.convert.artifacts import describe_entry
 from holdfast_server.services.artifacts import ArtifactService
 
 CHUNK = 1 << 20
@@ -35,14 +35,14 @@ class FileSender:
 
     async def send_files(
         self, entries: Sequence[Entry], max_data_size: int
-    ) -> AsyncIterator[list[service_pb.FilePart]]:
-        """Batches of parts: small files together, larger ones in pieces, those over ``max_data_size`` without data."""
+    ) -> AsyncIterator[service_pb.ReadFilesResponse]:
+        """Messages with parts of files: small files together, larger ones in pieces, those over ``max_data_size`` without data."""
         wanted = [e for e in entries if 0 < e.size <= max_data_size]
         blocks = await self._service.list_blocks_of(wanted)
         for batch in _batches(entries, max_data_size):
             if 0 < batch[0].size <= max_data_size and batch[0].size > CHUNK:
-                async for parts in self._pieces(batch[0], blocks[batch[0].file_id]):
-                    yield parts
+                async for message in self._pieces(batch[0], blocks[batch[0].file_id]):
+                    yield message
                 continue
             # Held until the peer took the batch and asks for the next: it is in memory twice, as data and as message.
             await self._budget.acquire(2 * CHUNK)
@@ -53,18 +53,18 @@ class FileSender:
 
     async def _batch(
         self, entries: Sequence[Entry], blocks: dict[int, list[FileBlock]], max_data_size: int
-    ) -> list[service_pb.FilePart]:
+    ) -> service_pb.ReadFilesResponse:
         wanted = {e.file_id: blocks[e.file_id][0] for e in entries if 0 < e.size <= max_data_size}
         found = dict(zip(wanted, await self._service.read_blocks(list(wanted.values())), strict=True))
-        return [
-            service_pb.FilePart(
-                entry=entry_to_proto(entry),
-                data=found[entry.file_id] if 0 < entry.size <= max_data_size else b"",
-            )
-            for entry in entries
-        ]
+        message = service_pb.ReadFilesResponse()
+        for entry in entries:
+            part = message.parts.add()
+            describe_entry(part.entry, entry)
+            if 0 < entry.size <= max_data_size:
+                part.data = found[entry.file_id]
+        return message
 
-    async def _pieces(self, entry: Entry, blocks: Sequence[FileBlock]) -> AsyncIterator[list[service_pb.FilePart]]:
+    async def _pieces(self, entry: Entry, blocks: Sequence[FileBlock]) -> AsyncIterator[service_pb.ReadFilesResponse]:
         async def listed() -> AsyncIterator[FileBlock]:
             for block in blocks:
                 yield block
@@ -72,8 +72,11 @@ class FileSender:
         first = True
         async for _, data in self._read_ahead(listed()):
             for start in range(0, len(data), CHUNK):
-                piece = data[start : start + CHUNK]
-                yield [service_pb.FilePart(entry=entry_to_proto(entry) if first else None, data=piece)]
+                message = service_pb.ReadFilesResponse()
+                part = message.parts.add(data=data[start : start + CHUNK])
+                if first:
+                    describe_entry(part.entry, entry)
+                yield message
                 first = False
 
     async def _read_ahead(self, blocks: AsyncIterator[FileBlock]) -> AsyncIterator[tuple[FileBlock, bytes]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from holdfast.format.digests import DIGEST_SIZE
 from holdfast.v1 import artifact_pb2 as pb
 from holdfast.v1 import artifact_service_pb2 as service_pb
@@ -51,15 +49,23 @@ def tree_from_proto(message: pb.Tree) -> Tree:
 
 def entry_to_proto(entry: Entry) -> pb.Entry:
     """The message of an entry of a snapshot."""
-    return pb.Entry(
-        path=entry.path,
-        kind=_KIND_TO_PROTO[entry.kind],
-        executable=entry.executable,
-        size=entry.size,
-        digest=entry.digest,
-        sequence=entry.sequence,
-        commit_time=Timestamp(seconds=entry.commit_time_ms // 1000, nanos=entry.commit_time_ms % 1000 * 1_000_000),
-    )
+    message = pb.Entry()
+    describe_entry(message, entry)
+    return message
+
+
+def describe_entry(message: pb.Entry, entry: Entry) -> None:
+    """Fill the message of an entry that is a part of another: to make it apart and copy it takes thrice as long."""
+    message.path = entry.path
+    message.kind = _KIND_TO_PROTO[entry.kind]
+    if entry.executable:
+        message.executable = True
+    message.size = entry.size
+    message.digest = entry.digest
+    message.sequence = entry.sequence
+    seconds, milliseconds = divmod(entry.commit_time_ms, 1000)
+    message.commit_time.seconds = seconds
+    message.commit_time.nanos = milliseconds * 1_000_000
 
 
 def new_entry_from_proto(message: service_pb.NewEntry, more_blocks: tuple[bytes, ...] = ()) -> NewEntry | InlineEntry:

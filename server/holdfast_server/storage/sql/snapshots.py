@@ -185,10 +185,13 @@ def everything() -> dict[str, object]:
     return {"after": "", "end": b""}
 
 
+_KINDS = {kind.value: kind for kind in Kind}
+
+
 def _entry(row: Any) -> Entry:
     return Entry(
         path=row["path"],
-        kind=Kind(row["kind"]),
+        kind=_KINDS[row["kind"]],
         executable=bool(row["executable"]),
         size=row["size"],
         digest=bytes(row["digest"] or b""),
