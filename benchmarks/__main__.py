@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _results(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
     return {
         "environment": environment.describe(directory),
-        "options": {"seed": options.seed, "scale": options.scale, "repeat": options.repeat},
+        "options": {"seed": options.seed, "scale": options.scale, "repeat": options.repeat, "link": options.link_mbit},
         "samples": [],
     }
 
@@ -77,6 +77,7 @@ def _measure(options: argparse.Namespace, directory: Path, samples: list[dict[st
         scale=options.scale,
         repeat=options.repeat,
         peers=frozenset(options.peers),
+        link_mbit=options.link_mbit,
     )
     print(f"seed {options.seed}, scale {options.scale:g}, {options.repeat} repetitions", flush=True)
     try:
@@ -103,6 +104,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", type=_names(SERVERS), default=list(SERVERS), help=f"of {','.join(SERVERS)}")
     parser.add_argument("--scale", type=float, default=1, help="shrinks files, or how many there are of small ones")
     parser.add_argument("--repeat", type=int, default=3, help="measurements of each peer on each row")
+    parser.add_argument("--link-mbit", type=float, default=1_000, help="Mbit/s each way of the far rows; 0: any rate")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="of the order")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the samples go")
     parser.add_argument("--directory", help="on the disk that is to be measured; the default for temporary files else")

@@ -1,7 +1,8 @@
-"""A TCP proxy that lets every byte arrive later: a long line of unlimited bandwidth.
+"""A TCP proxy that lets every byte arrive later: a long line, of a stated rate each way or of unlimited bandwidth.
 
-``python -m benchmarks.delaying_proxy <host:port> <seconds each way>``. TCP's own acknowledgements are not delayed, as
-there is a connection on either side; the windows of HTTP/2 are.
+``python -m benchmarks.delaying_proxy <host:port> <seconds each way> [<bytes per second each way>]``. All connections
+share the line. TCP's own acknowledgements are not delayed, as there is a connection on either side; the windows of
+HTTP/2 are.
 """
 
 from __future__ import annotations
@@ -16,6 +17,28 @@ from dataclasses import dataclass
 MAX_IN_FLIGHT = 256 << 20
 # What the receiver's socket may have waiting before bytes stay on their way.
 MAX_WAITING = 4 << 20
+# Seconds that bytes may wait for their turn on a line of a stated rate before nothing more is taken in, as the buffer of
+# a router bounds it.
+MAX_QUEUE = 0.02
+
+
+class Line:
+    """One way of the line: tells when bytes arrive at its far end."""
+
+    def __init__(self, delay: float, rate: float) -> None:
+        self._delay, self._rate = delay, rate
+        self._free_at = 0.0
+
+    def arrival(self, size: int, now: float) -> float:
+        """When the last of ``size`` bytes arrives that are given to the line now."""
+        if self._rate:
+            self._free_at = max(self._free_at, now) + size / self._rate
+            return self._free_at + self._delay
+        return now + self._delay
+
+    def queue(self, now: float) -> float:
+        """Seconds that bytes given to it now wait for their turn."""
+        return max(0.0, self._free_at - now)
 
 
 @dataclass(slots=True)
@@ -30,9 +53,9 @@ class Totals:
 class Direction(asyncio.Protocol):
     """Takes from one socket and gives to the other, later."""
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, line: Line) -> None:
         self._loop = asyncio.get_running_loop()
-        self._delay = delay
+        self._line = line
         self._in_flight = deque[tuple[float, bytes]]()
         self._size, self.forwarded = 0, 0
         self._timer: asyncio.TimerHandle | None = None
@@ -46,17 +69,27 @@ class Direction(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._in_flight.append((self._loop.time() + self._delay, data))
+        now = self._loop.time()
+        self._in_flight.append((self._line.arrival(len(data), now), data))
         self._size += len(data)
-        if self._size > MAX_IN_FLIGHT and self.transport is not None:
-            self.transport.pause_reading()
+        if self.transport is not None:
+            queue = self._line.queue(now)
+            if self._size > MAX_IN_FLIGHT:
+                self.transport.pause_reading()
+            elif queue > MAX_QUEUE:
+                self.transport.pause_reading()
+                self._loop.call_later(queue - MAX_QUEUE, self._resume)
         self._schedule()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         # An empty piece is the end.
-        self._in_flight.append((self._loop.time() + self._delay, b""))
+        self._in_flight.append((self._line.arrival(0, self._loop.time()), b""))
         self._schedule()
+
+    def _resume(self) -> None:
+        if self._size <= MAX_IN_FLIGHT and self.transport is not None:
+            self.transport.resume_reading()
 
     def pause_writing(self) -> None:
         assert self.peer is not None
@@ -85,18 +118,18 @@ class Direction(asyncio.Protocol):
             self._size -= len(data)
             self.forwarded += len(data)
             target.write(data)
-        if self._size <= MAX_IN_FLIGHT and self.transport is not None:
-            self.transport.resume_reading()
+        if self._line.queue(now) <= MAX_QUEUE:
+            self._resume()
         self._schedule()
 
 
 class Inward(Direction):
     """The client's side, which opens the way to the server."""
 
-    def __init__(self, upstream: tuple[str, int], delay: float, totals: Totals) -> None:
-        super().__init__(delay)
+    def __init__(self, upstream: tuple[str, int], up: Line, down: Line, totals: Totals) -> None:
+        super().__init__(up)
         self._upstream, self._totals = upstream, totals
-        self._outward = Direction(delay)
+        self._outward = Direction(down)
         self._opening: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -123,11 +156,12 @@ class Inward(Direction):
             print(f"forwarded up={self._totals.up} down={self._totals.down}", flush=True)
 
 
-async def serve(upstream: tuple[str, int], delay: float) -> None:
+async def serve(upstream: tuple[str, int], delay: float, rate: float) -> None:
     """Forward until SIGTERM; the first line of output is the address, further ones what was forwarded."""
     loop, totals, stopped = asyncio.get_running_loop(), Totals(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    server = await loop.create_server(lambda: Inward(upstream, delay, totals), "127.0.0.1", 0)
+    up, down = Line(delay, rate), Line(delay, rate)
+    server = await loop.create_server(lambda: Inward(upstream, up, down, totals), "127.0.0.1", 0)
     print(f"serving on 127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await stopped.wait()
     server.close()
@@ -135,4 +169,4 @@ async def serve(upstream: tuple[str, int], delay: float) -> None:
 
 if __name__ == "__main__":
     host, _, port = sys.argv[1].rpartition(":")
-    asyncio.run(serve((host, int(port)), float(sys.argv[2])))
+    asyncio.run(serve((host, int(port)), float(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else 0))

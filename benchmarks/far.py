@@ -1,4 +1,4 @@
-"""Measures over a round trip of 50 ms: a delaying proxy stands between client and server."""
+"""Measures over a round trip of 50 ms: a proxy stands between client and server, a line of a stated rate each way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PEERS = {"far-small": ("holdfast", "bare", "mlflow"), "far-up": ("holdfast", "ba
 
 
 def measure_far(session: Session, store: Store, *, row: str) -> Iterator[Sample]:
-    """One small file at a time, or a large one, through the proxy; what the bare stream reaches is the line's speed."""
+    """One small file at a time, or a large one, through the proxy; the bare stream shows what the line gives."""
     peers = [peer for peer in PEERS[row] if peer in session.peers]
     size = max(1, round(GIB * session.scale))
     source = make_source(session.fresh("source"), files=1, size=size, seed=session.seed)
@@ -28,7 +28,9 @@ def measure_far(session: Session, store: Store, *, row: str) -> Iterator[Sample]
             with ExitStack() as stack:
                 server = stack.enter_context(session.serving(peer, store))
                 proxy = stack.enter_context(
-                    servers.delaying_proxy(session.fresh("proxy"), server.address, delay=ROUND_TRIP / 2)
+                    servers.delaying_proxy(
+                        session.fresh("proxy"), server.address, delay=ROUND_TRIP / 2, rate=session.link_mbit * 125_000
+                    )
                 )
                 job = _job(session, row, peer, source, proxy=proxy, server=server)
                 (result,), figures = session.measure([job], server)

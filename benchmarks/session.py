@@ -55,6 +55,7 @@ class Session:
     scale: float
     repeat: int
     peers: frozenset[str]
+    link_mbit: float
     _stack: ExitStack = field(default_factory=ExitStack)
     _kept: dict[tuple[str, Store], Server] = field(default_factory=dict)
     _minio: MinioServer | None = None

@@ -40,7 +40,7 @@ def render(results: dict[str, Any]) -> str:
         ("CPU and memory", _resources(samples)),
         ("Sent again", _sent(samples)),
         ("Small calls while sixteen uploads run", _latencies(samples)),
-        ("Over a round trip of 50 ms", _far(samples)),
+        (f"Over a round trip of {ROUND_TRIP_MS} ms{_link(results)}", _far(samples)),
         ("Tracking and registry", tracking_lines(samples)),
         ("Metrics", metric_lines([sample for sample in samples if sample["row"] == "log-metric"])),
     ]
@@ -146,6 +146,11 @@ def _latencies(samples: Samples) -> list[str]:
          "uploads MiB/s"],
         lines,
     )  # fmt: skip
+
+
+def _link(results: dict[str, Any]) -> str:
+    mbit = results["options"].get("link")
+    return f" and {mbit:g} Mbit/s each way" if mbit else ""
 
 
 def _far(samples: Samples) -> list[str]:
