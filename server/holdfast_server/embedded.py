@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 CLIENTS_LOCK = "clients.lock"
+START_LOCK = "start.lock"
 ADDRESS_FILE = "server.address"
 
 
@@ -49,6 +50,8 @@ async def serve(data_dir: Path, socket: Path, ready_fd: int) -> None:
     _remove(data_dir / ADDRESS_FILE)
     await app.stop()
     _remove(socket)
+    if socket.parent != data_dir:
+        _remove_directory(socket.parent, data_dir / START_LOCK)
     os.close(lock)
 
 
@@ -71,6 +74,14 @@ def _publish(data_dir: Path, socket: Path) -> None:
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
+
+
+def _remove_directory(directory: Path, start_lock: Path) -> None:
+    """Remove the directory of the socket, which had one of its own, unless a client is starting another server there."""
+    with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+        with contextlib.suppress(FileNotFoundError):  # on a data directory that is gone nobody starts one
+            fcntl.flock(held.enter_context(start_lock.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        directory.rmdir()
 
 
 def main() -> None:

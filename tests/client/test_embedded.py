@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ import pytest
 from tests.server_process import clean_environment
 
 from holdfast._client import Client
-from holdfast._embedded import ADDRESS_FILE, attach
+from holdfast._embedded import ADDRESS_FILE, attach, remove_stale_directories
 from holdfast._leases import RETRY_INTERVAL, LeaseThread
 
 LOG = """
@@ -150,7 +152,35 @@ def test_a_long_data_directory_gets_a_short_socket_path(tmp_path: Path) -> None:
     data_dir = tmp_path / ("long-" * 20)
     with Client(str(data_dir)) as client:
         client.create_run("0")
-        assert len(attach(data_dir)) < 107
+        address = attach(data_dir)
+        assert len(address) < 107
+        directory = Path(address.removeprefix("unix:")).parent
+        assert directory.is_dir()
+    wait_until(lambda: not directory.exists())  # the server was the last there
+
+
+def test_directories_of_sockets_of_killed_servers_are_removed(tmp_path: Path) -> None:
+    def directory(digit: str, *, listening: bool, age: float) -> Path:
+        path = tmp_path / f"holdfast-0-{digit * 12}"
+        path.mkdir()
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(f"{path}/x.sock")
+        if listening:
+            server.listen()
+            opened.callback(server.close)
+        else:
+            server.close()
+        os.utime(path, times=(time.time() - age,) * 2)
+        return path
+
+    with contextlib.ExitStack() as opened:
+        dead = directory("a", listening=False, age=1e4)
+        starting = directory("b", listening=False, age=0)
+        alive = directory("c", listening=True, age=1e4)
+        (tmp_path / "holdfast-0-of-somebody-else").mkdir()
+        remove_stale_directories(tmp_path, "holdfast-0-")
+        assert (dead.exists(), starting.exists(), alive.exists()) == (False, True, True)
+        assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_the_data_directory_is_private(tmp_path: Path) -> None:

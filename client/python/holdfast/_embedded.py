@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import secrets
 import select
 import stat
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -146,9 +148,9 @@ def _socket_path(data_dir: Path) -> Path:
     inside = data_dir / name
     if len(os.fsencode(inside)) <= MAX_SOCKET_PATH:
         return inside
-    short = (
-        Path(tempfile.gettempdir()) / f"holdfast-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
-    )
+    temporary, prefix = Path(tempfile.gettempdir()), f"holdfast-{os.getuid()}-"
+    short = temporary / f"{prefix}{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]}"
+    remove_stale_directories(temporary, prefix)
     _make_private(short)
     status = short.lstat()
     # Its name can be foreseen, in a directory where everybody may write.
@@ -157,6 +159,29 @@ def _socket_path(data_dir: Path) -> Path:
             f"{short} is not a private directory of this user; remove it, or use a shorter data path."
         )
     return short / name
+
+
+def remove_stale_directories(temporary: Path, prefix: str) -> None:
+    """Remove the directories of sockets of servers that were killed and never started again; errors are passed over.
+
+    A directory that changed lately stays: the server that it was made for may still be starting.
+    """
+    newest = time.time() - 2 * START_SECONDS
+    with contextlib.suppress(OSError), os.scandir(temporary) as entries:
+        for entry in entries:
+            if re.fullmatch(re.escape(prefix) + "[0-9a-f]{12}", entry.name) and entry.is_dir(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    if status.st_uid == os.getuid() and status.st_mtime < newest:
+                        _remove_if_dead(Path(entry.path))
+
+
+def _remove_if_dead(directory: Path) -> None:
+    sockets = list(directory.glob("*.sock"))
+    if not any(_accepts(str(path)) for path in sockets):
+        for path in sockets:
+            path.unlink(missing_ok=True)
+        directory.rmdir()
 
 
 def _make_private(path: Path) -> None:
