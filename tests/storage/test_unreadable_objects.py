@@ -13,6 +13,8 @@ from tests.storage.upkeep_store import UpkeepStore, random_bytes, sha
 
 from holdfast_server.domain.upkeep import HOUR_MS, Finding, FindingKind, Place
 from holdfast_server.errors import Unavailable
+from holdfast_server.services.ports.artifacts import ObjectStore
+from holdfast_server.services.store_access import ATTEMPTS
 from holdfast_server.storage.blocks.identity import MARKER
 
 MIB = 1 << 20
@@ -157,3 +159,29 @@ async def test_a_pack_that_cannot_be_read_is_passed_over_and_others_are_rewritte
         assert await store.read(run, path) == contents[path]
     assert (await store.collect()).compacted_packs == 1
     await store.assert_clean()
+
+
+async def test_of_a_pack_that_gives_errors_only_one_block_is_waited_for(store: UpkeepStore, broken: Broken):
+    run = await store.new_run()
+    await store.put(run, {f"{n}": random_bytes(1_000) for n in range(10)})
+    (key,) = store.listed()
+    asked: list[bool] = []
+
+    class Noting:
+        """The store, and how patiently it is asked."""
+
+        def __init__(self, objects: ObjectStore) -> None:
+            self._objects = objects
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._objects, name)
+
+        def get(self, key: str, offset: int, length: int, *, patient: bool = True) -> bytes:
+            asked.append(patient)
+            return self._objects.get(key, offset, length, patient=patient)
+
+    store.access = dataclasses.replace(store.access, objects=Noting(store.access.objects))
+    with broken(key):
+        findings, _ = await store.check()
+    assert problems(findings) == [FindingKind.UNREADABLE] * 10
+    assert (asked.count(True), asked.count(False)) == (ATTEMPTS, 9)

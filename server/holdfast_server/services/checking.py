@@ -16,7 +16,7 @@ from holdfast_server.errors import DataLoss, Unavailable
 from holdfast_server.services.garbage import PREFIXES
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.services.ports.upkeep import BlockRow
-from holdfast_server.services.store_access import StoreAccess, Unreadable, listed
+from holdfast_server.services.store_access import ATTEMPTS, StoreAccess, Unreadable, listed
 from holdfast_server.services.upkeep_lease import UpkeepLease, upkeep_lease
 
 Report = Callable[[Finding], Awaitable[None]]
@@ -109,6 +109,8 @@ class _Check:
         self._access, self._lease, self._settings = access, lease, settings
         self._checked, self._report = checked, report
         self._listed, self._reported = _Bits(), _Bits()
+        # Objects of which a block could not be read. Others may be whole, and are asked for once, without patience.
+        self._unreadable: set[str] = set()
 
     async def run(self) -> None:
         """All steps."""
@@ -255,15 +257,23 @@ class _Check:
 
     async def _diagnose(self, block: BlockRow) -> tuple[FindingKind | None, str]:
         """What is wrong with a block, if anything is, and what the store says about it."""
+        key = block.extent.object_key
+        attempts = 1 if key in self._unreadable else ATTEMPTS
         try:
-            return await self._access.read(lambda: self._judge_bytes(block)), ""
+            return await self._access.read(lambda: self._judge_bytes(block), attempts=attempts), ""
         except Unreadable as error:
+            self._unreadable.add(key)
             return FindingKind.UNREADABLE, error.message
 
     def _judge_bytes(self, block: BlockRow) -> FindingKind | None:
         extent = block.extent
         try:
-            data = self._access.objects.get(extent.object_key, extent.offset, extent.length)
+            data = self._access.objects.get(
+                extent.object_key,
+                extent.offset,
+                extent.length,
+                patient=extent.object_key not in self._unreadable,
+            )
         except KeyError:
             return FindingKind.MISSING
         if len(data) < extent.length:

@@ -39,8 +39,10 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def get(self, key: str, offset: int, length: int) -> bytes:
+    def get(self, key: str, offset: int, length: int, *, patient: bool = True) -> bytes:
         """Read a part of an object; fewer bytes come back only when the object is shorter.
+
+        Errors that may pass are waited for a second or two, unless ``patient`` is false.
 
         Raises:
             KeyError: There is no such object.

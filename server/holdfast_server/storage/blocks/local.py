@@ -52,7 +52,7 @@ class LocalObjectStore:
                 temporary.unlink(missing_ok=True)
             raise Unavailable(f"The block store cannot be written: {error.strerror}. Nothing was kept.") from error
 
-    def get(self, key: str, offset: int, length: int) -> bytes:
+    def get(self, key: str, offset: int, length: int, *, patient: bool = True) -> bytes:  # noqa: ARG002 - the port's
         """Read a part of an object."""
         try:
             descriptor = os.open(self._directory / key, os.O_RDONLY | os.O_CLOEXEC)

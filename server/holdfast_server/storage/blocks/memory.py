@@ -22,7 +22,7 @@ class MemoryObjectStore:
         with self._lock:
             self._objects[key] = (data, time.time_ns() // 1_000_000)
 
-    def get(self, key: str, offset: int, length: int) -> bytes:
+    def get(self, key: str, offset: int, length: int, *, patient: bool = True) -> bytes:  # noqa: ARG002 - the port's
         """Read a part of an object; ``KeyError`` when there is none."""
         with self._lock:
             data, _ = self._objects[key]

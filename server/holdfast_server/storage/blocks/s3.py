@@ -95,29 +95,10 @@ class S3ObjectStore:
     def __init__(self, url: StoreUrl, *, credentials_file: Path | None = None) -> None:
         self._url = url
         self._provider = _credentials(credentials_file)
-        self._pool = urllib3.PoolManager(
-            maxsize=POOL_SIZE,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
-            # Every call is idempotent. Redirects are not followed: a signature is for one host.
-            retries=urllib3.Retry(
-                total=3,
-                read=1,
-                redirect=0,
-                raise_on_redirect=False,
-                backoff_factor=0.2,
-                status_forcelist=[500, 502, 503, 504],
-                raise_on_status=False,
-            ),
-        )
-        self._client = Minio(
-            endpoint=url.host,
-            secure=url.is_secure,
-            region=url.region,
-            credentials=self._provider,
-            http_client=self._pool,
-        )
+        self._pool = _pool(_PATIENT)
+        self._hasty_pool = _pool(_HASTY)
+        self._client = self._connected(self._pool)
+        self._hasty_client = self._connected(self._hasty_pool)
         self._signer = _load_signer()
 
     def __repr__(self) -> str:
@@ -147,23 +128,25 @@ class S3ObjectStore:
         except _FAILURES as error:
             self._fail("written", error)
 
-    def get(self, key: str, offset: int, length: int) -> bytes:
+    def get(self, key: str, offset: int, length: int, *, patient: bool = True) -> bytes:
         """Read a part of an object; fewer bytes come back only when the object is shorter.
 
         Raises:
             KeyError: There is no such object.
             Unavailable: The store cannot be reached or refuses.
         """
-        name = self._url.prefix + key
+        name, client = self._url.prefix + key, self._client if patient else self._hasty_client
         try:
             if length == 0:
-                self._client.stat_object(self._url.bucket, name)  # a range of no bytes cannot be asked for
+                client.stat_object(self._url.bucket, name)  # a range of no bytes cannot be asked for
                 return b""
             try:
-                return self._get_range(name, offset, length)
+                return self._get_range(client, name, offset, length)
             except urllib3.exceptions.ProtocolError:
+                if not patient:
+                    raise
                 # urllib3 repeats requests by itself, but not answers that break off in their middle.
-                return self._get_range(name, offset, length)
+                return self._get_range(client, name, offset, length)
         except S3Error as error:
             if error.code == "NoSuchKey":
                 raise KeyError(key) from None
@@ -237,6 +220,16 @@ class S3ObjectStore:
     def close(self) -> None:
         """Close the idle connections."""
         self._pool.clear()
+        self._hasty_pool.clear()
+
+    def _connected(self, pool: urllib3.PoolManager) -> Minio:
+        return Minio(
+            endpoint=self._url.host,
+            secure=self._url.is_secure,
+            region=self._url.region,
+            credentials=self._provider,
+            http_client=pool,
+        )
 
     def _make_bucket(self) -> None:
         try:
@@ -246,8 +239,8 @@ class S3ObjectStore:
             if error.code != "BucketAlreadyOwnedByYou":
                 raise
 
-    def _get_range(self, name: str, offset: int, length: int) -> bytes:
-        response = self._client.get_object(self._url.bucket, name, offset=offset, length=length)
+    def _get_range(self, client: Minio, name: str, offset: int, length: int) -> bytes:
+        response = client.get_object(self._url.bucket, name, offset=offset, length=length)
         try:
             data: bytes = response.read()
         except BaseException:
@@ -306,6 +299,29 @@ class S3ObjectStore:
             f"The block store {self._url} cannot be {verb}: {_explain(error)}.",
             metadata={"endpoint": self._url.endpoint, "bucket": self._url.bucket},
         ) from None
+
+
+# Every call is idempotent. Redirects are not followed: a signature is for one host.
+_PATIENT = urllib3.Retry(
+    total=3,
+    read=1,
+    redirect=0,
+    raise_on_redirect=False,
+    backoff_factor=0.2,
+    status_forcelist=[500, 502, 503, 504],
+    raise_on_status=False,
+)
+_HASTY = urllib3.Retry(total=0, redirect=0, raise_on_redirect=False, raise_on_status=False)
+
+
+def _pool(retries: urllib3.Retry) -> urllib3.PoolManager:
+    return urllib3.PoolManager(
+        maxsize=POOL_SIZE,
+        timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+        retries=retries,
+    )
 
 
 class _Refused(MinioException):
