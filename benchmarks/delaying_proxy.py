@@ -17,8 +17,8 @@ from dataclasses import dataclass
 MAX_IN_FLIGHT = 256 << 20
 # What the receiver's socket may have waiting before bytes stay on their way.
 MAX_WAITING = 4 << 20
-# Seconds that bytes may wait for their turn on a line of a stated rate before nothing more is taken in, as the buffer of
-# a router bounds it.
+# Seconds that bytes may wait for their turn on a line of a stated rate before nothing more is taken in, as by a router
+# whose buffer is full.
 MAX_QUEUE = 0.02
 
 

@@ -113,7 +113,7 @@ def mlflow_server(directory: Path, minio: MinioServer | None = None) -> Iterator
 
 @contextmanager
 def delaying_proxy(directory: Path, upstream: str, *, delay: float, rate: float = 0) -> Iterator[Server]:
-    """A proxy in front of ``upstream``: a line of ``delay`` seconds and ``rate`` bytes a second each way; 0: any rate."""
+    """A line to ``upstream``, of ``delay`` seconds and ``rate`` bytes a second each way; 0: any rate."""
     command = [sys.executable, "-m", "benchmarks.delaying_proxy", upstream, str(delay), str(rate)]
     with _running(command, directory) as process:
         yield Server(_announced(process, directory), directory, process.pid)

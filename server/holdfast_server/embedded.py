@@ -77,7 +77,7 @@ def _remove(path: Path) -> None:
 
 
 def _remove_directory(directory: Path, start_lock: Path) -> None:
-    """Remove the directory of the socket, which had one of its own, unless a client is starting another server there."""
+    """Remove the directory that the socket had of its own, unless a client is starting another server there."""
     with contextlib.suppress(OSError), contextlib.ExitStack() as held:
         with contextlib.suppress(FileNotFoundError):  # on a data directory that is gone nobody starts one
             fcntl.flock(held.enter_context(start_lock.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,7 +36,7 @@ class FileSender:
     async def send_files(
         self, entries: Sequence[Entry], max_data_size: int
     ) -> AsyncIterator[service_pb.ReadFilesResponse]:
-        """Messages with parts of files: small files together, larger ones in pieces, those over ``max_data_size`` without data."""
+        """Messages with files: small ones together, larger ones in pieces, those over ``max_data_size`` without."""
         wanted = [e for e in entries if 0 < e.size <= max_data_size]
         blocks = await self._service.list_blocks_of(wanted)
         for batch in _batches(entries, max_data_size):

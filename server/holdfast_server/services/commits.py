@@ -82,8 +82,8 @@ class InlineStore(Protocol):
 class Commit:
     """Entries on their way to become visible at once.
 
-    Entries are staged in parts while further ones arrive. When they are few, the last part is made visible in the
-    transaction that stages it; as a rule that is all of them. Many are checked on a reader and made visible by one small
+    Entries are staged in parts while further ones arrive. When they are few, the last part, which as a rule is all of
+    them, is made visible in the transaction that stages it. Many are checked on a reader and made visible by one small
     transaction, so that the write lock is never held for long. ``key`` makes a retry have one effect; it may be set
     until ``finish``.
     """
