@@ -22,8 +22,8 @@ BUSY_TIMEOUT_MS = 10_000
 sqlite3: Any = utils.sqlite3  # type: ignore[attr-defined]  # not in its __all__
 
 # The module looks for two methods on each such value that is bound, to make another of it, and makes an error of each
-# that it does not find: 1.7 µs where the value itself takes 0.1. For types with an adapter it only calls that. Enums and
-# bools, of which it asks for the same, are given to statements as numbers.
+# that it does not find: 1.7 µs where the value itself takes 0.1. For types with an adapter it only calls that. Enums
+# and bools, of which it asks for the same, are given to statements as numbers.
 for _kind in (bytes, NoneType):
     sqlite3.register_adapter(_kind, lambda value: value)
 
