@@ -1,4 +1,4 @@
-"""``holdfast models promote``, ``alias`` and ``rm``."""
+"""``holdfast models promote``, ``alias``, ``set`` and ``rm``."""
 
 from __future__ import annotations
 
@@ -130,6 +130,32 @@ def alias(
         click.echo(json.dumps({"name": name, "alias": alias_name, "version": named}))
     else:
         click.echo(f"{name}@{alias_name} names {'nothing' if named is None else f'version {named}'}")
+
+
+@click.command("set")
+@click.argument("name", metavar="NAME")
+@click.option("--description", help="Describe it.")
+@click.option(
+    "--forbid-pickle/--permit-pickle",
+    "pickle_forbidden",
+    default=None,
+    help="Whether clients refuse to unpickle its versions, whoever logged them.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The registered model after the change, as one JSON object.")
+@click.pass_context
+def set_model(
+    ctx: click.Context, name: str, *, description: str | None, pickle_forbidden: bool | None, as_json: bool
+) -> None:
+    """Change the registered model NAME: its description, or whether pickles of it may be loaded.
+
+    With --forbid-pickle, a version loads by this name only if it was saved with skops and brings no code of its own.
+    """
+    if description is None and pickle_forbidden is None:
+        raise click.UsageError("Say what to change: --description, --forbid-pickle or --permit-pickle.")
+    with client_of(ctx) as client:
+        changed = client.update_registered_model(name, description, pickle_forbidden=pickle_forbidden)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(changed)))
 
 
 @click.command("rm")
