@@ -92,10 +92,12 @@ class RegistryCalls(Calls):
                 code that the package brings, whoever logged it and whatever the call allows; what skops loads stays.
                 None leaves it as it is.
         """
-        told = {} if pickle_forbidden is None else {"pickle_forbidden": pickle_forbidden}
-        return self._update_model(
-            build(messages.UpdateRegisteredModelRequest, name=name, description=description, **told)
-        )
+        request = build(messages.UpdateRegisteredModelRequest, name=name, description=description)
+        if pickle_forbidden is not None:
+            if not isinstance(pickle_forbidden, bool):
+                raise InvalidArgumentError(f"pickle_forbidden is True or False, not {pickle_forbidden!r:.80}.")
+            request.pickle_forbidden = pickle_forbidden
+        return self._update_model(request)
 
     def set_registered_model_tag(self, name: str, key: str, value: Any) -> None:
         """Set a label of a registered model."""

@@ -44,8 +44,8 @@ class ModelVersion:
         aliases: Names for it.
         digest: SHA-256 of the pinned tree, 64 hex digits.
         run_link: Where its run can be looked at, when that is another server; None when it was not told.
-        principal: Who logged the model that it pins, as the server knows; None without authentication, or for files of a
-            run.
+        principal: Who logged the model that it pins, as the server knows; None without authentication, and for files
+            of a run.
     """
 
     name: str
