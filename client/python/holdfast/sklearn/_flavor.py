@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._pickle_modules import modules_in_pickle, modules_in_skops
 from holdfast.models._reader import Package
-from holdfast.models._unpickle import SERIALIZATION_FORMATS, load_object
+from holdfast.models._unpickle import SERIALIZATION_FORMATS, check_loadable
 from holdfast.models._warn import warn
 from holdfast.models._writer import SavedModel
 
@@ -123,7 +123,7 @@ class SklearnFlavor:
                 f"{type(self._estimator).__name__} cannot be serialized with skops, which takes no functions or "
                 f"classes defined inside others: {error}. serialization_format='cloudpickle' takes them."
             ) from error
-        load_object(data, "skops", trusted_types=self._trusted or ())  # what is saved here can be loaded
+        check_loadable(data, self._trusted or ())
         file.write_bytes(data)
 
 
@@ -139,26 +139,36 @@ def call_predict(method: Any, data: Any, params: dict[str, Any] | None) -> Any:
     return method(data)
 
 
-def load_estimator(package: Package, *, trusted_types: Iterable[str] | None = None) -> Any:
+def load_estimator(package: Package) -> Any:
     """Load the estimator of ``package``.
-
-    Args:
-        package: Where it is.
-        trusted_types: Types that skops may construct, besides those recorded when the model was saved.
 
     Raises:
         NotFoundError: The package has no scikit-learn flavor.
         DataLossError: The model's file is not the one that was saved.
+        UntrustedModelError: It would run code of somebody who is not trusted.
         InvalidArgumentError: The format is unknown, or the model holds a type that nobody trusts.
     """
     config = package.mlmodel.flavor(FLAVOR_NAME)
-    package.import_code(config.get("code"))
-    data = package.read(config.get("pickled_model"))
-    recorded = config.get("skops_trusted_types") or []
-    # MLflow wrote no format while pickle was the only one.
-    return load_object(
-        data, config.get("serialization_format", "pickle"), trusted_types={*recorded, *(trusted_types or ())}
+    _warn_of_other_sklearn(config.get("sklearn_version"))
+    recorded = config.get("skops_trusted_types") or ()
+    if not isinstance(recorded, (list, tuple)):
+        raise InvalidArgumentError(f"skops_trusted_types in MLmodel must be a list, not {type(recorded).__name__}.")
+    return package.load_object(
+        config.get("pickled_model"),
+        config.get("serialization_format", "pickle"),  # MLflow wrote none while pickle was the only one
+        code=config.get("code"),
+        recorded_types=recorded,
     )
+
+
+def _warn_of_other_sklearn(saved: Any) -> None:
+    import sklearn
+
+    if isinstance(saved, str) and saved != sklearn.__version__:
+        warn(
+            f"The model was saved with scikit-learn {saved}, and this is scikit-learn {sklearn.__version__}; it may "
+            "not load or predict as it did."
+        )
 
 
 class _Served:
