@@ -24,9 +24,6 @@ class PackageFiles(Protocol):
     def names(self) -> Iterable[str]:
         """Paths of all files, sorted."""
 
-    def describe(self, path: str) -> FileDigest:
-        """Size and digest of a file, which costs reading it where nobody knows them."""
-
     def size(self, path: str) -> int:
         """Bytes of a file."""
 
@@ -65,22 +62,23 @@ class LocalFiles:
         return files_below(self._directory)
 
     def describe(self, path: str) -> FileDigest:
-        """Size and digest of a file."""
-        file = self._file(path)
+        """Size and digest of a file, which reads it."""
+        file = self.path(path)
         return FileDigest(file.stat().st_size, file_digest(file).hex())
 
     def size(self, path: str) -> int:
         """Bytes of a file."""
-        return self._file(path).stat().st_size
+        return self.path(path).stat().st_size
 
     def read(self, path: str) -> bytes | bytearray:
         """The content of a file; one behind a link that leaves the directory is refused."""
-        data = self._file(path).read_bytes()
+        data = self.path(path).read_bytes()
         if self._pinned is not None:
             _check(path, data, self._pinned.get(path))
         return data
 
-    def _file(self, path: str) -> Path:
+    def path(self, path: str) -> Path:
+        """Where a file is, for what does not take bytes. What is there may change after it was checked."""
         file = self._directory / check_inside(path)
         if not file.resolve().is_relative_to(self._directory.resolve()):
             raise InvalidArgumentError(f"MLmodel names the file {path!r}, which is not a path inside the package.")
@@ -112,11 +110,6 @@ class StoredFiles:
     def names(self) -> Iterable[str]:
         """Paths of all files, sorted."""
         return sorted(self._entries)
-
-    def describe(self, path: str) -> FileDigest:
-        """Size and digest of a file."""
-        entry = self._entry(path)
-        return FileDigest(entry.size, entry.digest.hex())
 
     def size(self, path: str) -> int:
         """Bytes of a file."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import pickle
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._pickle_modules import modules_in_pickle, modules_in_skops
+from holdfast.models._pickling import dump_object
 from holdfast.models._reader import Package
 from holdfast.models._unpickle import SERIALIZATION_FORMATS, check_loadable
 from holdfast.models._warn import warn
@@ -79,8 +79,8 @@ class SklearnFlavor:
             distributions.append("skops")
         else:
             with file.open("wb") as stream:
-                self._dump(stream)
-            modules = modules_in_pickle(file)
+                imported = dump_object(self._estimator, stream, self._format)
+            modules = modules_in_pickle(file) | imported
             if self._format == "cloudpickle":
                 distributions.append("cloudpickle")
             elif "__main__" in modules:
@@ -95,23 +95,6 @@ class SklearnFlavor:
             "skops_trusted_types": self._trusted,
         }
         return SavedModel(path, config, modules, tuple(distributions))
-
-    def _dump(self, stream: BinaryIO) -> None:
-        try:
-            # The default protocol rather than the highest, so that other versions of Python can read it.
-            if self._format == "pickle":
-                pickle.dump(self._estimator, stream, protocol=pickle.DEFAULT_PROTOCOL)
-            else:
-                import cloudpickle
-
-                cloudpickle.dump(self._estimator, stream, protocol=pickle.DEFAULT_PROTOCOL)
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
-            hint = " serialization_format='cloudpickle' also takes functions defined inside others." * (
-                self._format == "pickle"
-            )
-            raise InvalidArgumentError(
-                f"{type(self._estimator).__name__} cannot be serialized with {self._format}: {error}.{hint}"
-            ) from error
 
     def _write_skops(self, file: Path) -> None:
         import skops.io
