@@ -49,6 +49,7 @@ _NAMES = _words(
     compile delattr eval exec execl execle execlp execv execve execvp getoutput getstatusoutput globals
     import_module input locals open popen run_module run_path runcode runsource runstring setattr spawnl spawnv
     startfile system vars
+    chmod chown rename rmdir rmtree symlink_to unlink write_bytes write_text
     """
 )
 # Functions and classes stored with their code, and what makes them; calling what some of these return is ordinary.

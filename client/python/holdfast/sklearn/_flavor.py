@@ -37,7 +37,8 @@ class SklearnFlavor:
         """Check the arguments; the estimator is neither copied nor changed. None to predict with leaves pyfunc out.
 
         Raises:
-            InvalidArgumentError: The serialization format is not one of the three, or trusted types are no list.
+            InvalidArgumentError: The serialization format is not one of the three, trusted types are no list, or the
+                method is no name.
         """
         if serialization_format not in SERIALIZATION_FORMATS:
             raise InvalidArgumentError(
@@ -45,6 +46,10 @@ class SklearnFlavor:
             )
         if isinstance(skops_trusted_types, str):
             raise InvalidArgumentError("skops_trusted_types must be a list of names of types, not a string.")
+        if not isinstance(pyfunc_predict_fn, str) or not pyfunc_predict_fn:
+            raise InvalidArgumentError(
+                f"pyfunc_predict_fn must be the name of a method, not {pyfunc_predict_fn!r:.80}."
+            )
         self._estimator = estimator
         self._format = serialization_format
         self._trusted = None if skops_trusted_types is None else list(skops_trusted_types)
