@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from holdfast.cli.json_output import json_text
+from holdfast.cli.options import json_option
 from holdfast.cli.sizes import count_text, size_text
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ _directory = click.option(
 
 @command.command("show")
 @_directory
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option("One JSON object.")
 def show(directory: Path | None, *, as_json: bool) -> None:
     """Show how much is in the cache."""
     cache = _cache(directory)
     usage = cache.usage()
     if as_json:
-        click.echo(json.dumps({"directory": str(directory), **dataclasses.asdict(usage)}))
+        click.echo(json_text({"directory": str(directory), **dataclasses.asdict(usage)}))
         return
     click.echo(
         f"{directory} holds {count_text(usage.files, 'file')} in {size_text(usage.size)} of "

@@ -23,7 +23,7 @@ _COMMANDS = {
     "register": (f"{_PLACE}.registering:register", "Register what a run or a logged model holds."),
     "rename": (f"{_PLACE}.registering:rename", "Give a registered model another name."),
     "rm": (f"{_PLACE}.changing:rm", "Delete a registered model, or versions of it, for good."),
-    "set": (f"{_PLACE}.changing:set_model", "Describe a registered model, or forbid pickles."),
+    "set": (f"{_PLACE}.changing:set_model", "Say whether pickles of a registered model may be loaded."),
     "set-tag": (f"{_PLACE}.registering:set_tag", "Set tags of a registered model or version."),
     "show": (f"{_PLACE}.listing:show", "Show a registered model, or one version."),
 }

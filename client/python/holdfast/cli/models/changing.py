@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from holdfast.cli import client_of
-from holdfast.cli.options import key_value_pairs, tags_option
+from holdfast.cli.json_output import json_text
+from holdfast.cli.options import json_option, key_value_pairs, tags_option
 from holdfast.cli.sizes import count_text
 from holdfast.errors import ConflictError, NotFoundError
 
@@ -134,28 +135,24 @@ def alias(
 
 @click.command("set")
 @click.argument("name", metavar="NAME")
-@click.option("--description", help="Describe it.")
 @click.option(
     "--forbid-pickle/--permit-pickle",
     "pickle_forbidden",
     default=None,
+    required=True,
     help="Whether clients refuse to unpickle its versions, whoever logged them.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The registered model after the change, as one JSON object.")
+@json_option("The registered model after the change, as one JSON object.")
 @click.pass_context
-def set_model(
-    ctx: click.Context, name: str, *, description: str | None, pickle_forbidden: bool | None, as_json: bool
-) -> None:
-    """Change the registered model NAME: its description, or whether pickles of it may be loaded.
+def set_model(ctx: click.Context, name: str, *, pickle_forbidden: bool, as_json: bool) -> None:
+    """Say whether pickles of the registered model NAME may be loaded.
 
     With --forbid-pickle, a version loads by this name only if it was saved with skops and brings no code of its own.
     """
-    if description is None and pickle_forbidden is None:
-        raise click.UsageError("Say what to change: --description, --forbid-pickle or --permit-pickle.")
     with client_of(ctx) as client:
-        changed = client.update_registered_model(name, description, pickle_forbidden=pickle_forbidden)
+        changed = client.update_registered_model(name, pickle_forbidden=pickle_forbidden)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(changed)))
+        click.echo(json_text(dataclasses.asdict(changed)))
 
 
 @click.command("rm")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
 
+from holdfast.cli.json_output import json_text
+from holdfast.cli.options import json_option
 from holdfast.cli.sizes import size_text
 from holdfast.cli.tables import Column, print_pairs, print_table
 
@@ -17,7 +18,7 @@ SUSPICIOUS = 4
 
 @click.command("inspect")
 @click.argument("uri", metavar="URI")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option("One JSON object.")
 @click.pass_context
 def inspect(ctx: click.Context, uri: str, *, as_json: bool) -> None:
     """Show what is in the model at URI, and what loading it would import, without loading it.
@@ -34,7 +35,7 @@ def inspect(ctx: click.Context, uri: str, *, as_json: bool) -> None:
         connect(server)
     found = inspect_model(uri)
     if as_json:
-        click.echo(json.dumps(found.to_dictionary()))
+        click.echo(json_text(found.to_dictionary()))
     else:
         _print(found)
     sys.stdout.flush()
