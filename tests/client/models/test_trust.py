@@ -105,10 +105,8 @@ def loads_objects(source: str) -> list[str]:
         head, dot, rest = name.partition(".")
         whole = f"{modules[head]}{dot}{rest}" if head in modules else name
         owner, _, last = whole.rpartition(".")
-        if (owner in LOADERS and last in READING) or last in ("read_pickle", "import_code"):
+        if (owner in LOADERS and last in READING) or last == "read_pickle":
             found.append(whole)
-        if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and owner.startswith("numpy"):
-            found.append("allow_pickle")
     return found
 
 

@@ -139,16 +139,17 @@ def alias(
     "--forbid-pickle/--permit-pickle",
     "pickle_forbidden",
     default=None,
-    required=True,
     help="Whether clients refuse to unpickle its versions, whoever logged them.",
 )
 @json_option("The registered model after the change, as one JSON object.")
 @click.pass_context
-def set_model(ctx: click.Context, name: str, *, pickle_forbidden: bool, as_json: bool) -> None:
+def set_model(ctx: click.Context, name: str, *, pickle_forbidden: bool | None, as_json: bool) -> None:
     """Say whether pickles of the registered model NAME may be loaded.
 
     With --forbid-pickle, a version loads by this name only if it was saved with skops and brings no code of its own.
     """
+    if pickle_forbidden is None:
+        raise click.UsageError("Say which: --forbid-pickle or --permit-pickle.")
     with client_of(ctx) as client:
         changed = client.update_registered_model(name, pickle_forbidden=pickle_forbidden)
     if as_json:
