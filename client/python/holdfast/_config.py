@@ -125,7 +125,7 @@ def allows_pickle(environ: Mapping[str, str] | None = None) -> bool | None:
         InvalidArgumentError: It is neither true nor false.
     """
     value = (os.environ if environ is None else environ).get(ALLOW_PICKLE_VARIABLE, "").strip()
-    return _flag(value, ALLOW_PICKLE_VARIABLE) if value else None
+    return parse_flag(value, ALLOW_PICKLE_VARIABLE) if value else None
 
 
 def cache_directory(environ: Mapping[str, str] | None = None) -> Path | None:

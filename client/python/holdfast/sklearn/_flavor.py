@@ -46,7 +46,7 @@ class SklearnFlavor:
             )
         if isinstance(skops_trusted_types, str):
             raise InvalidArgumentError("skops_trusted_types must be a list of names of types, not a string.")
-        if not isinstance(pyfunc_predict_fn, str) or not pyfunc_predict_fn:
+        if pyfunc_predict_fn is not None and (not isinstance(pyfunc_predict_fn, str) or not pyfunc_predict_fn):
             raise InvalidArgumentError(
                 f"pyfunc_predict_fn must be the name of a method, not {pyfunc_predict_fn!r:.80}."
             )
