@@ -201,3 +201,18 @@ def test_ls_and_list_are_the_same(holdfast, model):
     mine = ("--filter", f"name = '{model}'")
     assert holdfast("models", "ls", *mine) == holdfast("models", "list", *mine)
     assert holdfast("experiments", "list") == holdfast("experiments", "ls")
+
+
+def test_pickles_are_forbidden_and_permitted_with_a_record(holdfast, client, model):
+    assert json.loads(holdfast("models", "set", model, "--forbid-pickle", "--json"))["pickle_forbidden"] is True
+    assert client.get_registered_model(model).pickle_forbidden
+    assert "forbidden" in holdfast("models", "show", model)
+    holdfast("models", "set", model, "--forbid-pickle")  # as it is already: no change, no record
+    holdfast("models", "set", model, "--permit-pickle")
+    assert not client.get_registered_model(model).pickle_forbidden
+    told = [row[-1] for row in rows(holdfast("models", "history", model))]
+    assert [line for line in told if "pickles" in line] == [
+        "pickles: forbidden -> allowed",
+        "pickles: allowed -> forbidden",
+    ]
+    assert "--forbid-pickle" in holdfast("models", "set", model, expect=2)

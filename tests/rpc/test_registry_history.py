@@ -60,9 +60,16 @@ CHANGES = {
         ],
     ),
     "UpdateRegisteredModel": (
-        {"name": "m", "new_name": "n", "description": "d", "tags": [{"key": "k", "value": "v"}]},
+        {
+            "name": "m",
+            "new_name": "n",
+            "description": "d",
+            "tags": [{"key": "k", "value": "v"}],
+            "pickle_forbidden": True,
+        },
         [
             ("MODEL_RENAMED", "m", 0, "", "m", "n"),
+            ("PICKLE_CHANGED", "m", 0, "", "allowed", "forbidden"),
             ("DESCRIPTION_CHANGED", "m", 0, "", None, "d"),
             ("TAG_CHANGED", "m", 0, "k", None, "v"),
         ],

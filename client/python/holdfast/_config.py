@@ -18,6 +18,10 @@ TOKEN_VARIABLE = "HOLDFAST_TOKEN"  # noqa: S105 - the variable's name
 CA_FILE_VARIABLE = "HOLDFAST_TLS_CA_FILE"
 STRICT_VARIABLE = "HOLDFAST_STRICT"
 PROGRESS_VARIABLE = "HOLDFAST_PROGRESS"
+ALLOW_PICKLE_VARIABLE = "HOLDFAST_ALLOW_PICKLE"
+CACHE_VARIABLE = "HOLDFAST_CACHE"
+CACHE_SIZE_VARIABLE = "HOLDFAST_CACHE_SIZE"
+DEFAULT_CACHE_SIZE = 10 << 30
 DEFAULT_DIRECTORY = ".holdfast"
 DEFAULT_PORT = 5600
 
@@ -112,6 +116,37 @@ def is_strict(environ: Mapping[str, str] | None = None) -> bool:
         InvalidArgumentError: It is neither true nor false.
     """
     return parse_flag((os.environ if environ is None else environ).get(STRICT_VARIABLE, "").strip(), STRICT_VARIABLE)
+
+
+def allows_pickle(environ: Mapping[str, str] | None = None) -> bool | None:
+    """What ``HOLDFAST_ALLOW_PICKLE`` says about loading pickles; None leaves it to who logged them.
+
+    Raises:
+        InvalidArgumentError: It is neither true nor false.
+    """
+    value = (os.environ if environ is None else environ).get(ALLOW_PICKLE_VARIABLE, "").strip()
+    return parse_flag(value, ALLOW_PICKLE_VARIABLE) if value else None
+
+
+def cache_directory(environ: Mapping[str, str] | None = None) -> Path | None:
+    """The directory of ``HOLDFAST_CACHE``, in which models are kept; None when there is to be no cache."""
+    value = (os.environ if environ is None else environ).get(CACHE_VARIABLE, "").strip()
+    return Path(value).expanduser().absolute() if value else None
+
+
+def cache_size(environ: Mapping[str, str] | None = None) -> int:
+    """Most bytes that the cache may hold, from ``HOLDFAST_CACHE_SIZE`` such as ``500M`` or ``20G``; 10 GiB without it.
+
+    Raises:
+        InvalidArgumentError: It is no size.
+    """
+    value = (os.environ if environ is None else environ).get(CACHE_SIZE_VARIABLE, "").strip()
+    if not value:
+        return DEFAULT_CACHE_SIZE
+    match = re.fullmatch(r"(\d{1,18})\s*([KMGT]?)(?:i?B)?", value, re.IGNORECASE | re.ASCII)
+    if match is None:
+        raise InvalidArgumentError(f"{CACHE_SIZE_VARIABLE} is a number of bytes such as 500M or 20G, not {value!r}.")
+    return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
 
 
 def _unsupported(text: str, scheme: str) -> str:

@@ -50,6 +50,7 @@ def logged_model_from_proto(proto: model_pb2.LoggedModel) -> LoggedModel:
         params={param.key: param.value for param in proto.params},
         metrics=[metric_from_proto(metric) for metric in proto.metrics],
         registrations=[(item.name, str(item.version)) for item in proto.registrations],
+        principal=proto.principal or None,
     )
 
 

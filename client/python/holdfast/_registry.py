@@ -41,6 +41,7 @@ def model_version_from_proto(proto: registered_model_pb2.ModelVersion) -> ModelV
         aliases=list(proto.aliases),
         digest=proto.tree.digest.hex(),
         run_link=proto.run_link or None,
+        principal=proto.principal or None,
     )
 
 
@@ -54,6 +55,7 @@ def registered_model_from_proto(proto: registered_model_pb2.RegisteredModel) -> 
         latest_versions=[model_version_from_proto(version) for version in proto.latest_versions],
         tags=tags_from_proto(proto.tags),
         aliases={alias.alias: str(alias.version) for alias in proto.aliases},
+        pickle_forbidden=proto.pickle_forbidden,
     )
 
 

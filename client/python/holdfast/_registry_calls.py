@@ -80,9 +80,24 @@ class RegistryCalls(Calls):
         check_registered_model_name(new_name)
         return self._update_model(build(messages.UpdateRegisteredModelRequest, name=name, new_name=new_name))
 
-    def update_registered_model(self, name: str, description: str | None = None) -> RegisteredModel:
-        """Describe a registered model."""
-        return self._update_model(build(messages.UpdateRegisteredModelRequest, name=name, description=description))
+    def update_registered_model(
+        self, name: str, description: str | None = None, *, pickle_forbidden: bool | None = None
+    ) -> RegisteredModel:
+        """Describe a registered model, or say whether its versions may be unpickled.
+
+        Args:
+            name: Which one.
+            description: None leaves it as it is.
+            pickle_forbidden: With True, clients that load a version by the model's name refuse pickle, cloudpickle and
+                code that the package brings, whoever logged it and whatever the call allows; what skops loads stays.
+                None leaves it as it is.
+        """
+        request = build(messages.UpdateRegisteredModelRequest, name=name, description=description)
+        if pickle_forbidden is not None:
+            if not isinstance(pickle_forbidden, bool):
+                raise InvalidArgumentError(f"pickle_forbidden is True or False, not {pickle_forbidden!r:.80}.")
+            request.pickle_forbidden = pickle_forbidden
+        return self._update_model(request)
 
     def set_registered_model_tag(self, name: str, key: str, value: Any) -> None:
         """Set a label of a registered model."""

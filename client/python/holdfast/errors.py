@@ -9,6 +9,7 @@
     ├── FailedPreconditionError                the state forbids it: a deleted run, a finalized model
     │   └── ConflictError                      somebody else changed it first; read again and retry
     ├── PermissionDeniedError (PermissionError)
+    │   └── UntrustedModelError                loading the model would run somebody else's code; say that you trust it
     ├── UnauthenticatedError
     ├── ResourceExhaustedError                 a quota or a message limit
     ├── OutOfRangeError                        what was to be gone on with is not kept any more: read again, begin anew
@@ -45,6 +46,7 @@ __all__ = [
     "UnavailableError",
     "UnimplementedError",
     "UnsentError",
+    "UntrustedModelError",
 ]
 
 
@@ -100,6 +102,10 @@ class ConflictError(FailedPreconditionError):
 
 class PermissionDeniedError(HoldfastError, PermissionError):
     """The caller may not do this."""
+
+
+class UntrustedModelError(PermissionDeniedError):
+    """Loading a model would run code that somebody else chose; the message names the setting that allows it."""
 
 
 class UnauthenticatedError(HoldfastError):

@@ -30,7 +30,10 @@ class ModelRegistration:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A logged model without its params, tags and metrics. Times are milliseconds since 1970."""
+    """A logged model without its params, tags and metrics. Times are milliseconds since 1970.
+
+    ``principal`` is who logged it, empty without authentication.
+    """
 
     number: int
     id: str
@@ -43,6 +46,7 @@ class ModelInfo:
     lifecycle: Lifecycle
     create_time: int
     update_time: int
+    principal: str = ""
 
     @property
     def is_active(self) -> bool:

@@ -33,8 +33,8 @@ class VersionStatus(str, enum.Enum):
 class ResolvedSource:
     """A snapshot that a source URI names: a directory (empty path: the root) of one owner's tree.
 
-    ``owner`` is a run id or a model id. ``run_id`` is the run that made it and ``model_id`` the logged model it is;
-    both may be empty.
+    ``owner`` is a run id or a model id. ``run_id`` is the run that made it, ``model_id`` the logged model it is and
+    ``principal`` who logged that; each may be empty.
     """
 
     owner: str
@@ -45,6 +45,7 @@ class ResolvedSource:
     model_id: str
     file_count: int = 0
     total_size: int = 0
+    principal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,10 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
-    """A name under which versions are promoted. ``number`` is the storage's own name for it."""
+    """A name under which versions are promoted. ``number`` is the storage's own name for it.
+
+    With ``pickle_forbidden`` clients do not unpickle its versions, whoever logged them.
+    """
 
     number: int
     name: str
@@ -88,3 +92,4 @@ class RegisteredModel:
     tags: tuple[Tag, ...] = ()
     aliases: tuple[Alias, ...] = ()
     latest_versions: tuple[ModelVersion, ...] = ()
+    pickle_forbidden: bool = False

@@ -22,6 +22,7 @@ class ChangeKind(str, enum.Enum):
     TAG_CHANGED = "TAG_CHANGED"
     STAGE_CHANGED = "STAGE_CHANGED"
     ALIAS_CHANGED = "ALIAS_CHANGED"
+    PICKLE_CHANGED = "PICKLE_CHANGED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ _FIELDS = {
     ChangeKind.DESCRIPTION_CHANGED: "description",
     ChangeKind.STAGE_CHANGED: "stage",
     ChangeKind.ALIAS_CHANGED: "version",
+    ChangeKind.PICKLE_CHANGED: "pickle",
 }
 
 

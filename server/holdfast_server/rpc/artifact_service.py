@@ -21,10 +21,10 @@ from holdfast_server.rpc.convert import artifacts as convert
 from holdfast_server.rpc.downloads import FileSender
 from holdfast_server.rpc.inline_data import InlineData
 from holdfast_server.rpc.interceptor import raw_requests, raw_responses
-from holdfast_server.rpc.mutations import mutate, request_key
+from holdfast_server.rpc.mutations import ANONYMOUS, mutate, request_key
 from holdfast_server.rpc.page_tokens import decode_path_token, decode_position_token, encode_path_token
 from holdfast_server.rpc.uploads import BlockReceiver
-from holdfast_server.services.artifact_uris import resolve
+from holdfast_server.services.artifact_uris import resolve_model
 from holdfast_server.services.artifacts import ArtifactService
 from holdfast_server.services.commits import BlocksMissing, delete_files
 from holdfast_server.services.ports.database import Database
@@ -65,6 +65,8 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
             max_message_size=self._max_message,
             max_digests=MAX_DIGESTS,
             store_id=await self._database.read(lambda tx: tx.store_id),
+            authentication_enabled=False,
+            principal=ANONYMOUS,
         )
 
     async def FindMissingBlocks(
@@ -150,8 +152,8 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
 
     async def ResolveArtifact(self, request: pb.ResolveArtifactRequest, context: Any) -> pb.ResolveArtifactResponse:
         """Find the trees that a URI names."""
-        locations = await self._database.read(lambda tx: resolve(tx, request.uri))
-        return pb.ResolveArtifactResponse(locations=map(convert.location_to_proto, locations))
+        resolution = await self._database.read(lambda tx: resolve_model(tx, request.uri))
+        return convert.resolution_to_proto(resolution)
 
     @raw_responses
     async def ReadFile(self, request: pb.ReadFileRequest, context: Any) -> AsyncIterator[bytes]:

@@ -84,6 +84,7 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
                 new_name=request.new_name if request.HasField("new_name") else None,
                 description=request.description if request.HasField("description") else None,
                 tags=tags,
+                pickle_forbidden=request.pickle_forbidden if request.HasField("pickle_forbidden") else None,
             )
             return pb.UpdateRegisteredModelResponse(registered_model=convert.registered_model_to_proto(updated))
 

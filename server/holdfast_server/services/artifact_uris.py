@@ -36,6 +36,40 @@ class Location:
     kind: Kind
 
 
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What an artifact URI names, and what decides whether a model there may be loaded.
+
+    ``version`` is the one that the URI goes through, None for a run or a logged model by id. ``principal`` is who
+    logged the model there; empty where nobody is asked, or where it is files of a run, which may have many writers.
+    """
+
+    locations: list[Location]
+    version: ModelVersion | None
+    pickle_forbidden: bool
+    principal: str
+
+
+def resolve_model(tx: Transaction, uri: str) -> Resolution:
+    """What ``uri`` names, with its origin, all as of one moment.
+
+    Raises:
+        InvalidArgument: The URI has none of the known forms.
+        NotFound: What it names is not there.
+    """
+    locations = resolve(tx, uri)
+    scheme, _, rest = uri.partition(":/")
+    rest = rest.strip("/")
+    if scheme == "models" and not _MODEL_ID.fullmatch(rest.partition("/")[0]):
+        version, _ = _find_version(tx, rest, uri)
+        registered = tx.registry.get(version.name)
+        forbidden = registered is not None and registered.pickle_forbidden
+        return Resolution(locations, version, forbidden, version.source.principal)
+    owner = locations[0].owner
+    model = tx.models.get(owner.id) if len(locations) == 1 and owner.is_model else None
+    return Resolution(locations, None, False, model.principal if model else "")
+
+
 def resolve(tx: Transaction, uri: str) -> list[Location]:
     """The trees that together are what ``uri`` names; one, save for the root of a run.
 
@@ -103,6 +137,7 @@ def resolve_model_source(tx: Transaction, uri: str, most_entries: int | None = N
         model_id=own.owner.id if own.owner.is_model else "",
         file_count=tree.file_count,
         total_size=tree.total_size,
+        principal=model.principal if model else "",
     )
 
 

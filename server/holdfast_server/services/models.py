@@ -30,6 +30,7 @@ class NewModel:
     params: tuple[Param, ...] = ()
     tags: tuple[Tag, ...] = ()
     model_id: str = ""
+    principal: str = ""
 
     def __post_init__(self) -> None:
         if self.model_id:
@@ -67,6 +68,7 @@ def create_model(tx: Transaction, new: NewModel) -> ModelInfo:
         model_type=new.model_type,
         params=new.params,
         tags=new.tags,
+        principal=new.principal,
         now_ms=tx.now_ms,
     )
     described = [Change("name", None, created.name), Change("status", None, created.status.value)]

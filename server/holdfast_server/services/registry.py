@@ -105,9 +105,16 @@ def get_registered_model(tx: Transaction, name: str) -> RegisteredModel:
 
 
 def update_registered_model(
-    tx: Transaction, actor: Actor, name: str, *, new_name: str | None, description: str | None, tags: TagChanges
+    tx: Transaction,
+    actor: Actor,
+    name: str,
+    *,
+    new_name: str | None,
+    description: str | None,
+    tags: TagChanges,
+    pickle_forbidden: bool | None = None,
 ) -> RegisteredModel:
-    """Change name, description and tags; None leaves either as it is. Versions and aliases follow the name.
+    """Change what is not None, and tags. Versions and aliases follow the name.
 
     Raises:
         AlreadyExists: The new name is taken.
@@ -116,7 +123,9 @@ def update_registered_model(
     _check_exists(tx, name)
     if new_name is not None and new_name != name:
         _check_free(tx, check_registered_model_name(new_name, field="new_name"))
-    tx.change_registry(actor).update(name, new_name=new_name, description=description, tags=tags)
+    tx.change_registry(actor).update(
+        name, new_name=new_name, description=description, tags=tags, pickle_forbidden=pickle_forbidden
+    )
     return _checked(get_registered_model(tx, name if new_name is None else new_name))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import hashlib
 import io
 import os
 import re
@@ -20,12 +19,14 @@ from holdfast._transfer.committing import Expectation
 from holdfast._transfer.downloading import Downloader
 from holdfast._transfer.progress import Progress
 from holdfast._transfer.reader import open_reader
+from holdfast._transfer.snapshot_files import SnapshotFiles
 from holdfast._transfer.sources import Source, check_artifact_path, find_contents, find_path, join_path
 from holdfast._transfer.uploading import upload, upload_stream
 from holdfast.entities import FileInfo
-from holdfast.errors import InvalidArgumentError
-from holdfast.format.digests import BLOCK_SIZE, file_digest
+from holdfast.errors import InvalidArgumentError, NotFoundError
+from holdfast.format.digests import bytes_digest
 from holdfast.v1 import artifact_pb2 as artifact_pb
+from holdfast.v1 import artifact_service_pb2 as artifact_service_pb
 
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
 
@@ -142,6 +143,32 @@ class Artifacts:
         """The trees that together are what ``uri`` names."""
         return self._downloader.resolve(uri)
 
+    def snapshot(self, uri: str, origin: artifact_service_pb.ResolveArtifactResponse | None = None) -> SnapshotFiles:
+        """The files of the one directory that ``uri`` names, to be read into memory.
+
+        Args:
+            uri: A directory of one run or logged model.
+            origin: What ``resolve_origin`` answered, when that is known already.
+
+        Raises:
+            NotFoundError: It names a file, or several trees.
+        """
+        locations = (origin or self._downloader.resolve_origin(uri)).locations
+        if len(locations) != 1 or locations[0].kind != artifact_pb.ENTRY_KIND_DIRECTORY:
+            what = "a file" if len(locations) == 1 else "all artifacts of a run"
+            raise NotFoundError(f"{uri} is {what}; name the directory that holds the model.", reason="FILE_NOT_FOUND")
+        return SnapshotFiles(self._downloader.reader, locations[0])
+
+    def resolve_origin(self, uri: str) -> artifact_service_pb.ResolveArtifactResponse:
+        """What ``uri`` names, which version it goes through, and who logged the model there."""
+        return self._downloader.resolve_origin(uri)
+
+    def download_resolved(self, uri: str, origin: artifact_service_pb.ResolveArtifactResponse, dst: Path) -> Path:
+        """Write what ``resolve_origin`` answered for ``uri`` below ``dst``, where ``download`` would."""
+        target = dst / split_uri(uri)[1].rpartition("/")[2]
+        self._downloader.download_locations(origin.locations, target)
+        return target
+
     def list(
         self, uri: str, path: str | None = None, *, recursive: bool = False, itself: bool = False
     ) -> list[FileInfo]:
@@ -216,8 +243,7 @@ def _expectation(replacing: bytes | Anything | None) -> Expectation:
         return Expectation()
     if replacing is None:
         return Expectation(absent=True)
-    blocks = [replacing[i : i + BLOCK_SIZE] for i in range(0, len(replacing), BLOCK_SIZE)]
-    return Expectation(digest=file_digest([hashlib.sha256(block).digest() for block in blocks]))
+    return Expectation(digest=bytes_digest(replacing))
 
 
 def _renamed(source: Source, folder: str | None, name: str) -> Source:

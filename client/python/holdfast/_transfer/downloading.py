@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast._channel import Channel
@@ -29,8 +30,12 @@ class Downloader:
 
     def resolve(self, uri: str) -> list[artifact_pb.ArtifactLocation]:
         """The trees that together are what ``uri`` names."""
+        return list(self.resolve_origin(uri).locations)
+
+    def resolve_origin(self, uri: str) -> pb.ResolveArtifactResponse:
+        """What ``uri`` names, which version it goes through, and who logged the model there."""
         method = self._channel.stub(ArtifactServiceStub).ResolveArtifact
-        return list(self._channel.call(method, pb.ResolveArtifactRequest(uri=uri)).locations)
+        return self._channel.call(method, pb.ResolveArtifactRequest(uri=uri))
 
     def download(self, uri: str, target: Path, *, progress: Progress | None = None) -> None:
         """Write what ``uri`` names to ``target``: a file there, or a directory's contents below it.
@@ -42,7 +47,12 @@ class Downloader:
             DataLossError: Bytes do not have their digest; the file is not written.
             LocalFileError: A name cannot be written here, or two names would be the same file.
         """
-        locations = self.resolve(uri)
+        self.download_locations(self.resolve(uri), target, progress=progress)
+
+    def download_locations(
+        self, locations: Sequence[artifact_pb.ArtifactLocation], target: Path, *, progress: Progress | None = None
+    ) -> None:
+        """Write what was resolved to ``target``, as ``download`` does."""
         with progress or Progress("downloading") as shown:
             TreeDownload(self.reader, str(target), shown).fetch(locations)
 

@@ -17,6 +17,7 @@ from holdfast.errors import HoldfastError, NotFoundError
 
 _COMMANDS = {
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
+    "cache": ("holdfast.cli.cache", "Show or clear the cache of models on this machine."),
     "completion": ("holdfast.cli.completion", "Print what makes a shell complete commands and options."),
     "du": ("holdfast.cli.storage:du", "Tell what takes how much space."),
     "experiments": ("holdfast.cli.experiments", "Create, list, show, rename, tag, delete and restore experiments."),

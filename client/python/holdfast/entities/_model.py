@@ -60,6 +60,7 @@ class LoggedModel:
         params: Inputs by key.
         metrics: The newest point of each key and dataset.
         registrations: Pairs of registered model and version made of it.
+        principal: Who logged it, as the server knows; None without authentication.
     """
 
     model_id: str
@@ -77,6 +78,7 @@ class LoggedModel:
     params: dict[str, str] = field(default_factory=dict, hash=False)
     metrics: list[Metric] = field(default_factory=list, hash=False)
     registrations: list[tuple[str, str]] = field(default_factory=list, hash=False)
+    principal: str | None = None
 
     @property
     def model_uri(self) -> str:

@@ -44,6 +44,8 @@ class ModelVersion:
         aliases: Names for it.
         digest: SHA-256 of the pinned tree, 64 hex digits.
         run_link: Where its run can be looked at, when that is another server; None when it was not told.
+        principal: Who logged the model that it pins, as the server knows; None without authentication, and for files
+            of a run.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ModelVersion:
     aliases: list[str] = field(default_factory=list, hash=False)
     digest: str = ""
     run_link: str | None = None
+    principal: str | None = None
 
     def _repr_html_(self) -> str:
         return _html.table(
@@ -91,6 +94,7 @@ class RegisteredModel:
         latest_versions: The newest version of each stage.
         tags: Labels by key.
         aliases: The version that each alias names.
+        pickle_forbidden: Clients do not unpickle its versions, nor import code that they bring, whoever logged them.
     """
 
     name: str
@@ -100,6 +104,7 @@ class RegisteredModel:
     latest_versions: list[ModelVersion] = field(default_factory=list, hash=False)
     tags: dict[str, str] = field(default_factory=dict, hash=False)
     aliases: dict[str, str] = field(default_factory=dict, hash=False)
+    pickle_forbidden: bool = False
 
     def _repr_html_(self) -> str:
         return _html.table(
@@ -121,8 +126,8 @@ class RegistryChange:
         change_id: Grows with each change.
         timestamp: When; milliseconds since 1970, UTC.
         kind: ``"MODEL_CREATED"``, ``"MODEL_RENAMED"``, ``"MODEL_DELETED"``, ``"VERSION_CREATED"``,
-            ``"VERSION_DELETED"``, ``"DESCRIPTION_CHANGED"``, ``"TAG_CHANGED"``, ``"STAGE_CHANGED"`` or
-            ``"ALIAS_CHANGED"``.
+            ``"VERSION_DELETED"``, ``"DESCRIPTION_CHANGED"``, ``"TAG_CHANGED"``, ``"STAGE_CHANGED"``,
+            ``"ALIAS_CHANGED"`` or ``"PICKLE_CHANGED"``.
         name: The registered model, by the name that it had before.
         version: The version concerned; for an alias the one it names since, or else named before. None for the model.
         key: The tag or alias concerned.

@@ -51,6 +51,13 @@ def file_digest(block_digests: Sequence[bytes]) -> bytes:
     return hashlib.sha256(_FILE_PREFIX + b"".join(block_digests)).digest()
 
 
+def bytes_digest(data: bytes | bytearray | memoryview) -> bytes:
+    """The digest of a file with the content ``data``: 32 bytes."""
+    view = memoryview(data)
+    starts = range(0, len(view), BLOCK_SIZE)
+    return file_digest([hashlib.sha256(view[start : start + BLOCK_SIZE]).digest() for start in starts])
+
+
 def tree_digest(items: Iterable[TreeItem]) -> bytes:
     """The digest of a tree whose entries come sorted by the UTF-8 bytes of their paths: 32 bytes.
 

@@ -4,6 +4,7 @@ Importing this takes neither numpy nor pandas; both are used when data of theirs
 """
 
 from holdfast.models._info import ModelInfo, get_model_info
+from holdfast.models._inspection import InspectedFile, ModelInspection, SerializedObject, inspect_model
 from holdfast.models._mlmodel import MLmodel
 from holdfast.models.data_types import AnyType, Array, DataType, Map, Object, Property
 from holdfast.models.params import ParamSchema, ParamSpec
@@ -15,16 +16,20 @@ __all__ = [
     "Array",
     "ColSpec",
     "DataType",
+    "InspectedFile",
     "MLmodel",
     "Map",
     "ModelInfo",
+    "ModelInspection",
     "ModelSignature",
     "Object",
     "ParamSchema",
     "ParamSpec",
     "Property",
     "Schema",
+    "SerializedObject",
     "TensorSpec",
     "get_model_info",
     "infer_signature",
+    "inspect_model",
 ]

@@ -8,18 +8,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.format import digests
 
-__all__ = ["bytes_digest", "file_digest", "files_below"]
+__all__ = ["FileDigest", "file_digest", "files_below"]
 
 
-def bytes_digest(data: bytes) -> bytes:
-    """Return the 32-byte digest of a file with the content ``data``."""
-    view = memoryview(data)
-    starts = range(0, len(view), digests.BLOCK_SIZE)
-    return digests.file_digest([hashlib.sha256(view[start : start + digests.BLOCK_SIZE]).digest() for start in starts])
+@dataclass(frozen=True)
+class FileDigest:
+    """Size and digest (64 hex digits) of one file of a package."""
+
+    size: int
+    digest: str
 
 
 def file_digest(path: Path) -> bytes:

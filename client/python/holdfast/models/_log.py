@@ -70,10 +70,11 @@ class LogOptions:
         if artifact_path is not None:
             if name is not None:
                 raise InvalidArgumentError("Give name or artifact_path (its deprecated spelling), not both.")
-            warn("artifact_path is deprecated; use name instead.", DeprecationWarning)
             name = artifact_path
         if name is not None:
             _check_name(name)
+        if artifact_path is not None:
+            warn("artifact_path is deprecated; use name instead.", DeprecationWarning)
         if model_type is not None:
             check_model_type(model_type)
         for argument, value in (("params", params), ("tags", tags)):

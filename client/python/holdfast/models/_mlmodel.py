@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import re
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from holdfast.errors import InvalidArgumentError, NotFoundError
-from holdfast.models._yaml import dump_yaml, load_yaml
+from holdfast.models._digest import FileDigest
+from holdfast.models._yaml import MAX_BYTES, dump_yaml, load_yaml
 from holdfast.models.schema import Schema
 from holdfast.models.signature import ModelSignature
 
-__all__ = ["FILE_NAME", "FORMAT_VERSION", "FileDigest", "MLmodel"]
+__all__ = ["FILE_NAME", "FORMAT_VERSION", "MAX_BYTES", "FileDigest", "MLmodel"]
 
 FILE_NAME = "MLmodel"
 
 FORMAT_VERSION = "3.17.2"
 """The MLflow release whose package format is followed."""
+
+
+NEWEST_FORMAT = 3
+"""The newest major release of MLflow whose packages are read."""
 
 
 def _now() -> str:
@@ -34,14 +40,6 @@ def _holdfast_version() -> str:
         return metadata.version("holdfast")
     except metadata.PackageNotFoundError:  # run from a source tree
         return "0+source"
-
-
-@dataclass(frozen=True)
-class FileDigest:
-    """Size and digest (64 hex digits) of one file of a package."""
-
-    size: int
-    digest: str
 
 
 @dataclass
@@ -141,9 +139,20 @@ class MLmodel:
         path = Path(path)
         path = path / FILE_NAME if path.is_dir() else path
         try:
+            if path.stat().st_size > MAX_BYTES:
+                raise InvalidArgumentError(f"{path} has {path.stat().st_size} bytes; at most {MAX_BYTES} are read.")
             data = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             raise NotFoundError(f"{path} does not exist, so {path.parent} holds no model.") from None
+        return cls.parse(data)
+
+    @classmethod
+    def parse(cls, data: bytes | bytearray) -> MLmodel:
+        """Interpret the content of an MLmodel file.
+
+        Raises:
+            InvalidArgumentError: It is malformed, or in a format that this version does not know.
+        """
         return cls.from_dict(load_yaml(data, FILE_NAME))
 
     @classmethod
@@ -164,6 +173,7 @@ class MLmodel:
             known[key] = value
         if not all(isinstance(conf, dict) for conf in (known["flavors"] or {}).values()):
             raise InvalidArgumentError("Each flavor in MLmodel must be a mapping.")
+        _check_version(known["mlflow_version"])
         signature, holdfast = known.pop("signature"), known.pop("holdfast")
         known["flavors"] = known["flavors"] or {}
         known["utc_time_created"] = str(known["utc_time_created"] or "")
@@ -190,6 +200,16 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "holdfast_version": str,
     "holdfast": dict,
 }
+
+
+def _check_version(version: str | None) -> None:
+    """Refuse packages of a format of the future, whose keys may mean something else than they do now."""
+    major = None if version is None else re.match(r"(\d{1,9})(\.|$)", version)
+    if version is not None and (major is None or int(major[1]) > NEWEST_FORMAT):
+        raise InvalidArgumentError(
+            f"The package is in the format of MLflow {version!r}; this version of Holdfast reads those of MLflow 1 to "
+            f"{NEWEST_FORMAT}. Install a newer Holdfast."
+        )
 
 
 def _digests_from_dict(block: dict[str, Any]) -> dict[str, FileDigest]:

@@ -2,133 +2,173 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
-import importlib
 import os
 import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from holdfast.errors import DataLossError, InvalidArgumentError, NotFoundError
-from holdfast.models._digest import bytes_digest, files_below
+from holdfast.format.digests import bytes_digest
+from holdfast.models._code import PackagedCode
 from holdfast.models._files import is_remote
-from holdfast.models._mlmodel import FILE_NAME, MLmodel
+from holdfast.models._mlmodel import FILE_NAME, MAX_BYTES, MLmodel
+from holdfast.models._sources import LocalFiles, PackageFiles, check_inside
+from holdfast.models._trust import Origin, Trust, judge
+from holdfast.models._unpickle import load_object
 
 __all__ = ["Package", "open_package"]
+
+# Code of packages that were loaded in this process, by its content: the same model loaded twice has the same classes.
+_codes: dict[bytes, PackagedCode] = {}
+_codes_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package in a local directory.
+    """An open package.
 
     Attributes:
-        directory: Where it is.
+        files: Its files.
         mlmodel: The content of its MLmodel file.
+        trust: Whether it may run what it holds.
+        named_types: Types that the caller lets skops construct.
     """
 
-    directory: Path
+    files: PackageFiles
     mlmodel: MLmodel
+    trust: Trust
+    named_types: Collection[str] = ()
 
-    def read(self, path: Any) -> bytes:
+    def read(self, path: Any) -> bytes | bytearray:
         """Return the content of the file at ``path`` inside the package, checked against MLmodel's digest.
 
-        A package without digests (one that MLflow wrote) is read as it is.
+        A package without digests (one that MLflow wrote) is read as the server has it, or as it is on disk.
 
         Raises:
             InvalidArgumentError: The path leads out of the package.
             NotFoundError: There is no such file.
             DataLossError: The content is not what was saved.
         """
-        parts = PurePosixPath(path).parts if isinstance(path, str) else ()
-        file = self.directory.joinpath(*parts)
-        inside = file.resolve().is_relative_to(self.directory.resolve())
-        if not parts or ".." in parts or "\\" in str(path) or not inside:
-            raise InvalidArgumentError(f"MLmodel names the file {path!r}, which is not a path inside the package.")
-        try:
-            data = file.read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise NotFoundError(f"MLmodel names the file {path!r}, which the package does not have.") from None
+        name = check_inside(path)
+        data = self.files.read(name)
         if (digests := self.mlmodel.digests) is not None:
-            expected = digests.get("/".join(parts))
-            if expected is None or len(data) != expected.size or bytes_digest(data).hex() != expected.digest:
+            expected = digests.get(name)
+            if expected is None:
                 raise DataLossError(
-                    f"{path} is not the file that was saved with this model: its digest differs from the one in "
+                    f"{name} is not among the files that {FILE_NAME} has digests of, so it was not saved with this "
+                    "model. Download the model again."
+                )
+            if len(data) != expected.size or bytes_digest(data).hex() != expected.digest:
+                raise DataLossError(
+                    f"{name} is not the file that was saved with this model: its digest differs from the one in "
                     f"{FILE_NAME}. Download the model again."
                 )
         return data
 
-    def import_code(self, code: Any) -> None:
-        """Put the package's own code at the front of ``sys.path``.
-
-        A checked copy is imported rather than the package's directory: that may be gone before a late import, and
-        may hold compiled files that nobody checked. The copy lives until the process ends.
+    def load_object(
+        self, path: Any, serialization_format: Any, *, code: Any = None, recorded_types: Iterable[str] | None = None
+    ) -> Any:
+        """Load the object that the file at ``path`` holds.
 
         Args:
-            code: The directory inside the package, as the flavor's configuration names it; nothing when empty.
+            path: Path inside the package.
+            serialization_format: One of ``SERIALIZATION_FORMATS``.
+            code: The directory inside the package with modules that the object needs, as the flavor's configuration
+                names it; nothing when empty.
+            recorded_types: Types that skops may construct, as the package says.
+
+        Raises:
+            UntrustedModelError: It would run code of somebody who is not trusted.
+            InvalidArgumentError: It does not load, or is not what it is declared to be.
+            NotFoundError: There is no such file.
+            DataLossError: A file is not the one that was saved.
         """
-        if not code:
-            return
-        base = str(PurePosixPath(str(code)))
-        source = self.directory / base
-        names = [name for name in files_below(source) if "__pycache__" not in name]
-        contents = {name: self.read(f"{base}/{name}") for name in names}
+        modules = self._code(code) if code else None
+        return load_object(
+            self.read(path),
+            serialization_format,
+            name=str(path),
+            trust=self.trust,
+            named_types=self.named_types,
+            recorded_types=[str(name) for name in recorded_types or ()],
+            code=modules,
+        )
+
+    def _code(self, directory: Any) -> PackagedCode | None:
+        base = check_inside(directory)
+        names = [
+            name
+            for name in self.files.names()
+            if name.startswith(f"{base}/") and "__pycache__" not in PurePosixPath(name).parts
+        ]
+        if not names:
+            return None
+        self.trust.require(f"Importing {base}/ of the package")
+        contents = {name[len(base) + 1 :]: bytes(self.read(name)) for name in names}
         key = bytes_digest(b"".join(f"{name}\0".encode() + bytes_digest(data) for name, data in contents.items()))
-        target = _code_root() / key.hex()
-        if not target.exists():
-            staging = Path(tempfile.mkdtemp(dir=_code_root()))
-            for name, data in contents.items():
-                file = staging / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
-            with contextlib.suppress(OSError):  # another thread was faster with the same content
-                staging.rename(target)
-        if str(target) not in sys.path:
-            sys.path.insert(0, str(target))
-            importlib.invalidate_caches()
-
-
-@functools.cache
-def _code_root() -> Path:
-    root = Path(tempfile.mkdtemp(prefix="holdfast-code-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    return root
+        with _codes_lock:
+            if key not in _codes:
+                _codes[key] = PackagedCode(contents)
+            return _codes[key]
 
 
 @contextlib.contextmanager
 def open_package(
-    model_uri: str | os.PathLike[str], dst_path: str | os.PathLike[str] | None = None
+    model_uri: str | os.PathLike[str],
+    dst_path: str | os.PathLike[str] | None = None,
+    *,
+    allow_pickle: bool | None = None,
+    skops_trusted_types: Iterable[str] | None = None,
 ) -> Iterator[Package]:
     """Open the package at ``model_uri`` for the time of a ``with`` block.
 
     Args:
         model_uri: A local directory, a ``file:`` URI, or any URI that `download_artifacts` takes.
-        dst_path: An existing directory for the download, which stays; by default a temporary one, which does not.
+        dst_path: An existing directory for a copy, which stays; by default files are read as they are needed.
+        allow_pickle: Whether to load what runs code: pickles, packaged code, and types that only the package trusts.
+            None for what ``HOLDFAST_ALLOW_PICKLE`` says, or else the rule of `holdfast.models._trust.judge`.
+        skops_trusted_types: Names of types that skops may construct.
 
     Raises:
         NotFoundError: There is no model.
-        InvalidArgumentError: Its MLmodel is malformed.
+        InvalidArgumentError: Its MLmodel is malformed, or an argument is.
+        DataLossError: A version's files are not those that were registered.
     """
-    with contextlib.ExitStack() as stack:
-        if not is_remote(model_uri):
-            directory = _local_path(model_uri)
-            if dst_path is not None:
-                directory = Path(shutil.copytree(directory, dst_path, dirs_exist_ok=True))
-        else:
-            if dst_path is None:
-                dst_path = stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-model-"))
-            elif not Path(dst_path).is_dir():
-                raise InvalidArgumentError(f"dst_path {str(dst_path)!r} must be an existing directory.")
-            from holdfast import fluent
+    from holdfast._config import allows_pickle
 
-            client = fluent.current_client()
-            directory = Path(client.download_artifacts(artifact_uri=str(model_uri), dst_path=str(dst_path)))
-        yield Package(directory, MLmodel.load(directory))
+    if isinstance(skops_trusted_types, str):
+        raise InvalidArgumentError("skops_trusted_types must be a list of names of types, not a string.")
+    if allow_pickle is not None and not isinstance(allow_pickle, bool):
+        raise InvalidArgumentError(f"allow_pickle must be True, False or None, not {allow_pickle!r:.80}.")
+    if not is_remote(model_uri):
+        directory = _local_path(model_uri)
+        if dst_path is not None:
+            directory = Path(shutil.copytree(directory, dst_path, dirs_exist_ok=True))
+        files: PackageFiles = LocalFiles(directory)
+        origin = Origin(local=True)
+        place = str(directory)
+    else:
+        if dst_path is not None and not Path(dst_path).is_dir():
+            raise InvalidArgumentError(f"dst_path {str(dst_path)!r} must be an existing directory.")
+        from holdfast.models._remote import open_remote
+
+        files, origin = open_remote(str(model_uri), None if dst_path is None else Path(dst_path))
+        place = str(model_uri)
+    trust = judge(origin, allows_pickle() if allow_pickle is None else allow_pickle)
+    yield Package(files, _read_mlmodel(files, place), trust, frozenset(map(str, skops_trusted_types or ())))
+
+
+def _read_mlmodel(files: PackageFiles, place: str) -> MLmodel:
+    if FILE_NAME not in files.names():
+        raise NotFoundError(f"{place} has no {FILE_NAME}, so it holds no model.")
+    size = files.size(FILE_NAME)
+    if size > MAX_BYTES:
+        raise InvalidArgumentError(f"{FILE_NAME} has {size} bytes; at most {MAX_BYTES} are read.")
+    return MLmodel.parse(files.read(FILE_NAME))
 
 
 def _local_path(uri: str | os.PathLike[str]) -> Path:

@@ -54,6 +54,8 @@ def _read_file(path: Path, found: Requirements, parents: tuple[Path, ...], *, is
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise FileNotFoundError(f"The requirements file {path} does not exist.") from None
+    except UnicodeDecodeError:
+        raise InvalidArgumentError(f"The requirements file {path} is not UTF-8.") from None
     _read_lines(lines, path.parent, found, (*parents, path.resolve()), is_constraint=is_constraint)
 
 

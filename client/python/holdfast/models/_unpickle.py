@@ -1,68 +1,144 @@
 """The one place where serialized objects are loaded.
 
-Loading a pickle runs code of its choosing. So this is the only function that does it, it takes bytes rather than a
-path, and its callers hand it the very bytes whose digest they have checked.
+Loading a pickle runs code of its choosing. So this is the only function that does it, it asks whether the package is
+trusted before it does, it takes bytes rather than a path, and its callers hand it the very bytes whose digest they
+have checked.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
 
-from holdfast.errors import InvalidArgumentError
+from holdfast.errors import HoldfastError, InvalidArgumentError
+from holdfast.models._trust import OWN, Trust
 
-__all__ = ["SERIALIZATION_FORMATS", "load_object"]
+if TYPE_CHECKING:
+    from holdfast.models._code import PackagedCode
+
+__all__ = ["SERIALIZATION_FORMATS", "check_loadable", "load_object"]
 
 SERIALIZATION_FORMATS = ("cloudpickle", "pickle", "skops")
 
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
-def load_object(data: bytes, serialization_format: str, *, trusted_types: Iterable[str] = ()) -> Any:
+
+def load_object(
+    data: bytes | bytearray,
+    serialization_format: Any,
+    *,
+    name: str,
+    trust: Trust,
+    named_types: Collection[str] = (),
+    recorded_types: Collection[str] = (),
+    code: PackagedCode | None = None,
+) -> Any:
     """Load one object.
 
     Args:
         data: Its serialized form, checked by the caller.
         serialization_format: One of `SERIALIZATION_FORMATS`.
-        trusted_types: Names of types that skops may construct besides those it trusts by itself.
+        name: What errors call it.
+        trust: Whether the package may run what it holds.
+        named_types: Names of types that the user lets skops construct besides those it trusts by itself.
+        recorded_types: The same as the package says; believed only where it is trusted.
+        code: Modules that come with the package, and go before others of the same name.
 
     Raises:
-        InvalidArgumentError: The format is unknown, or skops met a type that nobody trusts.
+        UntrustedModelError: It would run code of somebody who is not trusted.
+        InvalidArgumentError: The format is unknown, the data is not of that format or does not load, or skops met a
+            type that nobody trusts.
         ModuleNotFoundError: A module that the object needs is not installed.
     """
-    try:
-        if serialization_format == "skops":
-            return _load_skops(data, sorted(trusted_types))
-        if serialization_format == "cloudpickle":
-            import cloudpickle
+    if serialization_format not in SERIALIZATION_FORMATS:
+        raise InvalidArgumentError(
+            f"Unknown serialization format {serialization_format!r}; known are {', '.join(SERIALIZATION_FORMATS)}."
+        )
+    if serialization_format == "skops":
+        # Before skops opens it: what it does with files of other kinds is not ours to rely on.
+        if data[:4] != _ZIP:
+            raise InvalidArgumentError(f"{name} is declared as skops and is none{_what_it_is(data)}. It is not loaded.")
+        return _loading(name, lambda: _load_skops(data, trust, named_types, recorded_types, code))
+    trust.require(f"Unpickling {name}")
+    if data[:4] == _ZIP:
+        raise InvalidArgumentError(
+            f"{name} is declared as {serialization_format} and is none{_what_it_is(data)}. It is not loaded."
+        )
+    if code is None:
+        return _loading(name, lambda: pickle.loads(data))  # noqa: S301 - the choke point
+    return _loading(name, lambda: _CodeUnpickler(data, code).load())
 
-            return cloudpickle.loads(data)
-        if serialization_format == "pickle":
-            return pickle.loads(data)  # noqa: S301 - the choke point
+
+def check_loadable(data: bytes, types: Collection[str]) -> None:
+    """Check that what skops just wrote can be loaded by trusting ``types``.
+
+    Raises:
+        InvalidArgumentError: It holds other types; the message lists them.
+    """
+    load_object(data, "skops", name="The model", trust=OWN, named_types=types)
+
+
+class _CodeUnpickler(pickle.Unpickler):
+    """Finds classes and functions in the package's own modules first, without ``sys.modules`` knowing them."""
+
+    def __init__(self, data: bytes | bytearray, code: PackagedCode) -> None:
+        super().__init__(io.BytesIO(data))
+        self._code = code
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a pickle refers to by name."""
+        found = self._code.find(module, name)
+        return super().find_class(module, name) if found is None else found
+
+
+def _what_it_is(data: bytes | bytearray) -> str:
+    if data[:4] == _ZIP:
+        return ": it looks like a zip or skops archive"
+    return ": it looks like a pickle" if data[:1] == _PICKLE else ""
+
+
+def _loading(name: str, load: Callable[[], Any]) -> Any:
+    """Run ``load``; whatever it raises becomes an error that says what to do."""
+    try:
+        return load()
+    except (HoldfastError, MemoryError):
+        raise
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"Loading this model needs the module {error.name!r}, which is not installed; the package's "
             "requirements.txt lists what it was saved with.",
             name=error.name,
         ) from error
-    raise InvalidArgumentError(
-        f"Unknown serialization format {serialization_format!r}; known are {', '.join(SERIALIZATION_FORMATS)}."
-    )
+    except Exception as error:
+        raise InvalidArgumentError(
+            f"{name} does not load: {type(error).__name__}: {error}. It may have been saved with other versions of its "
+            "libraries than are installed; the package's requirements.txt lists them."
+        ) from error
 
 
-def _load_skops(data: bytes, trusted_types: list[str]) -> Any:
+def _load_skops(
+    data: bytes | bytearray, trust: Trust, named: Collection[str], recorded: Collection[str], code: PackagedCode | None
+) -> Any:
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
+    believed = sorted({*named, *recorded} if trust.given else set(named))
     try:
-        return skops.io.loads(data, trusted=trusted_types)
+        if code is None:
+            return skops.io.loads(data, trusted=believed)
+        with code.visible():  # skops imports by name
+            return skops.io.loads(data, trusted=believed)
     except UntrustedTypesFoundException as error:
-        unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted_types))
+        unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(believed))
         if any("<" in name for name in unknown):  # <lambda> or <locals>: no import finds these
             raise InvalidArgumentError(
                 f"The model holds functions or classes without a name of their own, which skops cannot "
                 f"load: {unknown}. serialization_format='cloudpickle' takes them."
             ) from error
+        listed = f" The package's own list is not believed. {trust.refusal}" if set(recorded) & set(unknown) else ""
         raise InvalidArgumentError(
             f"The model holds types that skops does not trust: {unknown}. If you trust them, pass "
-            f"skops_trusted_types={unknown}."
+            f"skops_trusted_types={unknown}.{listed}"
         ) from error

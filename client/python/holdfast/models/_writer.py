@@ -28,6 +28,7 @@ from holdfast.models._example import InputExample
 from holdfast.models._files import CODE_DIRECTORY, EXTRA_DIRECTORY, check_paths, copy_into
 from holdfast.models._inference import infer_param_schema, infer_schema, infer_schema_or_any
 from holdfast.models._mlmodel import FILE_NAME, FileDigest, MLmodel
+from holdfast.models._pickling import imports_of_code
 from holdfast.models._warn import warn
 from holdfast.models._yaml import dump_yaml
 from holdfast.models.signature import ModelSignature
@@ -179,11 +180,12 @@ def _pyfunc_config(flavor: Flavor, saved: SavedModel, code: str | None) -> dict[
 
 
 def _infer_requirements(saved: SavedModel, mlmodel: MLmodel, options: PackageOptions) -> list[str]:
-    found = find_distributions(saved.modules)
+    carried = {Path(path).resolve().name.partition(".")[0] for path in options.code_paths}
+    imported = {name for name in imports_of_code(options.code_paths) if name.partition(".")[0] not in carried}
+    found = find_distributions(saved.modules | imported)
     # Columns are enforced on DataFrames, so serving such a model takes pandas even if the model itself does not.
     schema = mlmodel.get_input_schema()
     always = [*saved.distributions, *(["pandas"] if schema is not None and not schema.is_tensor_spec() else [])]
-    carried = {Path(path).resolve().name.partition(".")[0] for path in options.code_paths}
     if unowned := [module for module in found.unowned if module not in carried]:
         warn(
             f"The model refers to the modules {unowned}, which belong to no installed distribution. Where they are "

@@ -11,12 +11,12 @@ from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 
-__all__ = ["dump_yaml", "load_yaml"]
+__all__ = ["MAX_BYTES", "dump_yaml", "load_yaml"]
 
 MAX_BYTES = 16 << 20
 
 
-def load_yaml(data: bytes, name: str) -> Any:
+def load_yaml(data: bytes | bytearray, name: str) -> Any:
     """Parse ``data``; ``name`` is the file's name for errors.
 
     Raises:
@@ -27,7 +27,7 @@ def load_yaml(data: bytes, name: str) -> Any:
     if len(data) > MAX_BYTES:
         raise InvalidArgumentError(f"{name} has {len(data)} bytes; at most {MAX_BYTES} are read.")
     try:
-        return yaml.load(data, Loader=_loader())  # noqa: S506 - a subclass of SafeLoader
+        return yaml.load(bytes(data), Loader=_loader())  # noqa: S506 - a subclass of SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise InvalidArgumentError(f"{name} is not YAML that a model package may hold: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+from collections.abc import Iterable
 from typing import Any
 
 from holdfast.errors import InvalidArgumentError
@@ -78,20 +79,28 @@ def load_model(
     model_uri: str | os.PathLike[str],
     suppress_warnings: bool = False,
     dst_path: str | os.PathLike[str] | None = None,
+    *,
+    allow_pickle: bool | None = None,
+    skops_trusted_types: Iterable[str] | None = None,
 ) -> PyFuncModel:
     """Load a model for prediction.
 
     Args:
         model_uri: A local directory or any artifact URI, as in `holdfast.sklearn.load_model`.
         suppress_warnings: Do not warn when the model was saved with another version of Python.
-        dst_path: An existing directory to download to and keep; by default a temporary one.
+        dst_path: An existing directory to download to and keep; by default what is needed is read into memory.
+        allow_pickle: As in `holdfast.sklearn.load_model`.
+        skops_trusted_types: The same.
 
     Raises:
         NotFoundError: There is no such model, or it has no python_function flavor.
         InvalidArgumentError: Its loader is none that Holdfast has, or the package is malformed.
+        UntrustedModelError: Loading it would run code of somebody who is not trusted.
         DataLossError: A file is not the one that was saved.
     """
-    with open_package(model_uri, dst_path) as package:
+    with open_package(
+        model_uri, dst_path, allow_pickle=allow_pickle, skops_trusted_types=skops_trusted_types
+    ) as package:
         config = package.mlmodel.flavor("python_function")
         loader = config.get("loader_module")
         if loader not in _LOADERS:
@@ -101,7 +110,6 @@ def load_model(
             )
         if not suppress_warnings:
             _warn_of_other_python(config.get("python_version"))
-        package.import_code(config.get("code"))
         implementation = importlib.import_module(_LOADERS[loader]).load_pyfunc(package)
         return PyFuncModel(package.mlmodel, implementation, str(config.get("predict_fn") or "predict"))
 

@@ -217,23 +217,33 @@ def save_model(  # noqa: PLR0917 - MLflow's own signature, without its mlflow_mo
 
 
 def load_model(
-    model_uri: _Path, dst_path: _Path | None = None, *, skops_trusted_types: Iterable[str] | None = None
+    model_uri: _Path,
+    dst_path: _Path | None = None,
+    *,
+    allow_pickle: bool | None = None,
+    skops_trusted_types: Iterable[str] | None = None,
 ) -> Any:
     """Load an estimator.
 
-    The file's digest is checked before it is deserialized. Deserializing a pickle runs code that it chooses: load
-    models of people you trust.
+    The file's digest is checked before it is deserialized. Deserializing a pickle runs code that it chooses, so on a
+    server with authentication only what you logged yourself is unpickled, unless you allow more.
 
     Args:
         model_uri: A local directory or any artifact URI: ``models:/<model_id>``, ``models:/<name>/<version>``,
             ``models:/<name>@<alias>``, ``runs:/<run_id>/<name>``.
-        dst_path: An existing directory to download to and keep; by default a temporary one.
-        skops_trusted_types: Types that skops may load besides those recorded when the model was saved.
+        dst_path: An existing directory to download to and keep; by default what is needed is read into memory.
+        allow_pickle: Whether pickles, code that the package brings, and the list of types recorded in it may be
+            loaded; None for what ``HOLDFAST_ALLOW_PICKLE`` says, or else: where the server asks nobody who they are,
+            from local directories, and what you logged yourself.
+        skops_trusted_types: Names of types that skops may load besides those it trusts by itself.
 
     Raises:
         NotFoundError: There is no such model, or it has no scikit-learn flavor.
         DataLossError: The model's file is not the one that was saved.
+        UntrustedModelError: Loading it would run code of somebody who is not trusted.
         InvalidArgumentError: The package is malformed, or skops met a type that nobody trusts.
     """
-    with open_package(model_uri, dst_path) as package:
-        return load_estimator(package, trusted_types=skops_trusted_types)
+    with open_package(
+        model_uri, dst_path, allow_pickle=allow_pickle, skops_trusted_types=skops_trusted_types
+    ) as package:
+        return load_estimator(package)

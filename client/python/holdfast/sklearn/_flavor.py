@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import pickle
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._pickle_modules import modules_in_pickle, modules_in_skops
+from holdfast.models._pickling import dump_object
 from holdfast.models._reader import Package
-from holdfast.models._unpickle import SERIALIZATION_FORMATS, load_object
+from holdfast.models._unpickle import SERIALIZATION_FORMATS, check_loadable
 from holdfast.models._warn import warn
 from holdfast.models._writer import SavedModel
 
@@ -37,7 +37,8 @@ class SklearnFlavor:
         """Check the arguments; the estimator is neither copied nor changed. None to predict with leaves pyfunc out.
 
         Raises:
-            InvalidArgumentError: The serialization format is not one of the three, or trusted types are no list.
+            InvalidArgumentError: The serialization format is not one of the three, trusted types are no list, or the
+                method is no name.
         """
         if serialization_format not in SERIALIZATION_FORMATS:
             raise InvalidArgumentError(
@@ -45,6 +46,10 @@ class SklearnFlavor:
             )
         if isinstance(skops_trusted_types, str):
             raise InvalidArgumentError("skops_trusted_types must be a list of names of types, not a string.")
+        if pyfunc_predict_fn is not None and (not isinstance(pyfunc_predict_fn, str) or not pyfunc_predict_fn):
+            raise InvalidArgumentError(
+                f"pyfunc_predict_fn must be the name of a method, not {pyfunc_predict_fn!r:.80}."
+            )
         self._estimator = estimator
         self._format = serialization_format
         self._trusted = None if skops_trusted_types is None else list(skops_trusted_types)
@@ -79,8 +84,8 @@ class SklearnFlavor:
             distributions.append("skops")
         else:
             with file.open("wb") as stream:
-                self._dump(stream)
-            modules = modules_in_pickle(file)
+                imported = dump_object(self._estimator, stream, self._format)
+            modules = modules_in_pickle(file) | imported
             if self._format == "cloudpickle":
                 distributions.append("cloudpickle")
             elif "__main__" in modules:
@@ -96,23 +101,6 @@ class SklearnFlavor:
         }
         return SavedModel(path, config, modules, tuple(distributions))
 
-    def _dump(self, stream: BinaryIO) -> None:
-        try:
-            # The default protocol rather than the highest, so that other versions of Python can read it.
-            if self._format == "pickle":
-                pickle.dump(self._estimator, stream, protocol=pickle.DEFAULT_PROTOCOL)
-            else:
-                import cloudpickle
-
-                cloudpickle.dump(self._estimator, stream, protocol=pickle.DEFAULT_PROTOCOL)
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
-            hint = " serialization_format='cloudpickle' also takes functions defined inside others." * (
-                self._format == "pickle"
-            )
-            raise InvalidArgumentError(
-                f"{type(self._estimator).__name__} cannot be serialized with {self._format}: {error}.{hint}"
-            ) from error
-
     def _write_skops(self, file: Path) -> None:
         import skops.io
 
@@ -123,7 +111,7 @@ class SklearnFlavor:
                 f"{type(self._estimator).__name__} cannot be serialized with skops, which takes no functions or "
                 f"classes defined inside others: {error}. serialization_format='cloudpickle' takes them."
             ) from error
-        load_object(data, "skops", trusted_types=self._trusted or ())  # what is saved here can be loaded
+        check_loadable(data, self._trusted or ())
         file.write_bytes(data)
 
 
@@ -139,26 +127,36 @@ def call_predict(method: Any, data: Any, params: dict[str, Any] | None) -> Any:
     return method(data)
 
 
-def load_estimator(package: Package, *, trusted_types: Iterable[str] | None = None) -> Any:
+def load_estimator(package: Package) -> Any:
     """Load the estimator of ``package``.
-
-    Args:
-        package: Where it is.
-        trusted_types: Types that skops may construct, besides those recorded when the model was saved.
 
     Raises:
         NotFoundError: The package has no scikit-learn flavor.
         DataLossError: The model's file is not the one that was saved.
+        UntrustedModelError: It would run code of somebody who is not trusted.
         InvalidArgumentError: The format is unknown, or the model holds a type that nobody trusts.
     """
     config = package.mlmodel.flavor(FLAVOR_NAME)
-    package.import_code(config.get("code"))
-    data = package.read(config.get("pickled_model"))
-    recorded = config.get("skops_trusted_types") or []
-    # MLflow wrote no format while pickle was the only one.
-    return load_object(
-        data, config.get("serialization_format", "pickle"), trusted_types={*recorded, *(trusted_types or ())}
+    _warn_of_other_sklearn(config.get("sklearn_version"))
+    recorded = config.get("skops_trusted_types") or ()
+    if not isinstance(recorded, (list, tuple)):
+        raise InvalidArgumentError(f"skops_trusted_types in MLmodel must be a list, not {type(recorded).__name__}.")
+    return package.load_object(
+        config.get("pickled_model"),
+        config.get("serialization_format", "pickle"),  # MLflow wrote none while pickle was the only one
+        code=config.get("code"),
+        recorded_types=recorded,
     )
+
+
+def _warn_of_other_sklearn(saved: Any) -> None:
+    import sklearn
+
+    if isinstance(saved, str) and saved != sklearn.__version__:
+        warn(
+            f"The model was saved with scikit-learn {saved}, and this is scikit-learn {sklearn.__version__}; it may "
+            "not load or predict as it did."
+        )
 
 
 class _Served:

@@ -7,7 +7,7 @@ from holdfast.v1 import artifact_pb2 as pb
 from holdfast.v1 import artifact_service_pb2 as service_pb
 from holdfast_server.domain.artifacts import Entry, Kind, NewEntry, Owner, Tree
 from holdfast_server.errors import InvalidArgument
-from holdfast_server.services.artifact_uris import Location
+from holdfast_server.services.artifact_uris import Location, Resolution
 from holdfast_server.services.commits import InlineEntry, inline_digests
 
 _KIND_TO_PROTO = {Kind.FILE: pb.ENTRY_KIND_FILE, Kind.DIRECTORY: pb.ENTRY_KIND_DIRECTORY}
@@ -106,4 +106,21 @@ def location_to_proto(location: Location) -> pb.ArtifactLocation:
         sequence=location.sequence,
         path=location.path,
         kind=_KIND_TO_PROTO[location.kind],
+    )
+
+
+def resolution_to_proto(resolution: Resolution) -> service_pb.ResolveArtifactResponse:
+    """The answer of what a URI names, with its origin."""
+    version = resolution.version
+    return service_pb.ResolveArtifactResponse(
+        locations=map(location_to_proto, resolution.locations),
+        version=service_pb.ResolvedVersion(
+            name=version.name,
+            version=version.version,
+            tree_digest=version.source.tree_digest,
+            pickle_forbidden=resolution.pickle_forbidden,
+        )
+        if version
+        else None,
+        principal=resolution.principal,
     )

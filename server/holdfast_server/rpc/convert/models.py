@@ -79,6 +79,7 @@ def model_to_proto(model: ModelInfo, data: ModelData = _NO_DATA) -> pb.LoggedMod
         tags=tags_to_proto(data.tags),
         metrics=[metric_to_proto(metric) for metric in data.metrics],
         registrations=[registration_to_proto(registration) for registration in data.registrations],
+        principal=model.principal,
     )
 
 
@@ -96,6 +97,7 @@ def model_from_proto(message: pb.LoggedModel, number: int = 0) -> tuple[ModelInf
         lifecycle=lifecycle_from_proto(message.lifecycle_stage),
         create_time=ms_from_proto(message.create_time, field="create_time"),
         update_time=ms_from_proto(message.update_time, field="update_time"),
+        principal=message.principal,
     )
     data = ModelData(
         params=tuple(Param(param.key, param.value) for param in message.params),

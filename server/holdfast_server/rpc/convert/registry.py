@@ -67,6 +67,7 @@ def version_to_proto(version: ModelVersion) -> pb.ModelVersion:
         create_time=ms_to_proto(version.create_time),
         update_time=ms_to_proto(version.update_time),
         run_link=version.run_link,
+        principal=version.source.principal,
     )
 
 
@@ -89,6 +90,7 @@ def version_from_proto(message: pb.ModelVersion) -> ModelVersion:
             model_id=message.model_id,
             file_count=tree.file_count,
             total_size=tree.total_size,
+            principal=message.principal,
         ),
         status=_FROM_STATUS[message.status],
         status_message=message.status_message,
@@ -113,6 +115,7 @@ def registered_model_to_proto(model: RegisteredModel) -> pb.RegisteredModel:
         latest_versions=[version_to_proto(version) for version in model.latest_versions],
         create_time=ms_to_proto(model.create_time),
         update_time=ms_to_proto(model.update_time),
+        pickle_forbidden=model.pickle_forbidden,
     )
 
 
@@ -125,6 +128,7 @@ def registered_model_from_proto(message: pb.RegisteredModel, number: int = 0) ->
         tags=tags_from_proto(message.tags),
         aliases=tuple(Alias(alias.alias, alias.version) for alias in message.aliases),
         latest_versions=tuple(version_from_proto(version) for version in message.latest_versions),
+        pickle_forbidden=message.pickle_forbidden,
         create_time=ms_from_proto(message.create_time, field="create_time"),
         update_time=ms_from_proto(message.update_time, field="update_time"),
     )

@@ -65,8 +65,16 @@ class RegistryWriter(Protocol):
         """Add a model without versions; the caller made sure that the name is free."""
         ...
 
-    def update(self, name: str, *, new_name: str | None, description: str | None, tags: TagChanges) -> None:
-        """Change name, description and tags; None leaves either as it is, absent keys are passed over."""
+    def update(
+        self,
+        name: str,
+        *,
+        new_name: str | None,
+        description: str | None,
+        tags: TagChanges,
+        pickle_forbidden: bool | None = None,
+    ) -> None:
+        """Change what is not None, and tags; absent keys are passed over."""
         ...
 
     def delete(self, name: str) -> None:

@@ -222,6 +222,7 @@ class LoggedModelRepository(Protocol):
         model_type: str,
         params: Sequence[Param],
         tags: Sequence[Tag],
+        principal: str,
         now_ms: int,
     ) -> ModelInfo:
         """Add a pending, active model; the caller made sure that the id is free."""

@@ -53,9 +53,9 @@ class SqlModelVersions:
         ).fetchone()
         added = self._connection.execute(
             "INSERT INTO model_versions (registered_no, version, source, run_id, model_id, owner, sequence,"
-            " tree_digest, file_count, total_size, path, status, description, user_id, import_id, run_link,"
-            " create_time, update_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " RETURNING version_no",
+            " tree_digest, file_count, total_size, path, logged_by, status, description, user_id, import_id, run_link,"
+            " create_time, update_time)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING version_no",
             (
                 row["registered_no"],
                 row["version"],
@@ -68,6 +68,7 @@ class SqlModelVersions:
                 source.file_count,
                 source.total_size,
                 source.path,
+                source.principal,
                 VersionStatus.READY.value,
                 description,
                 user_id,
@@ -196,6 +197,7 @@ def _version(row: Any, tags: Sequence[Tag], aliases: Sequence[str]) -> ModelVers
         model_id=row["model_id"],
         file_count=row["file_count"],
         total_size=row["total_size"],
+        principal=row["logged_by"],
     )
     return ModelVersion(
         name=row["name"],

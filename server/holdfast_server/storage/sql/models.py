@@ -44,14 +44,15 @@ class SqlLoggedModels:
         model_type: str,
         params: Sequence[Param],
         tags: Sequence[Tag],
+        principal: str,
         now_ms: int,
     ) -> ModelInfo:
         """Add a pending, active model."""
         row = self._connection.execute(
             "INSERT INTO logged_models"
-            " (model_id, experiment_id, name, source_run_id, model_type, create_time, update_time)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *",
-            (model_id, experiment_id, name, source_run_id, model_type, now_ms, now_ms),
+            " (model_id, experiment_id, name, source_run_id, model_type, principal, create_time, update_time)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+            (model_id, experiment_id, name, source_run_id, model_type, principal, now_ms, now_ms),
         ).fetchone()
         self._params.set(row["model_no"], params)
         self._tags.set(row["model_no"], tags)
@@ -213,4 +214,5 @@ def model_of(row: Any) -> ModelInfo:
         lifecycle=Lifecycle(row["lifecycle"]),
         create_time=row["create_time"],
         update_time=row["update_time"],
+        principal=row["principal"],
     )

@@ -34,16 +34,32 @@ class RecordedRegistry:
             *_tagged(name, 0, {}, TagChanges(tuple(tags))),
         )
 
-    def update(self, name: str, *, new_name: str | None, description: str | None, tags: TagChanges) -> None:
-        """Change name, description and tags; None leaves either as it is, absent keys are passed over."""
+    def update(
+        self,
+        name: str,
+        *,
+        new_name: str | None,
+        description: str | None,
+        tags: TagChanges,
+        pickle_forbidden: bool | None = None,
+    ) -> None:
+        """Change what is not None, and tags; absent keys are passed over."""
         changes = _tagged(name, 0, self._rows.get_tags(name, _keys(tags)), tags)
         if description is not None:
             changes += _described(name, 0, self._rows.get_description(name), description)
+        if pickle_forbidden is not None:
+            changes += _pickles(name, before=self._rows.is_pickle_forbidden(name), after=pickle_forbidden)
         if new_name is not None and new_name != name:  # last: what comes behind it belongs to the new name
             changes.append(Change(kind=ChangeKind.MODEL_RENAMED, name=name, old=name, new=new_name))
         self._record(*changes)
         self._rows.change_tags(name, tags)
-        self._rows.update(name, new_name=new_name, description=description, now_ms=self._now_ms)
+        self._rows.update(
+            name,
+            new_name=new_name,
+            description=description,
+            pickle_forbidden=pickle_forbidden,
+            now_ms=self._now_ms,
+        )
 
     def delete(self, name: str) -> None:
         """Remove one with its versions and aliases."""
@@ -177,6 +193,13 @@ def _described(name: str, version: int, before: str | None, after: str | None) -
     if before == after:
         return []
     return [Change(kind=ChangeKind.DESCRIPTION_CHANGED, name=name, version=version, old=before, new=after)]
+
+
+def _pickles(name: str, *, before: bool, after: bool) -> list[Change]:
+    if before is after:
+        return []
+    words = {False: "allowed", True: "forbidden"}
+    return [Change(kind=ChangeKind.PICKLE_CHANGED, name=name, old=words[before], new=words[after])]
 
 
 def _staged(name: str, version: int, before: Stage, after: Stage) -> list[Change]:

@@ -42,16 +42,24 @@ class SqlRegistry(SqlModelVersions):
         """Whether the name is taken."""
         return bool(self._connection.execute("SELECT 1 FROM registered_models WHERE name = ?", (name,)).fetchone())
 
-    def update(self, name: str, *, new_name: str | None, description: str | None, now_ms: int) -> None:
-        """Change name and description; None leaves either as it is."""
+    def update(
+        self,
+        name: str,
+        *,
+        new_name: str | None,
+        description: str | None,
+        pickle_forbidden: bool | None,
+        now_ms: int,
+    ) -> None:
+        """Change name, description and whether pickles are forbidden; None leaves each as it is."""
         if new_name is not None and new_name != name:
             self._retire(name)
         self._connection.execute(
             "UPDATE registered_models SET name = COALESCE(?1, name), description = COALESCE(?2, description),"
-            " update_time = ?3, next_version ="
+            " pickle_forbidden = COALESCE(?5, pickle_forbidden), update_time = ?3, next_version ="
             " MAX(next_version, COALESCE((SELECT u.next_version FROM used_model_names u WHERE u.name = ?1), 1))"
             " WHERE name = ?4",
-            (new_name, description, now_ms, name),
+            (new_name, description, now_ms, name, pickle_forbidden),
         )
 
     def change_tags(self, name: str, changes: TagChanges) -> None:
@@ -69,6 +77,13 @@ class SqlRegistry(SqlModelVersions):
         """The description of one that is there."""
         row = self._connection.execute("SELECT description FROM registered_models WHERE name = ?", (name,)).fetchone()
         return str(row["description"])
+
+    def is_pickle_forbidden(self, name: str) -> bool:
+        """Whether one that is there forbids to unpickle its versions."""
+        row = self._connection.execute(
+            "SELECT pickle_forbidden FROM registered_models WHERE name = ?", (name,)
+        ).fetchone()
+        return bool(row["pickle_forbidden"])
 
     def get_tags(self, name: str, keys: Sequence[str]) -> dict[str, str]:
         """The values of those keys that one has."""
@@ -163,4 +178,5 @@ def _model(
         tags=tuple(tags.get(number, ())),
         aliases=tuple(aliases.get(number, ())),
         latest_versions=tuple(versions.get(number, ())),
+        pickle_forbidden=bool(row["pickle_forbidden"]),
     )

@@ -17,11 +17,13 @@ _COMMANDS = {
     "export": (f"{_PLACE}.archives:export", "Write a version to one file."),
     "history": (f"{_PLACE}.listing:history", "Show who changed what, and when."),
     "import": (f"{_PLACE}.archives:import_version", "Register the version that is in a file."),
+    "inspect": (f"{_PLACE}.inspecting:inspect", "Show what a model would import, without loading it."),
     "list": (f"{_PLACE}.listing:list_models", "List registered models."),
     "promote": (f"{_PLACE}.changing:promote", "Move aliases to a version and change it, all at once."),
     "register": (f"{_PLACE}.registering:register", "Register what a run or a logged model holds."),
     "rename": (f"{_PLACE}.registering:rename", "Give a registered model another name."),
     "rm": (f"{_PLACE}.changing:rm", "Delete a registered model, or versions of it, for good."),
+    "set": (f"{_PLACE}.changing:set_model", "Say whether pickles of a registered model may be loaded."),
     "set-tag": (f"{_PLACE}.registering:set_tag", "Set tags of a registered model or version."),
     "show": (f"{_PLACE}.listing:show", "Show a registered model, or one version."),
 }
@@ -31,7 +33,8 @@ _COMMANDS = {
     "models",
     cls=LazyGroup,
     lazy=_COMMANDS,
-    epilog="Exit codes: 0 done, 1 failed, 2 wrongly called, 3 an alias names something else than expected.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrongly called, 3 an alias names something else than expected, 4 a model "
+    "is suspicious.",
 )
 def command() -> None:
     """Register, list, show, change, promote, export and import models."""

@@ -1,4 +1,4 @@
-"""``holdfast models promote``, ``alias`` and ``rm``."""
+"""``holdfast models promote``, ``alias``, ``set`` and ``rm``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from holdfast.cli import client_of
-from holdfast.cli.options import key_value_pairs, tags_option
+from holdfast.cli.json_output import json_text
+from holdfast.cli.options import json_option, key_value_pairs, tags_option
 from holdfast.cli.sizes import count_text
 from holdfast.errors import ConflictError, NotFoundError
 
@@ -130,6 +131,29 @@ def alias(
         click.echo(json.dumps({"name": name, "alias": alias_name, "version": named}))
     else:
         click.echo(f"{name}@{alias_name} names {'nothing' if named is None else f'version {named}'}")
+
+
+@click.command("set")
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--forbid-pickle/--permit-pickle",
+    "pickle_forbidden",
+    default=None,
+    help="Whether clients refuse to unpickle its versions, whoever logged them.",
+)
+@json_option("The registered model after the change, as one JSON object.")
+@click.pass_context
+def set_model(ctx: click.Context, name: str, *, pickle_forbidden: bool | None, as_json: bool) -> None:
+    """Say whether pickles of the registered model NAME may be loaded.
+
+    With --forbid-pickle, a version loads by this name only if it was saved with skops and brings no code of its own.
+    """
+    if pickle_forbidden is None:
+        raise click.UsageError("Say which: --forbid-pickle or --permit-pickle.")
+    with client_of(ctx) as client:
+        changed = client.update_registered_model(name, pickle_forbidden=pickle_forbidden)
+    if as_json:
+        click.echo(json_text(dataclasses.asdict(changed)))
 
 
 @click.command("rm")

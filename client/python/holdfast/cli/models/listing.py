@@ -127,6 +127,7 @@ def change_text(change: RegistryChange) -> str:
         "TAG_CHANGED": f"tag {change.key}: {old} -> {new}",
         "STAGE_CHANGED": f"stage: {old} -> {new}",
         "ALIAS_CHANGED": f"alias {change.key}: {old} -> {new}",
+        "PICKLE_CHANGED": f"pickles: {old} -> {new}",
     }
     return texts.get(change.kind, f"{change.kind} {change.key or ''}: {old} -> {new}")
 
@@ -179,6 +180,7 @@ def _show_model(model: RegisteredModel, versions: Any, *, as_json: bool) -> None
         "created": time_text(model.creation_timestamp),
         "changed": time_text(model.last_updated_timestamp),
         "description": model.description or "",
+        "pickles": "forbidden" if model.pickle_forbidden else "",
         **{f"tag {key}": value for key, value in model.tags.items()},
     }
     print_pairs([(name, value) for name, value in pairs.items() if value])
