@@ -22,6 +22,7 @@ _COMMANDS = {
     "register": (f"{_PLACE}.registering:register", "Register what a run or a logged model holds."),
     "rename": (f"{_PLACE}.registering:rename", "Give a registered model another name."),
     "rm": (f"{_PLACE}.changing:rm", "Delete a registered model, or versions of it, for good."),
+    "serve": (f"{_PLACE}.serving:serve", "Answer predictions over HTTP and gRPC."),
     "set-tag": (f"{_PLACE}.registering:set_tag", "Set tags of a registered model or version."),
     "show": (f"{_PLACE}.listing:show", "Show a registered model, or one version."),
 }
@@ -34,4 +35,4 @@ _COMMANDS = {
     epilog="Exit codes: 0 done, 1 failed, 2 wrongly called, 3 an alias names something else than expected.",
 )
 def command() -> None:
-    """Register, list, show, change, promote, export and import models."""
+    """Register, list, show, change, serve, promote, export and import models."""
