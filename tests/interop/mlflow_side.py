@@ -5,6 +5,7 @@ python mlflow_side.py examples <cases.py>            print {case: [info, json, s
 python mlflow_side.py save <directory>               save packages there
 python mlflow_side.py predict <directory>            load the packages there, print {name: predictions}
 python mlflow_side.py autolog <cases.py>             print {"versions": …, "cases": {case: runs that it left}}
+python mlflow_side.py score <directory>              serve the packages there, print {request: [status, answer]}
 """
 
 import json
@@ -96,8 +97,33 @@ def autolog(cases):
     return {"versions": {"sklearn": sklearn.__version__, "pandas": pd.__version__}, "cases": result}
 
 
+def score(directory):
+    import asyncio
+
+    from mlflow import pyfunc
+    from mlflow.pyfunc import scoring_server
+
+    cases = runpy.run_path(str(Path(__file__).parents[1] / "client" / "serving" / "scoring_cases.py"))
+    apps = {
+        name: scoring_server.init(pyfunc.load_model(f"{directory}/{name}", suppress_warnings=True))
+        for name in cases["MODELS"]
+    }
+    call = runpy.run_path(str(Path(__file__).parents[1] / "client" / "serving" / "asgi.py"))["call"]
+    return {
+        request: asyncio.run(call(apps[model], cases["body_bytes"](body), kind))
+        for request, (model, kind, body) in cases["REQUESTS"].items()
+    }
+
+
 if __name__ == "__main__":
-    commands = {"signatures": signatures, "examples": examples, "save": save, "predict": predict, "autolog": autolog}
+    commands = {
+        "signatures": signatures,
+        "examples": examples,
+        "save": save,
+        "predict": predict,
+        "autolog": autolog,
+        "score": score,
+    }
     answer = commands[sys.argv[1]](sys.argv[2])
     # Imports may print; the answer is the last line.
     print("\n" + json.dumps(answer, default=str))

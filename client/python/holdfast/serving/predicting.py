@@ -60,6 +60,9 @@ class Predictor:
         self.model = model
         self._metrics = metrics
         self._max_waiting = max_waiting
+        # Whoever waits or is being predicted; those whose time is over do not count, though a thread may be at it still.
+        self._pending: set[asyncio.Future[Any]] = set()
+        self._most_pending = max_waiting + threads * batch_size
         self._batch_size, self._batch_wait = batch_size, batch_wait
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._joins = True
@@ -82,6 +85,12 @@ class Predictor:
         for _ in self._threads:
             self._queue.put(None)
 
+    def abandon(self) -> None:
+        """Answer those who still wait that the server stops; called in the event loop."""
+        for answer in self._pending:
+            if not answer.done():
+                answer.set_exception(ServingError(ServingError.UNAVAILABLE, "The server is stopping; ask another one."))
+
     def swap(self, model: ServedModel) -> None:
         """Predict with another model from the next request on; what is in progress ends with the one before."""
         previous, self.model = self.model, model
@@ -101,16 +110,18 @@ class Predictor:
             ServingError: It cannot be answered: OVERLOADED, TIMEOUT, or what is wrong with it.
         """
         assert self._loop is not None
-        if self._queue.qsize() >= self._max_waiting:
+        if len(self._pending) >= self._most_pending:
             raise ServingError(
                 ServingError.OVERLOADED, f"{self._max_waiting} requests wait already; try again in a moment."
             )
         answer: asyncio.Future[Any] = self._loop.create_future()
         timer = self._loop.call_later(timeout, _time_out, answer, timeout)
+        self._pending.add(answer)
         self._queue.put(Job(decode, encode, answer))
         try:
             return await answer
         finally:
+            self._pending.discard(answer)
             timer.cancel()
 
     def _work(self) -> None:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -39,6 +40,8 @@ logger = logging.getLogger("holdfast.serving")
 EXIT_FAILED, EXIT_USAGE = 1, 2
 # Longer than the minute after which the usual load balancers drop an idle connection, so that they do it first.
 _KEEP_ALIVE = 75
+# Seconds after the drain in which those who got no prediction are told so.
+_LAST_WORDS = 1.0
 
 
 class _HttpServer(uvicorn.Server):
@@ -155,7 +158,7 @@ async def _answer(
             access_log=False,
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=max(1, round(config.drain_timeout)),
+            timeout_graceful_shutdown=math.ceil(config.drain_timeout + _LAST_WORDS),
             ws="none",
         )
     )
@@ -189,8 +192,9 @@ async def _drain(
     http_server.should_exit = True
     if follower is not None:
         follower.stop()
+    loop.call_later(state.config.drain_timeout, state.predictor.abandon)
     if grpc_server is not None:
-        await grpc_server.stop(state.config.drain_timeout)
+        await grpc_server.stop(state.config.drain_timeout + _LAST_WORDS)
     await serving
     state.predictor.stop()
 
