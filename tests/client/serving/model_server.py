@@ -79,7 +79,7 @@ class ModelServer:
         return self.process.wait(timeout)
 
 
-def until(condition, seconds=90):
+def until(condition, seconds=60):
     """Wait until ``condition()`` holds; returns what it gave."""
     end = time.monotonic() + seconds
     while not (found := condition()):

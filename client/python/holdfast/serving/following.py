@@ -129,13 +129,13 @@ class AliasFollower:
         self._metrics.watch_alive.set(1)
         if event is None:
             return
+        # Of a change of name the event has the name before, and the change the one by which versions are found now.
+        renamed = [change.new_value for change in event.changes if change.field == "name"]
+        self._name = (renamed[-1] if renamed and event.subject == "REGISTERED_MODEL" else event.name) or self._name
         if event.type == "STATE":
-            self._name = event.name or self._name
             self._want(getattr(event.state, "aliases", {}).get(self._alias))
         elif event.subject == "ALIAS":
             self._want(event.version)
-        elif event.subject == "REGISTERED_MODEL" and event.type != "DELETED":
-            self._name = event.name or self._name  # it has another name, by which its versions are found now
 
     def _want(self, version: str | int | None) -> None:
         if version is None:
