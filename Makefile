@@ -108,7 +108,7 @@ bench: $(BENCH_STAMP) minio ## Measure against MLflow, a bare gRPC stream and mi
 $(BENCH_STAMP): $(STAMP) pyproject.toml $(PROTOS)
 	@test -x $(BENCH_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(BENCH_VENV)
 	$(BIN)/uv pip install --quiet --python $(BENCH_VENV)/bin/python --reinstall-package holdfast \
-	  -e '.[server]' 'mlflow>=3.17' boto3
+	  -e '.[server,sklearn,serve]' 'mlflow>=3.17' boto3
 	@touch $@
 
 # Beside .venv for the same reason.

@@ -125,7 +125,8 @@ def _header(head: bytes, name: bytes) -> str:
 def main() -> None:
     url, body_file, connections, seconds = sys.argv[1:]
     parts = urlsplit(url)
-    assert parts.hostname and parts.port
+    assert parts.hostname is not None
+    assert parts.port is not None
     load = Load(parts.hostname, parts.port, Path(body_file).read_bytes())
     end = time.perf_counter() + float(seconds)
     begin = time.perf_counter()

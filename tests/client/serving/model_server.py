@@ -1,4 +1,4 @@
-"""A real ``holdfast models serve`` for tests: started, waited for, asked over its sockets, and stopped by its own pid."""
+"""A real ``holdfast models serve`` for tests: started, waited for, asked over its sockets, stopped by its own pid."""
 
 import json
 import re
@@ -133,6 +133,12 @@ def refused(*arguments, timeout=90):
     """Exit code and standard error of a server that does not start."""
     command = [Path(sys.executable).with_name("holdfast"), "models", "serve", *arguments]
     done = subprocess.run(
-        command, env=clean_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+        command,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     return done.returncode, done.stderr

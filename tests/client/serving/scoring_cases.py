@@ -4,6 +4,7 @@
 models may give. Used by Python with MLflow and with Holdfast, and so imports neither.
 """
 
+# ruff: noqa: E501, DTZ001 - a table, with lines as they are sent, and times without a zone because models give such
 import datetime as dt
 import json
 

@@ -98,7 +98,7 @@ def test_promotions_under_load_fail_no_request(fluent, name, workers):
             until(lambda: workers_with(server, 2) == workers)
             for bad, text in ((3, "cannot be unpickled"), (4, "does not answer its own input example")):
                 fluent.set_registered_model_alias(name, "prod", bad)
-                refused = f'holdfast_serving_swaps_total{{result="refused"}}'
+                refused = 'holdfast_serving_swaps_total{result="refused"}'
                 until(lambda: server.metrics().get(refused) == workers * (bad - 2))  # noqa: B023
                 assert workers_with(server, 2) == workers
                 status, details = server.ready()
@@ -149,7 +149,7 @@ def test_a_restart_of_the_server_is_survived_and_the_end_of_the_model_told(tmp_p
             until(lambda: server.predict(BODY) == (200, {"predictions": [1.0, 1.0]}))
             assert server.ready()[1]["model"]["name"] == "renamed"
             client.delete_registered_model("renamed")
-            status, details = until(lambda: (answer := server.ready())[0] == 503 and answer)
+            _, details = until(lambda: (answer := server.ready())[0] == 503 and answer)
             assert "deleted" in details["following"]["problem"] or "renamed" in details["following"]["problem"]
             assert server.metrics()["holdfast_serving_watch_alive"] == 0
             assert server.predict(BODY) == (200, {"predictions": [1.0, 1.0]})

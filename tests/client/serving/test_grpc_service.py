@@ -160,7 +160,7 @@ FRAMES = [
     pytest.param(pd.DataFrame({"f": np.array([1.5, 2], "float32"), "i": np.array([1, 2], "int32")}), id="narrow"),
     pytest.param(pd.DataFrame({"i": [1, 2], "t": ["x", None], "b": [True, False]}), id="mixed"),
     pytest.param(pd.DataFrame({"b": pd.Series([b"x", None], dtype=object)}), id="bytes"),
-    pytest.param(pd.DataFrame({"t": pd.Series([pd.Timestamp("2026-01-02"), pd.NaT], dtype="datetime64[ns]")}), id="times"),
+    pytest.param(pd.DataFrame({"t": pd.to_datetime(pd.Series(["2026-01-02", None])).dt.as_unit("ns")}), id="times"),
     pytest.param(pd.DataFrame({"l": pd.Series([[1, 2], {"k": "v"}], dtype=object)}), id="nested"),
 ]  # fmt: skip
 

@@ -33,7 +33,7 @@ async def ask_together(model, bodies, **settings):
     app, predictor, metrics = serve(model, **settings)
     predictor._loop = asyncio.get_running_loop()
     calls = [asyncio.ensure_future(call(app, json.dumps(body).encode(), "application/json")) for body in bodies]
-    while len(predictor._pending) < len(bodies):
+    while len(predictor._pending) < len(bodies):  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0)
     predictor.start()
     try:
@@ -134,9 +134,16 @@ def test_inputs_that_have_no_rows_of_their_own_are_not_joined(data):
 
 @pytest.mark.parametrize(
     "predicted",
-    [np.arange(3), np.ones((3, 2)), [1, 2, 3], pd.Series([1, 2, 3]), pd.DataFrame({"a": [1, 2, 3]}), sp.eye(3, format="csr")],
+    [
+        np.arange(3),
+        np.ones((3, 2)),
+        [1, 2, 3],
+        pd.Series([1, 2, 3]),
+        pd.DataFrame({"a": [1, 2, 3]}),
+        sp.eye(3, format="csr"),
+    ],
     ids=lambda value: type(value).__name__,
-)  # fmt: skip
+)
 def test_predictions_are_taken_apart_by_row(predicted):
     parts = split(predicted, [2, 1])
     assert [part.shape[0] if hasattr(part, "shape") else len(part) for part in parts] == [2, 1]
@@ -146,5 +153,3 @@ def test_predictions_are_taken_apart_by_row(predicted):
 @pytest.mark.parametrize("predicted", [None, "abc", {"a": [1, 2, 3]}, np.array(1)], ids=repr)
 def test_predictions_without_rows_are_nobodys(predicted):
     assert split(predicted, [2, 1]) is None
-
-

@@ -266,7 +266,9 @@ def test_a_model_that_does_not_answer_its_own_example_is_not_served(iris_model, 
     example = {"dataframe_split": {"columns": ["a"], "data": [[1]]}}
     (package / "serving_input_example.json").write_text(json.dumps(example))
     mlmodel = (package / "MLmodel").read_text()
-    (package / "MLmodel").write_text(mlmodel[: mlmodel.index("holdfast:\n")] + mlmodel[mlmodel.index("holdfast_version") :])
+    (package / "MLmodel").write_text(
+        mlmodel[: mlmodel.index("holdfast:\n")] + mlmodel[mlmodel.index("holdfast_version") :]
+    )
     code, text = refused("-m", str(package), "-p", "0")
     assert code == 1
     assert "does not answer its own input example" in text

@@ -60,7 +60,7 @@ class Predictor:
         self.model = model
         self._metrics = metrics
         self._max_waiting = max_waiting
-        # Whoever waits or is being predicted; those whose time is over do not count, though a thread may be at it still.
+        # Whoever waits or is being predicted; not those whose time is over, though a thread may be at it still.
         self._pending: set[asyncio.Future[Any]] = set()
         self._most_pending = max_waiting + threads * batch_size
         self._batch_size, self._batch_wait = batch_size, batch_wait
