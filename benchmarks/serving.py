@@ -44,7 +44,8 @@ def measure_serving(session: Session, store: Store, *, row: str) -> Iterator[Sam
                     _load(server, body, connections, WARM_UP_SECONDS * min(1.0, session.scale * 10))
                     before = processes.usage(server.pids()).cpu
                     found = _load(server, body, connections, max(0.3, SECONDS * session.scale))
-                    found["server_cpu"] = processes.usage(server.pids()).cpu - before
+                    used = processes.usage(server.pids()).cpu - before
+                    found["cpu_ms"] = used * 1000 / max(1, found.pop("answers"))
                     figures |= {f"{name}_{connections}": value for name, value in found.items()}
             yield Sample(row=row, store=store, peer=peer, repetition=repetition, figures=figures)
 
@@ -61,7 +62,17 @@ def serving_lines(samples: Sequence[dict[str, Any]]) -> list[str]:
         if theirs:
             lines.append(_line("MLflow", connections, theirs, []))
     return table(
-        ["", "connections", "requests/s", "p50 ms", "p99 ms", "failed", "MLflow's rate ×", f"at least {LEAST_RATIO}"],
+        [
+            "",
+            "connections",
+            "requests/s",
+            "p50 ms",
+            "p99 ms",
+            "server CPU ms each",
+            "failed",
+            "MLflow's rate ×",
+            f"at least {LEAST_RATIO}",
+        ],
         lines,
     )
 
@@ -75,7 +86,18 @@ def _line(title: str, connections: int, found: list[dict[str, float]], theirs: l
     met = "" if not ratios else "met" if sorted(ratios)[len(ratios) // 2] >= LEAST_RATIO else "missed"
     failed = f"{sum(figures[f'failed_{connections}'] for figures in found):.0f}"
     ratio = spread(ratios, ".1f") if ratios else ""
-    return [title, str(connections), of("rate", ",.0f"), of("p50_ms", ".1f"), of("p99_ms", ".1f"), failed, ratio, met]
+    cpu = spread([figures[f"cpu_ms_{connections}"] for figures in found], ".2f")
+    return [
+        title,
+        str(connections),
+        of("rate", ",.0f"),
+        of("p50_ms", ".1f"),
+        of("p99_ms", ".1f"),
+        cpu,
+        failed,
+        ratio,
+        met,
+    ]
 
 
 def _figures(samples: Sequence[dict[str, Any]], row: str, peer: str) -> list[dict[str, float]]:

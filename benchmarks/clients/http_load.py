@@ -137,6 +137,7 @@ def main() -> None:
     print(
         json.dumps(
             {
+                "answers": len(ordered),
                 "rate": len(ordered) / taken,
                 "p50_ms": ordered[len(ordered) // 2] * 1000,
                 "p99_ms": ordered[len(ordered) * 99 // 100] * 1000,

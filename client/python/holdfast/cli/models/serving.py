@@ -39,7 +39,8 @@ def _grpc_port(_: click.Context, __: click.Parameter, text: str) -> int | str:
 def _option(*names: str, **settings: Any) -> Callable[[F], F]:
     """An option that a variable can give as well: ``HOLDFAST_SERVE_`` and its name."""
     name = names[-1].removeprefix("--").partition("/")[0].replace("-", "_").upper()
-    return click.option(*names, envvar=f"HOLDFAST_SERVE_{name}", show_envvar=True, show_default=True, **settings)
+    shown = "default" in settings
+    return click.option(*names, envvar=f"HOLDFAST_SERVE_{name}", show_envvar=True, show_default=shown, **settings)
 
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -69,19 +70,24 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @_option(
     "-w",
     "--workers",
+    metavar="COUNT",
     default=1,
     type=click.IntRange(1, 256),
     help="Processes that answer, each with the model in memory.",
 )
-@_option("--threads", default=2, type=click.IntRange(1, 256), help="Threads of each worker that predict.")
+@_option(
+    "--threads", metavar="COUNT", default=2, type=click.IntRange(1, 256), help="Threads of each worker that predict."
+)
 @_option(
     "--batch-size",
+    metavar="COUNT",
     default=1,
     type=click.IntRange(1, 4096),
     help="Requests that may be predicted together; 1 predicts each alone.",
 )
 @_option(
     "--batch-wait-ms",
+    metavar="MILLISECONDS",
     default=0.0,
     type=click.FloatRange(0, 10_000),
     help="How long an incomplete batch waits for more.",
@@ -95,6 +101,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 )
 @_option(
     "--max-waiting",
+    metavar="COUNT",
     default=1000,
     type=click.IntRange(1),
     help="Requests of each worker that may wait for a thread; more are answered 503.",
@@ -102,12 +109,17 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @_option(
     "-t",
     "--request-timeout",
+    metavar="SECONDS",
     default=60.0,
     type=_POSITIVE,
     help="Seconds within which a request is answered, else 504.",
 )
 @_option(
-    "--drain-timeout", default=10.0, type=_POSITIVE, help="Seconds that requests in progress get when the server stops."
+    "--drain-timeout",
+    metavar="SECONDS",
+    default=10.0,
+    type=_POSITIVE,
+    help="Seconds that requests in progress get when the server stops.",
 )
 @_option(
     "--log-level",
@@ -115,7 +127,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="The least that is logged.",
 )
-@click.option("--env-manager", hidden=True, default="local", help="MLflow's; only local is known.")
+@click.option("--env-manager", default="local", metavar="NAME", help="As for MLflow; local is the only one here.")
 @click.pass_context
 def serve(
     ctx: click.Context,
