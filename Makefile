@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml $(PROTOS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --reinstall-package holdfast \
-	  -e '.[server,sklearn,system-metrics]' --group dev
+	  -e '.[server,sklearn,serve,system-metrics]' --group dev
 	@touch $@
 
 .PHONY: proto
@@ -108,7 +108,7 @@ bench: $(BENCH_STAMP) minio ## Measure against MLflow, a bare gRPC stream and mi
 $(BENCH_STAMP): $(STAMP) pyproject.toml $(PROTOS)
 	@test -x $(BENCH_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(BENCH_VENV)
 	$(BIN)/uv pip install --quiet --python $(BENCH_VENV)/bin/python --reinstall-package holdfast \
-	  -e '.[server]' 'mlflow>=3.17' boto3
+	  -e '.[server,sklearn,serve]' 'mlflow>=3.17' boto3
 	@touch $@
 
 # Beside .venv for the same reason.

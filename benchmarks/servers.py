@@ -76,7 +76,7 @@ def holdfast_server(directory: Path, minio: MinioServer | None = None) -> Iterat
     if minio is not None:
         arguments += ["--store", minio.store_url(f"holdfast-{directory.name}")]
     command = [sys.executable, "-m", "holdfast_server", *arguments]
-    with _running(command, directory, minio.environment if minio else {}) as process:
+    with running(command, directory, minio.environment if minio else {}) as process:
         yield Server(_announced(process, directory), directory, process.pid)
 
 
@@ -86,7 +86,7 @@ def bare_server(directory: Path, minio: MinioServer | None = None) -> Iterator[S
     assert minio is None, "the bare stream writes files"
     (directory / "data").mkdir(parents=True)
     command = [sys.executable, "-m", "benchmarks.bare", str(directory / "data")]
-    with _running(command, directory) as process:
+    with running(command, directory) as process:
         yield Server(_announced(process, directory), directory, process.pid)
 
 
@@ -105,8 +105,8 @@ def mlflow_server(directory: Path, minio: MinioServer | None = None) -> Iterator
         # On a busy machine its supervisor would take workers for dead that still import, for ever.
         "--uvicorn-opts", "--timeout-worker-healthcheck 120",
     ]  # fmt: skip
-    with _running(command, directory, settings) as process:
-        _wait_for(f"http://{address}/health", process, directory)
+    with running(command, directory, settings) as process:
+        wait_for(f"http://{address}/health", process, directory)
         server = Server(address, directory, process.pid)
         _wait_until_idle(server)
         yield server
@@ -116,7 +116,7 @@ def mlflow_server(directory: Path, minio: MinioServer | None = None) -> Iterator
 def delaying_proxy(directory: Path, upstream: str, *, delay: float, rate: float = 0) -> Iterator[Server]:
     """A line to ``upstream``, of ``delay`` seconds and ``rate`` bytes a second each way; 0: any rate."""
     command = [sys.executable, "-m", "benchmarks.delaying_proxy", upstream, str(delay), str(rate)]
-    with _running(command, directory) as process:
+    with running(command, directory) as process:
         yield Server(_announced(process, directory), directory, process.pid)
 
 
@@ -153,9 +153,10 @@ def _made_bucket(minio: MinioServer, name: str) -> str:
 
 
 @contextmanager
-def _running(
+def running(
     command: Sequence[str], directory: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that leads a session, its output in ``directory / "log"``; all of the session is ended."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -191,7 +192,8 @@ def _announced(process: subprocess.Popen[bytes], directory: Path) -> str:
     raise RuntimeError(f"{process.args!r} did not start:\n{(directory / 'log').read_text()[-2000:]}")
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], directory: Path) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes], directory: Path) -> None:
+    """Wait until a server answers at ``url``."""
     deadline = time.monotonic() + START_TIMEOUT
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.monotonic() < deadline and process.poll() is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.markdown import spread, table
 from benchmarks.rows import GIB, MIB, ROWS, STORES, THREADED, Row
+from benchmarks.serving import serving_lines
 from benchmarks.tracking import metric_lines
 from benchmarks.tracking_tables import tracking_lines
 
@@ -42,6 +43,7 @@ def render(results: dict[str, Any]) -> str:
         ("Small calls while sixteen uploads run", _latencies(samples)),
         (f"Over a round trip of {ROUND_TRIP_MS} ms{_link(results)}", _far(samples)),
         ("Tracking and registry", tracking_lines(samples)),
+        ("Serving a model", serving_lines(samples)),
         ("Metrics", metric_lines([sample for sample in samples if sample["row"] == "log-metric"])),
     ]
     return "\n".join("\n".join([f"### {title}", "", *lines, ""]) for title, lines in sections if len(lines) > 2)

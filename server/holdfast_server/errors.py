@@ -52,6 +52,10 @@ class Reason(str, enum.Enum):
     UNAVAILABLE = "UNAVAILABLE"
     IDLE = "IDLE"
     INTERNAL = "INTERNAL"
+    # Those of PredictionService, which the client package serves.
+    PREDICTION_FAILED = "PREDICTION_FAILED"
+    FORMAT_UNAVAILABLE = "FORMAT_UNAVAILABLE"
+    TIMEOUT = "TIMEOUT"
 
 
 class DomainError(Exception):

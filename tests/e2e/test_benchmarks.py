@@ -70,6 +70,20 @@ def test_each_row_of_tracking_is_measured_and_written_down(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_serving_is_measured_and_written_down(tmp_path: Path) -> None:
+    results = measure(tmp_path, "--peers", "holdfast", "--rows", "serve,serve-joined")
+    figures = {sample["row"]: sample["figures"] for sample in results["samples"]}
+    assert list(figures) == ["serve", "serve-joined"]
+    for found in figures.values():
+        assert found["rate_16"] > 0
+        assert found["failed_16"] == 0
+    page = rewritten(PAGE.read_text(), results)
+    assert "| Holdfast, each request alone " in page
+    assert "| Holdfast, `--batch-size 32` " in page
+
+
+@pytest.mark.slow
 @pytest.mark.minio
 def test_minio_rows_are_measured_against_minio_itself(tmp_path: Path) -> None:
     if find_binary() is None:

@@ -5,6 +5,8 @@ python mlflow_side.py examples <cases.py>            print {case: [info, json, s
 python mlflow_side.py save <directory>               save packages there
 python mlflow_side.py predict <directory>            load the packages there, print {name: predictions}
 python mlflow_side.py autolog <cases.py>             print {"versions": …, "cases": {case: runs that it left}}
+python mlflow_side.py ask <port>                     ask a model server by MLflow's client, print its predictions
+python mlflow_side.py score <directory>              serve the packages there, print {request: [status, answer]}
 """
 
 import json
@@ -96,8 +98,51 @@ def autolog(cases):
     return {"versions": {"sklearn": sklearn.__version__, "pandas": pd.__version__}, "cases": result}
 
 
+def ask(port):
+    import numpy as np
+    import pandas as pd
+    from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+
+    client = ScoringServerClient("127.0.0.1", int(port))
+    client.wait_server_ready(timeout=30)
+    rows = [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]
+    frame = pd.DataFrame(rows, columns=list("abcd"))
+    return {
+        "version": client.get_version(),
+        "frame": client.invoke(frame).get_predictions().values.ravel().tolist(),
+        "records": client.invoke(frame.to_dict(orient="records")).get_predictions().values.ravel().tolist(),
+        "array refused": or_null(client.invoke, np.array(rows)) is None,
+    }
+
+
+def score(directory):
+    import asyncio
+
+    from mlflow import pyfunc
+    from mlflow.pyfunc import scoring_server
+
+    cases = runpy.run_path(str(Path(__file__).parents[1] / "client" / "serving" / "scoring_cases.py"))
+    apps = {
+        name: scoring_server.init(pyfunc.load_model(f"{directory}/{name}", suppress_warnings=True))
+        for name in cases["MODELS"]
+    }
+    call = runpy.run_path(str(Path(__file__).parents[1] / "client" / "serving" / "asgi.py"))["call"]
+    return {
+        request: asyncio.run(call(apps[model], cases["body_bytes"](body), kind))
+        for request, (model, kind, body) in cases["REQUESTS"].items()
+    }
+
+
 if __name__ == "__main__":
-    commands = {"signatures": signatures, "examples": examples, "save": save, "predict": predict, "autolog": autolog}
+    commands = {
+        "signatures": signatures,
+        "examples": examples,
+        "save": save,
+        "predict": predict,
+        "autolog": autolog,
+        "score": score,
+        "ask": ask,
+    }
     answer = commands[sys.argv[1]](sys.argv[2])
     # Imports may print; the answer is the last line.
     print("\n" + json.dumps(answer, default=str))

@@ -23,7 +23,7 @@ _COMMANDS = {
     "experiments": ("holdfast.cli.experiments", "Create, list, show, rename, tag, delete and restore experiments."),
     "fsck": ("holdfast.cli.storage:fsck", "Find what is lost or damaged in the store."),
     "gc": ("holdfast.cli.storage:gc", "Free the space of what nothing needs."),
-    "models": ("holdfast.cli.models", "Register, list, show, change, promote, export and import models."),
+    "models": ("holdfast.cli.models", "Register, list, show, change, serve, promote, export and import models."),
     "runs": ("holdfast.cli.runs", "List, show, compare, log, follow, delete and move runs."),
     "server": ("holdfast.cli.server", "Start a server."),
     "sync": ("holdfast.cli.sync", "Send what processes logged and could not send before they ended."),

@@ -58,13 +58,33 @@ class PyFuncModel:
         Raises:
             InvalidArgumentError: Data or parameters do not have the types or shapes of the signature.
         """
+        return self.predict_checked(self.check_input(data), self.check_params(params))
+
+    def check_input(self, data: Any) -> Any:
+        """Return ``data`` as the signature describes it; as it is without one.
+
+        Raises:
+            InvalidArgumentError: It does not have the types or shapes of the signature.
+        """
         signature = self.signature
-        if signature is not None and signature.inputs is not None:
-            data = enforce_input(data, signature.inputs)
-        schema = signature.params if signature else None
+        if signature is None or signature.inputs is None:
+            return data
+        return enforce_input(data, signature.inputs)
+
+    def check_params(self, params: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Return the parameters that the signature names, with its defaults for others.
+
+        Raises:
+            InvalidArgumentError: One does not have its type.
+        """
+        schema = self.signature.params if self.signature else None
         checked = enforce_params(params, schema)
         # As in MLflow: a model whose signature names no parameters gets None, not an empty dictionary.
-        return self._implementation.call(self._predict_fn, data, checked if schema else None)
+        return checked if schema else None
+
+    def predict_checked(self, data: Any, params: dict[str, Any] | None) -> Any:
+        """Return the predictions for what `check_input` and `check_params` gave; nothing is checked again."""
+        return self._implementation.call(self._predict_fn, data, params)
 
     def get_raw_model(self) -> Any:
         """Return the underlying model, such as a scikit-learn estimator."""

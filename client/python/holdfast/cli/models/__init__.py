@@ -24,6 +24,7 @@ _COMMANDS = {
     "rename": (f"{_PLACE}.registering:rename", "Give a registered model another name."),
     "rm": (f"{_PLACE}.changing:rm", "Delete a registered model, or versions of it, for good."),
     "set": (f"{_PLACE}.changing:set_model", "Say whether pickles of a registered model may be loaded."),
+    "serve": (f"{_PLACE}.serving:serve", "Answer predictions over HTTP and gRPC."),
     "set-tag": (f"{_PLACE}.registering:set_tag", "Set tags of a registered model or version."),
     "show": (f"{_PLACE}.listing:show", "Show a registered model, or one version."),
 }
@@ -37,4 +38,4 @@ _COMMANDS = {
     "is suspicious.",
 )
 def command() -> None:
-    """Register, list, show, change, promote, export and import models."""
+    """Register, list, show, change, serve, promote, export and import models."""

@@ -1,0 +1,168 @@
+"""`--follow`: promotions are taken over without a failed request, and bad versions not at all."""
+
+import asyncio
+import contextlib
+import json
+import threading
+
+import grpc
+import pytest
+from benchmarks.clients.http_load import Load
+from sklearn.dummy import DummyRegressor
+from tests.client.conftest import ServerThread
+from tests.client.serving.model_server import model_server, until
+
+import holdfast.sklearn
+from holdfast._client import Client
+from holdfast.models import infer_signature
+from holdfast.serving.model import Identity
+from holdfast.v1 import prediction_service_pb2 as service
+from holdfast.v1.prediction_service_pb2_grpc import PredictionServiceStub
+
+EXAMPLE = [[0.0], [1.0]]
+BODY = {"inputs": EXAMPLE}
+
+
+def make_broken(how):
+    """An estimator that is well until it is loaded."""
+
+    class Broken:
+        loaded = False
+
+        def predict(self, data):
+            if self.loaded:
+                raise ValueError("predicts nothing any more")
+            return [0.0 for _ in data]
+
+        def __getstate__(self):
+            return {"how": how}
+
+        def __setstate__(self, state):
+            if state["how"] == "load":
+                raise RuntimeError("cannot be unpickled")
+            self.loaded = True
+
+    return Broken()
+
+
+def add_version(name, constant):
+    """Log a model that predicts a constant, or is broken, as the next version."""
+    if isinstance(constant, str):
+        model = make_broken(constant)
+    else:
+        model = DummyRegressor(strategy="constant", constant=float(constant)).fit(EXAMPLE, [0, 1])
+    import numpy as np
+
+    example = np.array(EXAMPLE)
+    return holdfast.sklearn.log_model(
+        model,
+        name="model",
+        registered_model_name=name,
+        signature=infer_signature(example, np.zeros(2)),
+        input_example=example,
+        pip_requirements=["scikit-learn"],
+    )
+
+
+@contextlib.contextmanager
+def load_on(server, connections=8):
+    """Requests all the time, from before the block's begin to after its end."""
+    load = Load("127.0.0.1", server.port, json.dumps(BODY).encode())
+    ended = threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(load.run(connections, lambda: not ended.is_set())))
+    thread.start()
+    try:
+        until(lambda: load.seconds)
+        yield load
+    finally:
+        ended.set()
+        thread.join(60)
+
+
+def workers_with(server, version):
+    """How many workers answer with a version."""
+    counts = server.metrics().items()
+    return sum(value for key, value in counts if "serving_workers{" in key and f'version="{version}"' in key)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_promotions_under_load_fail_no_request(fluent, name, workers):
+    for constant in (1, 2, "load", "example", 5):
+        add_version(name, constant)
+    fluent.set_registered_model_alias(name, "prod", 1)
+    arguments = ["-m", f"models:/{name}@prod", "--follow", "--workers", str(workers)]
+    with model_server(*arguments, uri=fluent.tracking_uri) as server:
+        assert f"version 1 of {name}" in server.line
+        with load_on(server) as load:
+            fluent.set_registered_model_alias(name, "prod", 2)
+            until(lambda: workers_with(server, 2) == workers)
+            for bad, text in ((3, "cannot be unpickled"), (4, "does not answer its own input example")):
+                fluent.set_registered_model_alias(name, "prod", bad)
+                refused = 'holdfast_serving_swaps_total{result="refused"}'
+                until(lambda: server.metrics().get(refused) == workers * (bad - 2))  # noqa: B023
+                assert workers_with(server, 2) == workers
+                status, details = server.ready()
+                assert status == 200, "what answers is well"
+                assert details["model"]["version"] == "2"
+                assert details["following"]["refused"]["version"] == str(bad)
+                assert text in details["following"]["refused"]["reason"]
+                assert any(f"version {bad} is not taken over" in line and text in line for line in server.lines)
+            assert server.predict(BODY) == (200, {"predictions": [2.0, 2.0]})
+            fluent.set_registered_model_alias(name, "prod", 5)
+            until(lambda: workers_with(server, 5) == workers)
+            answered = len(load.seconds)
+            until(lambda: len(load.seconds) > answered)
+        assert load.broken == 0
+        assert set(load.statuses) == {200}
+        assert list(load.versions) == ["1", "2", "5"]
+        assert server.predict(BODY) == (200, {"predictions": [5.0, 5.0]})
+        until(lambda: any(f"version 2 of {name} answered its last request" in line for line in server.lines))
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            model = PredictionServiceStub(channel).GetModel(service.GetModelRequest(), timeout=60)
+        assert (model.name, model.version, model.alias) == (name, "5", "prod")
+
+
+def test_a_restart_of_the_server_is_survived_and_the_end_of_the_model_told(tmp_path, monkeypatch):
+    data = ServerThread(tmp_path / "data")
+    monkeypatch.setenv("HOLDFAST_URI", data.uri)
+    from tests.client.conftest import forget_connection
+
+    forget_connection(monkeypatch)
+    monkeypatch.setenv("HOLDFAST_URI", data.uri)
+    name = "followed"
+    for constant in (1, 2):
+        add_version(name, constant)
+    with Client(data.uri) as client:
+        client.set_registered_model_alias(name, "prod", 1)
+        with model_server("-m", f"models:/{name}@prod", "--follow", uri=data.uri) as server:
+            data.stop()
+            assert server.predict(BODY) == (200, {"predictions": [1.0, 1.0]})
+            assert server.ready()[0] == 200, "the server is looked for"
+            data = ServerThread(tmp_path / "data", f"127.0.0.1:{data.port}")
+            client.set_registered_model_alias(name, "prod", 2)
+            until(lambda: server.predict(BODY) == (200, {"predictions": [2.0, 2.0]}))
+            client.delete_registered_model_alias(name, "prod")
+            until(lambda: any("the alias prod was removed" in line for line in server.lines))
+            assert server.ready()[0] == 200
+            client.rename_registered_model(name, "renamed")
+            client.set_registered_model_alias("renamed", "prod", 1)
+            until(lambda: server.predict(BODY) == (200, {"predictions": [1.0, 1.0]}))
+            assert server.ready()[1]["model"]["name"] == "renamed"
+            client.delete_registered_model("renamed")
+            _, details = until(lambda: (answer := server.ready())[0] == 503 and answer)
+            assert "deleted" in details["following"]["problem"] or "renamed" in details["following"]["problem"]
+            assert server.metrics()["holdfast_serving_watch_alive"] == 0
+            assert server.predict(BODY) == (200, {"predictions": [1.0, 1.0]})
+            assert server.stop() == 0
+    data.stop()
+
+
+def test_an_alias_that_names_nothing_is_told(fluent, name):
+    from holdfast.errors import NotFoundError
+    from holdfast.serving.resolving import alias_of, identify
+
+    assert alias_of(f"models:/{name}@prod") == (name, "prod")
+    with pytest.raises(NotFoundError):
+        identify(fluent, f"models:/{name}@prod")
+    assert identify(fluent, "models:/x/3") == Identity("models:/x/3", "x", "3")
+    assert identify(fluent, "runs:/1/model") == Identity("runs:/1/model")
