@@ -117,7 +117,7 @@ INTEROP_STAMP := $(INTEROP_VENV)/.installed
 
 .PHONY: interop
 interop: $(INTEROP_STAMP) ## Compare with MLflow itself: the same calls to its stores and to Holdfast, and packages both ways
-	HOLDFAST_MLFLOW_PYTHON='$(CURDIR)/$(INTEROP_VENV)/bin/python' $(BIN)/pytest -n $(WORKERS) --dist loadfile tests/interop
+	HOLDFAST_MLFLOW_PYTHON='$(CURDIR)/$(INTEROP_VENV)/bin/python' $(BIN)/pytest -n $(WORKERS) --dist loadfile tests/interop $(ARGS)
 
 $(INTEROP_STAMP): $(STAMP) pyproject.toml $(PROTOS)
 	@test -x $(INTEROP_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(INTEROP_VENV)

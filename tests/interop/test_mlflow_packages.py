@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.interop.mlflow_python import MLFLOW_PYTHON, needs_mlflow
+from tests.interop.mlflow_python import MLFLOW_PYTHON, SECONDS, beside_mlflow
 
 import holdfast.pyfunc
 import holdfast.sklearn
@@ -16,10 +16,10 @@ import holdfast.sklearn
 HERE = Path(__file__).parent
 CASES = HERE.parent / "client" / "models"
 
-pytestmark = [pytest.mark.slow, needs_mlflow]
+pytestmark = beside_mlflow
 
 
-def mlflow(command, argument, timeout=170):
+def mlflow(command, argument, timeout=SECONDS):
     run = subprocess.run(
         [MLFLOW_PYTHON, str(HERE / "mlflow_side.py"), command, str(argument)],
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},

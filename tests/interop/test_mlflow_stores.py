@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.interop.mlflow_python import MLFLOW_PYTHON, needs_mlflow
+from tests.interop.mlflow_python import MLFLOW_PYTHON, SECONDS, beside_mlflow
 from tests.server_process import clean_environment, running_server
 
 ROOT = Path(__file__).parents[2]
@@ -62,11 +62,9 @@ CALLED_OTHERWISE = {
     "register_model": "lacks env_pack",
     "set_experiment": "lacks trace_location",
     "sklearn.save_model": "lacks mlflow_model",
-    "start_run": "lacks log_system_metrics",
 }
 
-# Importing MLflow takes ten seconds, and a minute on a machine that is busy.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), needs_mlflow]
+pytestmark = beside_mlflow
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +78,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             env={key: value for key, value in clean_environment().items() if key != "PYTHONPATH"},
             stdout=subprocess.PIPE,
             check=True,
-            timeout=380,
+            timeout=SECONDS,
         )
     return json.loads(run.stdout.decode().splitlines()[-1])
 
