@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import grpc
 import pytest
@@ -17,6 +17,10 @@ from holdfast.v1 import (
     model_service_pb2,
     run_service_pb2,
 )
+from holdfast_server.domain.artifacts import NewEntry
+from holdfast_server.rpc import artifact_service
+from holdfast_server.rpc.commit_stream import CommitStream
+from holdfast_server.services.commits import FIRST_STAGE_SIZE, InlineEntry
 
 
 async def test_many_entries_become_visible_at_once(api: ArtifactApi) -> None:
@@ -75,7 +79,17 @@ async def test_a_retry_is_the_same_however_its_contents_are_named_and_cut(api: A
     assert (await failure(refused))[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED")
 
 
-async def test_contents_of_an_interrupted_commit_need_not_be_sent_again(api: ArtifactApi) -> None:
+async def test_contents_of_an_interrupted_commit_need_not_be_sent_again(
+    api: ArtifactApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    class NotingStream(CommitStream):
+        def _take(self, messages: Sequence[pb.NewEntry]) -> list[NewEntry | InlineEntry]:
+            taken.extend(message.path for message in messages)
+            return super()._take(messages)
+
+    monkeypatch.setattr(artifact_service, "CommitStream", NotingStream)
     owner = await api.new_run()
     contents = [secrets.token_bytes(50_000) for _ in range(200)]  # some parts staged, some only received
 
@@ -83,15 +97,12 @@ async def test_contents_of_an_interrupted_commit_need_not_be_sent_again(api: Art
         yield pb.CommitFilesRequest(header=pb.CommitHeader(owner=owner))
         for number, data in enumerate(contents):
             yield pb.CommitFilesRequest(entries=pb.CommitEntries(entries=[inline(f"f{number}", data)]))
-        sent.set()
         await asyncio.Event().wait()
 
-    sent = asyncio.Event()
     call = api.stub.CommitFiles(cut_short())
-    await sent.wait()
-    # The last message may still be under way, and an entry waits for the next message: more blocks of it may come.
+    # The last one is taken in just now, and an entry waits for the next message: more blocks of it may come.
     digests = [sha(data) for data in contents[:-2]]
-    await api.until(lambda missing: len(missing) <= len(digests) // 2, digests)
+    await api.until(lambda missing: len(missing) <= len(digests) // 2 and len(taken) == len(contents), digests)
     call.cancel()
     await api.until(lambda missing: not missing, digests)
     assert await api.paths(owner) == []
@@ -108,13 +119,45 @@ async def test_a_commit_without_its_end_is_no_commit(api: ArtifactApi) -> None:
     assert await api.paths(owner) == []
 
 
-async def test_a_large_retried_commit_has_one_effect(api: ArtifactApi) -> None:
+@pytest.mark.parametrize("count", [FIRST_STAGE_SIZE + 50, 3_000], ids=["few", "many"])
+async def test_a_retried_commit_of_several_parts_has_one_effect(api: ArtifactApi, count: int) -> None:
     owner = await api.new_run()
-    entries = [inline(f"{i:05}") for i in range(3_000)]
+    entries = [inline(f"{i:05}") for i in range(count)]
     first = await api.commit(owner, *entries, request_id="large")
     again = await api.commit(owner, *entries, request_id="large")
     assert (first.committed.sequence, again.committed.sequence) == (1, 1)
     assert (await api.stub.GetTree(pb.GetTreeRequest(owner=owner))).tree.sequence == 1
+
+
+@pytest.mark.parametrize("count", [FIRST_STAGE_SIZE + 50, 3_000], ids=["few", "many"])
+async def test_a_path_that_comes_again_in_a_later_part_is_refused(api: ArtifactApi, count: int) -> None:
+    owner = await api.new_run()
+    entries = [inline(f"d/{i:05}", b"%d" % i) for i in range(count)]
+    code, reason, message = await failure(api.commit(owner, *entries, inline("d/00001", b"other")))
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_PATH")
+    assert "'d/00001' comes twice" in message
+    code, reason, _ = await failure(api.commit(owner, *entries, inline("d/00001/x")))
+    assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "PATH_CONFLICT")
+    assert (await api.stub.GetTree(pb.GetTreeRequest(owner=owner))).tree.sequence == 0
+
+
+async def test_blocks_that_any_part_of_a_commit_lacks_are_all_told(api: ArtifactApi) -> None:
+    owner = await api.new_run()
+    first, last = (pb.NewEntry(path=p, kind=FILE, size=1, block_digests=[sha(p.encode())]) for p in "ab")
+    between = [inline(f"{i:05}") for i in range(FIRST_STAGE_SIZE + 50)]
+    response = await api.commit(owner, first, *between, last)
+    assert set(response.missing.digests) == {sha(b"a"), sha(b"b")}
+    assert (await api.stub.GetTree(pb.GetTreeRequest(owner=owner))).tree.sequence == 0
+
+
+async def test_contents_that_come_twice_in_a_commit_are_one_file(api: ArtifactApi) -> None:
+    owner = await api.new_run()
+    by_digest = pb.NewEntry(path="c", kind=FILE, size=4, block_digests=[sha(b"same")])
+    await api.commit(owner, inline("a", b"same"), inline("b", b"same"), by_digest)
+    assert [(await api.read(owner, path))[1] for path in "abc"] == [b"same"] * 3
+    wrong = pb.NewEntry(path="d", kind=FILE, size=5, block_digests=[sha(b"new!")])
+    code, reason, _ = await failure(api.commit(owner, inline("e", b"new!"), wrong))
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CONTENT_MISMATCH")
 
 
 CONFLICTS = [

@@ -117,11 +117,14 @@ class SqlTrees(SqlSnapshots):
                     raise _mismatch(entry, f"its content has {size} bytes, not {entry.size}")
                 rows.append(_row(tree_id, commit_id, path, Kind.FILE, executable=entry.executable, file_id=file_id))
                 staged[path] = Kind.FILE
+        before = self._connection.total_changes
         try:
             insert_rows(self._connection, _ENTRIES, rows)
         except IntegrityError:
-            # Files are not looked up before, as they are many and hardly ever come twice.
-            for path, kind in self._staged_kinds(tree_id, commit_id, [row.path for row in rows]).items():
+            # Files are not looked up before, as they are many and hardly ever come twice. Statements before the one that
+            # failed were carried out.
+            rest = rows[self._connection.total_changes - before :]
+            for path, kind in self._staged_kinds(tree_id, commit_id, [row.path for row in rest]).items():
                 _refuse_again(path, kind)
             raise
         self._check_normalized_siblings(tree_id, commit_id, rows)
