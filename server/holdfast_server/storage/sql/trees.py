@@ -121,7 +121,7 @@ class SqlTrees(SqlSnapshots):
         try:
             insert_rows(self._connection, _ENTRIES, rows)
         except IntegrityError:
-            # Files are not looked up before, as they are many and hardly ever come twice. Statements before the one that
+            # Files are not looked up before: they are many and hardly ever come twice. Statements before the one that
             # failed were carried out.
             rest = rows[self._connection.total_changes - before :]
             for path, kind in self._staged_kinds(tree_id, commit_id, [row.path for row in rest]).items():
