@@ -158,7 +158,7 @@ def test_runs_that_are_named_are_looked_up_by_name(connection, count):
 def stored(connection: Any, rows: list[Row], *, others: bool) -> tuple[list[Row], tuple[int, ...]]:
     """The rows with their ids, and the experiments they are in: one, or two among which they are spread."""
     runs, experiments = SqlRuns(connection), SqlExperiments(connection)
-    ids = [experiments.create(f"e{next(NUMBERS)}", (), now_ms=0).id for _ in range(2)]
+    ids = [experiments.create(f"e{next(NUMBERS)}", (), artifact_location="", now_ms=0).id for _ in range(2)]
     made = []
     for number, row in enumerate(rows):
         run_id = f"{next(NUMBERS):032x}"
