@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.client.cli_runs import json_lines
 from tests.client.test_watch import free_port, server_on
 from tests.server_process import clean_environment
 
@@ -80,6 +81,24 @@ def test_json_has_cursors_to_go_on_behind(server, client, run_id):
         events = [json.loads(line) for line in process.stdout]
         assert process.wait(30) == 0
     assert [event["changes"][0]["field"] for event in events] == ["tags.t", "status"]
+
+
+def test_a_run_that_has_metrics_is_strict_json_too(server, client, run_id):
+    client.log_metrics(run_id, {"accuracy": 0.5, "loss": float("nan")}, step=3, synchronous=True)
+    client.set_terminated(run_id)
+    with tailing(server.uri, "--json", run_id) as process:
+        (state,) = json_lines(process.stdout.read())
+        assert process.wait(30) == 0
+    assert state["state"]["data"]["metrics"] == {"accuracy": 0.5, "loss": "NaN"}
+
+
+def test_states_of_all_kinds_are_plain(client, experiment_id, run_id, name):
+    client.log_metric(run_id, "loss", 1, synchronous=True)
+    client.create_registered_model(name)
+    for watch in (client.watch_run(run_id), client.watch_experiment(experiment_id), client.watch_model(name)):
+        with watch:
+            state = next(watch).to_dictionary()["state"]
+        assert json.loads(json.dumps(state)) == state
 
 
 def test_nothing_is_waited_for_behind_the_end_of_a_run(server, client, run_id):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from holdfast.entities._run import Run
 
 if TYPE_CHECKING:
     from holdfast.entities._experiment import Experiment
     from holdfast.entities._registry import RegisteredModel
-    from holdfast.entities._run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +87,10 @@ class Event:
     state: Run | Experiment | RegisteredModel | None = field(default=None, hash=False)
 
     def to_dictionary(self) -> dict[str, Any]:
-        """Everything as plain dicts and lists."""
-        return asdict(self)
+        """Everything as plain dicts and lists; a run as its own ``to_dictionary`` gives it."""
+        plain = asdict(replace(self, state=None))
+        if isinstance(self.state, Run):
+            plain["state"] = self.state.to_dictionary()
+        elif self.state is not None:
+            plain["state"] = asdict(self.state)
+        return plain
