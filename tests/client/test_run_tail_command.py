@@ -16,7 +16,8 @@ from tests.server_process import clean_environment
 from holdfast._client import Client
 
 HOLDFAST = str(Path(sys.executable).parent / "holdfast")
-TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+# A time, or its room where it is not known.
+TIME = rf"(?:\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d|-{' ' * 18})"
 
 
 def tailing(uri: str, *args: str) -> subprocess.Popen[str]:
@@ -63,6 +64,21 @@ def test_a_run_that_has_ended_is_printed_and_that_is_all(server, client, run_id)
     client.set_terminated(run_id)
     with tailing(server.uri, run_id) as process:
         assert without_time(process.stdout.read())[0] == "status     FINISHED"
+        assert process.wait(30) == 0
+
+
+def test_what_was_logged_before_is_printed_with_the_times_that_it_has(server, client, experiment_id):
+    run = client.create_run(experiment_id, start_time=1_000, run_name="first")
+    run.log_param("lr", 0.1)
+    client.log_metric(run.info.run_id, "loss", 0.5, 61_000, 7, synchronous=True)
+    client.set_terminated(run.info.run_id, end_time=122_000)
+    with tailing(server.uri, run.info.run_id) as process:
+        assert process.stdout.read().splitlines() == [
+            "1970-01-01 00:02:02  status     FINISHED",
+            "-                    name       first",
+            "-                    param      lr = 0.1",
+            "1970-01-01 00:01:01  metric     loss = 0.5 (step 7)",
+        ]
         assert process.wait(30) == 0
 
 

@@ -188,11 +188,32 @@ def test_a_run_lives_by_commands(runs, client, experiment_id, name):
     assert "Say what to log" in runs("log", run_id, expect=2)
     runs("set-tag", run_id, "a=1", "b=x=y")
     runs("delete-tag", run_id, "team")
-    assert "team" in runs("delete-tag", run_id, "team", expect=1)
+    assert runs("delete-tag", run_id, "team") == ""
     runs("rename", run_id, "child")
     (ended,) = json_lines(runs("end", run_id, "--status", "failed", "--json"))
     assert (ended["info"]["status"], ended["info"]["run_name"]) == ("FAILED", "child")
     assert ended["data"]["tags"]["b"] == "x=y"
+
+
+@pytest.mark.parametrize("option", ["--metric", "--param"])
+def test_a_key_that_is_given_twice_is_refused(runs, client, run_id, option):
+    assert "'a' is given twice" in runs("log", run_id, option, "a=1", option, "a=1", expect=2)
+    assert "'a' is given twice" in runs("set-tag", run_id, "a=1", "a=2", expect=2)
+    assert "'a' is given twice" in runs("create", "--tag", "a=1", "--tag", "a=2", expect=2)
+    found = client.get_run(run_id)
+    assert (found.data.metrics, found.data.params, found.data.tags.get("a")) == ({}, {}, None)
+
+
+@pytest.mark.parametrize("text", ["1_000", "\u0661", "0x10", "", "one"])
+def test_what_only_python_takes_for_a_number_is_refused(runs, run_id, text):
+    assert "is no number" in runs("log", run_id, "--metric", f"loss={text}", expect=2)
+
+
+def test_tags_that_are_not_there_are_passed_over(runs, client, run_id):
+    client.set_tag(run_id, "there", 1)
+    (changed,) = json_lines(runs("delete-tag", run_id, "never", "there", "--json"))
+    assert "there" not in changed["data"]["tags"]
+    assert "There is no run" in runs("delete-tag", "0" * 32, "never", expect=1)
 
 
 def test_runs_are_deleted_and_restored(runs, client, three):

@@ -19,7 +19,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "watching.md").read_text()
 FOLLOW, SERVE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 TAIL, LOST = re.findall(r"```sh\n(.*?)\n```", PAGE)
 (OUTPUT,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
-TIME = re.compile(r"^\S+ \S+", re.MULTILINE)
+TIME = re.compile(r"^\d\S+ \S+", re.MULTILINE)
 
 
 @pytest.fixture

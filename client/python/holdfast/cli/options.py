@@ -15,12 +15,14 @@ _VIEWS = {"active": ViewType.ACTIVE_ONLY, "deleted": ViewType.DELETED_ONLY, "all
 
 
 def key_value_pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Parse ``key=value``; what is behind the first ``=`` is the value, which may be empty."""
+    """Parse ``key=value``; what is behind the first ``=`` is the value, which may be empty. Each key comes once."""
     found: dict[str, str] = {}
     for value in values:
         key, equals, text = value.partition("=")
         if not key or not equals:
             raise click.BadParameter(f"{value!r} is not key=value.", ctx, param)
+        if key in found:
+            raise click.BadParameter(f"{key!r} is given twice; each key goes once.", ctx, param)
         found[key] = text
     return found
 

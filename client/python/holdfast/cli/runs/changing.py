@@ -14,7 +14,7 @@ from holdfast.cli.options import json_option, key_value_pairs, tags_option
 from holdfast.cli.runs.naming import find_run_id
 from holdfast.cli.tables import printable
 from holdfast.entities import Metric, Param, RunTag
-from holdfast.errors import FailedPreconditionError
+from holdfast.errors import FailedPreconditionError, NotFoundError
 
 if TYPE_CHECKING:
     from holdfast._client import Client
@@ -28,7 +28,8 @@ def _numbers(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     found = {}
     for key, text in key_value_pairs(ctx, param, values).items():
         try:
-            found[key] = float(text)
+            # Python reads 1_000 and the digits of all scripts too, which are slips here.
+            found[key] = float(text if text.isascii() and "_" not in text else "")
         except ValueError:
             raise click.BadParameter(f"{text!r} is no number.", ctx, param) from None
     return found
@@ -168,11 +169,15 @@ def set_tag(ctx: click.Context, run_id: str, tags: dict[str, str], *, as_json: b
 @json_option(_JSON_AFTER)
 @click.pass_context
 def delete_tag(ctx: click.Context, run_id: str, keys: tuple[str, ...], *, as_json: bool) -> None:
-    """Remove the tag of each KEY... from the run RUN_ID."""
+    """Remove the tag of each KEY... from the run RUN_ID; one that is not there is passed over."""
     with client_of(ctx) as client:
         found = find_run_id(client, run_id)
         for key in keys:
-            client.delete_tag(found, key)
+            try:
+                client.delete_tag(found, key)
+            except NotFoundError as error:
+                if error.reason != "TAG_NOT_FOUND":
+                    raise
         _print_json(client, found, as_json=as_json)
 
 

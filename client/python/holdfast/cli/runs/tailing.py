@@ -24,6 +24,7 @@ _WORDS = {
     "LOST": "lost: its client gives no sign of life",
     "RETURNED": "its client is back",
 }
+_TIME_WIDTH = len(time_text(0, seconds=True))
 # What of a run itself can change.
 _ATTRIBUTES = {"status", "name", "end_time"}
 
@@ -100,16 +101,17 @@ def _lines(event: Event) -> Iterator[str]:
 
 
 def _state_lines(run: Run) -> Iterator[str]:
-    at = run.info.start_time
-    yield _line(at, "status", run.info.shown_status)
-    yield _line(at, "name", run.info.run_name)
+    """What a run is, with the times that it has: since when it has its name, params and tags is not known."""
+    info = run.info
+    yield _line(info.end_time or (None if info.lost else info.start_time), "status", info.shown_status)
+    yield _line(None, "name", info.run_name)
     for key, value in run.data.params.items():
-        yield _line(at, "param", f"{key} = {value}")
+        yield _line(None, "param", f"{key} = {value}")
     for key, value in run.data.tags.items():
         if not key.startswith("mlflow."):
-            yield _line(at, "tag", f"{key} = {value}")
-    for key, number in run.data.metrics.items():
-        yield _line(at, "metric", f"{key} = {number:g}")
+            yield _line(None, "tag", f"{key} = {value}")
+    for point in run.data.metric_points:
+        yield _line(point.timestamp, "metric", f"{point.key} = {point.value:g} (step {point.step})")
 
 
 def _change_line(at: int | None, field: str, value: str | None) -> str:
@@ -122,4 +124,4 @@ def _change_line(at: int | None, field: str, value: str | None) -> str:
 
 
 def _line(at: int | None, what: str, text: str) -> str:
-    return f"{time_text(at or 0, seconds=True)}  {what:<9}  {printable(text)}"
+    return f"{time_text(at, seconds=True):<{_TIME_WIDTH}}  {what:<9}  {printable(text)}"
