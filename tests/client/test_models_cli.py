@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -172,6 +173,14 @@ def test_tables_fit_the_terminal(server, client, model, columns):
     assert lines[1].startswith(f"{model} ")
     assert lines[1].endswith("…")
     assert "\\x1b[31m" in lines[1] or columns == 70
+
+
+def test_times_of_models_are_shortened_and_not_cut(server, client, model):
+    client.update_registered_model(model, "d" * 100)
+    for columns, time in ((100, r"\d{4}-\d\d-\d\d \d\d:\d\d"), (60, r"\d{4}-\d\d-\d\d")):
+        _, line = in_terminal(["--uri", server.uri, "models", "list", "--filter", f"name = '{model}'"], columns)
+        assert len(line) <= columns
+        assert re.search(rf"  {time}  d+…$", line), line
 
 
 def test_models_are_made_and_changed_by_commands(holdfast, client, run_id, name):

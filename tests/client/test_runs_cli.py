@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -266,6 +267,31 @@ def test_tables_of_runs_fit_the_terminal_and_obey_nothing(server, client, three,
     assert all(len(line) + sum(letter in "文字" for letter in line) <= 100 for line in lines)
     assert not any("\x07" in line or "\x1b]" in line for line in lines)
     assert sum("\\x1b]0;title\\x07" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "titles"),
+    [
+        (160, ["RUN ID", "EXPERIMENT", "STATUS", "STARTED", "NAME", "METRICS"]),
+        (80, ["RUN ID", "EXP", "STATUS", "STARTED", "NAME", "METRICS"]),
+        (55, ["RUN ID", "EXP", "STATUS", "STARTED", "NAME"]),
+        (40, ["RUN ID", "EXP", "STATUS"]),
+    ],
+)
+def test_rows_of_runs_fit_narrow_terminals_without_cut_ids_and_dates(server, three, columns, titles):
+    three[0].rename("a name that is far too long for the column that it is in")
+    command = ["--uri", server.uri, "runs", "ls", "--filter", f"attributes.run_id = '{three[0].info.run_id}'"]
+    head, row, *rest = in_terminal(command, columns)
+    assert [title.strip() for title in head.split("  ") if title] == titles
+    assert max(len(head), len(row)) <= columns
+    run = three[0].info
+    assert row.split()[0] == (run.run_id if columns == 160 else run.run_id[:10])
+    if columns >= 55:
+        assert re.search(r"  \d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?( |$)", row)
+    left_out = ", ".join(["STARTED", "NAME", "METRICS"][len(titles) - 3 :])
+    assert rest == ([f"There is no room here for {left_out}."] if left_out else [])
+    found = in_process(server.uri, "runs", "show", "--json", row.split()[0])
+    assert json_lines(found)[0]["info"]["run_id"] == run.run_id
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

@@ -68,6 +68,34 @@ def test_the_widest_gives_way_first(room, expected):
     assert widths == expected
 
 
+FOUR = [
+    Column("ID", keep=True, short=lambda text: text[:10]),
+    Column("EXPERIMENT", keep=True, short_title="EXP"),
+    Column("TIME", keep=True, short=lambda text: text[:16]),
+    Column("NAME"),
+]
+ROWS = [["i" * 32, "7", "t" * 19, "n" * 30]]
+
+
+@pytest.mark.parametrize(
+    ("room", "titles"),
+    [
+        pytest.param(None, ["ID", "EXPERIMENT", "TIME", "NAME"], id="in a pipe"),
+        pytest.param(87, ["ID", "EXPERIMENT", "TIME", "NAME"], id="what gives way stays readable"),
+        pytest.param(86, ["ID", "EXP", "TIME", "NAME"], id="short forms"),
+        pytest.param(43, ["ID", "EXP", "TIME", "NAME"], id="short forms, and what is cut"),
+        pytest.param(42, ["ID", "EXP", "TIME"], id="without what would be cut too much"),
+        pytest.param(32, ["ID", "EXP"], id="without a column that is never cut"),
+        pytest.param(5, ["ID"], id="the first stays"),
+    ],
+)
+def test_short_forms_come_before_cuts_and_cuts_before_columns_are_left_out(room, titles):
+    layout = tables._layout(FOUR, ROWS, room)
+    shown = [FOUR[at].shortened() if layout.is_short else FOUR[at] for at in layout.shown]
+    assert [column.title for column in shown] == titles
+    assert layout.cells(FOUR, ROWS[0])[0] == "i" * (10 if layout.is_short else 32)
+
+
 @pytest.mark.parametrize(
     ("text", "width", "expected"),
     [

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 import click
 
 _GAP = "  "
-# A column that gives way keeps at least this much.
-_LEAST = 8
+# A column that gives way keeps at least this much, and of what is long so much before ids and times are shortened.
+_LEAST, _COMFORTABLE = 8, 20
 # So many rows are laid out together.
 _ROWS = 1_000
 
@@ -25,34 +25,52 @@ class Column:
     Attributes:
         title: What stands above it.
         right: Whether its cells end, rather than begin, below each other, as numbers do.
-        keep: Whether its cells are whole, however narrow the terminal is: ids and names, which one copies.
+        keep: Whether its cells are never cut, however narrow the terminal is: ids, names and times.
+        short: Says what a cell says in less room, for narrow terminals, such as the beginning of an id.
+        short_title: What stands above it then.
     """
 
     title: str
     right: bool = False
     keep: bool = False
+    short: Callable[[str], str] | None = None
+    short_title: str | None = None
+
+    def shortened(self) -> Column:
+        """The column for narrow terminals."""
+        return replace(self, title=self.short_title or self.title)
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
     """Print rows below the titles of their columns.
 
-    On a terminal each row takes one line: the widest columns without ``keep`` give way where there is no room. Of very
-    many rows a thousand are laid out at once, so that none has to wait for the last, and all are never kept.
+    On a terminal each row takes one line. Where there is no room, cells that can be shortened are, the widest columns
+    without ``keep`` give way, and then the last columns are left out, which is told on standard error. Of very many
+    rows a thousand are laid out at once, so that none has to wait for the last, and all are never kept.
     """
     columns = [replace(column, title=printable(column.title)) for column in columns]
-    widths = [display_width(column.title) for column in columns]
     cells = ([printable(cell) for cell in row] for row in rows)
+    part = list(islice(cells, _ROWS))
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    layout = _layout(columns, part, room)
+    shown = [columns[at].shortened() if layout.is_short else columns[at] for at in layout.shown]
+    widths = [display_width(column.title) for column in shown]
     titled = False
-    while (part := list(islice(cells, _ROWS))) or not titled:
+    while part or not titled:
+        part = [layout.cells(columns, row) for row in part]
         # Columns only become wider, so that most rows stand below each other.
         widths = [max([width, *(display_width(row[at]) for row in part)]) for at, width in enumerate(widths)]
-        if sys.stdout.isatty():
-            _shrink(widths, columns, shutil.get_terminal_size().columns - len(_GAP) * (len(columns) - 1))
+        if room is not None:
+            _shrink(widths, shown, room - len(_GAP) * (len(shown) - 1))
         if not titled:
-            click.echo(click.style(_line([column.title for column in columns], columns, widths), bold=True))
+            click.echo(click.style(_line([column.title for column in shown], shown, widths), bold=True))
             titled = True
         if part:
-            click.echo("\n".join(_line(row, columns, widths) for row in part))
+            click.echo("\n".join(_line(row, shown, widths) for row in part))
+        part = list(islice(cells, _ROWS))
+    left_out = [column.title for at, column in enumerate(columns) if at not in layout.shown]
+    if left_out:
+        click.echo(f"There is no room here for {', '.join(left_out)}.", err=True)
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
@@ -100,6 +118,42 @@ def shortened(text: str, width: int) -> str:
             break
         kept.append(letter)
     return "".join(kept) + _ellipsis()
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which columns are shown, and whether in their short form."""
+
+    shown: Sequence[int]
+    is_short: bool
+
+    def cells(self, columns: Sequence[Column], row: Sequence[str]) -> list[str]:
+        """Those of a row that are shown."""
+        shorten = [columns[at].short if self.is_short else None for at in self.shown]
+        return [short(row[at]) if short else row[at] for at, short in zip(self.shown, shorten, strict=True)]
+
+
+def _layout(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int | None) -> _Layout:
+    """How a table with these rows fits ``room`` columns of a terminal; None for a pipe, where all fits."""
+    layout = _Layout(range(len(columns)), is_short=False)
+    if room is None or _needed(columns, rows, layout, _COMFORTABLE) <= room:
+        return layout
+    layout = _Layout(layout.shown, is_short=True)
+    # From the end, and first what would be cut; the first column says what a row is about.
+    leaving = [*(at for at in layout.shown if columns[at].keep), *(at for at in layout.shown if not columns[at].keep)]
+    while _needed(columns, rows, layout, _LEAST) > room and (others := [at for at in leaving if at]):
+        leaving.remove(others[-1])
+        layout = _Layout(sorted(leaving), is_short=True)
+    return layout
+
+
+def _needed(columns: Sequence[Column], rows: Sequence[Sequence[str]], layout: _Layout, most: int) -> int:
+    """The room that a table needs when columns without ``keep`` have at most ``most``."""
+    shown = [columns[at].shortened() if layout.is_short else columns[at] for at in layout.shown]
+    lines = [[column.title for column in shown], *(layout.cells(columns, row) for row in rows)]
+    widths = [max(map(display_width, cells)) for cells in zip(*lines, strict=True)]
+    kept = [width if column.keep else min(width, most) for column, width in zip(shown, widths, strict=True)]
+    return sum(kept) + len(_GAP) * (len(shown) - 1)
 
 
 def _shrink(widths: list[int], columns: Sequence[Column], room: int) -> None:

@@ -11,3 +11,8 @@ def time_text(ms: int | None, *, seconds: bool = False) -> str:
         return "-"
     moment = datetime.fromtimestamp(ms / 1000, tz=timezone.utc)
     return f"{moment:%Y-%m-%d %H:%M:%S}" if seconds else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def short_time(text: str) -> str:
+    """What ``time_text`` wrote, without the seconds, or the time of day, that it has."""
+    return text[:16] if len(text) > 16 else text[:10]

@@ -12,7 +12,7 @@ from holdfast.cli.json_output import json_text
 from holdfast.cli.options import json_option, limit_options, view_option
 from holdfast.cli.paging import Limited, through_pages
 from holdfast.cli.tables import Column, print_pairs, print_table
-from holdfast.cli.times import time_text
+from holdfast.cli.times import short_time, time_text
 from holdfast.entities import Experiment, ViewType
 
 _PAGE = 1_000
@@ -51,7 +51,8 @@ def ls(
             columns = [Column("ID", right=True, keep=True), Column("NAME", keep=True)]
             stage = [Column("STAGE")] if staged else []
             rows = (_row(experiment, staged=staged) for experiment in found)
-            print_table([*columns, *stage, Column("CREATED"), Column("CHANGED"), Column("TAGS")], rows)
+            times = [Column(title, keep=True, short=short_time) for title in ("CREATED", "CHANGED")]
+            print_table([*columns, *stage, *times, Column("TAGS")], rows)
     found.tell()
 
 

@@ -12,7 +12,7 @@ import click
 from holdfast.cli import client_of
 from holdfast.cli.models.naming import parse_reference
 from holdfast.cli.tables import Column, print_pairs, print_table
-from holdfast.cli.times import time_text
+from holdfast.cli.times import short_time, time_text
 from holdfast.entities import ModelVersion, RegisteredModel, RegistryChange
 
 
@@ -34,9 +34,9 @@ def list_models(
         for model in models:
             click.echo(json.dumps(dataclasses.asdict(model)))
         return
-    columns = [Column("NAME", keep=True), Column("LATEST", right=True), Column("ALIASES"), Column("CHANGED")]
+    columns = [Column("NAME", keep=True), Column("LATEST", right=True, keep=True), Column("ALIASES")]
     print_table(
-        [*columns, Column("DESCRIPTION")],
+        [*columns, Column("CHANGED", keep=True, short=short_time), Column("DESCRIPTION")],
         [
             (
                 model.name,
@@ -99,7 +99,7 @@ def history(ctx: click.Context, name: str, *, version: int | None, max_results: 
             click.echo(json.dumps(dataclasses.asdict(change)))
         return
     print_table(
-        [Column("WHEN", keep=True), Column("WHO"), Column("VERSION", right=True), Column("WHAT")],
+        [Column("WHEN", keep=True, short=short_time), Column("WHO"), Column("VERSION", right=True), Column("WHAT")],
         [
             (
                 time_text(change.timestamp, seconds=True),
@@ -186,7 +186,8 @@ def _show_model(model: RegisteredModel, versions: Any, *, as_json: bool) -> None
     print_pairs([(name, value) for name, value in pairs.items() if value])
     click.echo()
     staged = any(version.current_stage != "None" for version in versions)
-    columns = [Column("VERSION", right=True), Column("ALIASES"), Column("REGISTERED"), Column("BY"), Column("SOURCE")]
+    columns = [Column("VERSION", right=True, keep=True), Column("ALIASES")]
+    columns += [Column("REGISTERED", keep=True, short=short_time), Column("BY"), Column("SOURCE")]
     print_table(
         [*columns, Column("STAGE")] if staged else columns,
         [

@@ -9,7 +9,7 @@ import click
 
 from holdfast.cli.runs.texts import duration_text, own_tags, pairs_text
 from holdfast.cli.tables import Column
-from holdfast.cli.times import time_text
+from holdfast.cli.times import short_time, time_text
 from holdfast.entities import Run
 
 
@@ -28,15 +28,24 @@ class RunColumn:
     field: str | None = None
 
 
+# Digits of an id on a narrow terminal; commands take them. Of 100,000 runs two have the same with a chance of 0.5 %.
+_SHORT_ID = 10
+
 _ATTRIBUTES: dict[str, RunColumn] = {
-    "id": RunColumn(Column("RUN ID", keep=True), lambda run: run.info.run_id),
+    "id": RunColumn(Column("RUN ID", keep=True, short=lambda text: text[:_SHORT_ID]), lambda run: run.info.run_id),
     "name": RunColumn(Column("NAME"), lambda run: run.info.run_name),
     "status": RunColumn(Column("STATUS", keep=True), lambda run: run.info.shown_status),
-    "started": RunColumn(Column("STARTED", keep=True), lambda run: time_text(run.info.start_time, seconds=True)),
-    "ended": RunColumn(Column("ENDED", keep=True), lambda run: time_text(run.info.end_time, seconds=True)),
+    "started": RunColumn(
+        Column("STARTED", keep=True, short=short_time), lambda run: time_text(run.info.start_time, seconds=True)
+    ),
+    "ended": RunColumn(
+        Column("ENDED", keep=True, short=short_time), lambda run: time_text(run.info.end_time, seconds=True)
+    ),
     "duration": RunColumn(Column("DURATION", right=True, keep=True), duration_text),
     "user": RunColumn(Column("USER"), lambda run: run.info.user_id or "-"),
-    "experiment": RunColumn(Column("EXPERIMENT", right=True, keep=True), lambda run: run.info.experiment_id),
+    "experiment": RunColumn(
+        Column("EXPERIMENT", right=True, keep=True, short_title="EXP"), lambda run: run.info.experiment_id
+    ),
     "stage": RunColumn(Column("STAGE", keep=True), lambda run: run.info.lifecycle_stage),
     "metrics": RunColumn(Column("METRICS"), lambda run: pairs_text(run.data.metrics), "metrics"),
     "params": RunColumn(Column("PARAMS"), lambda run: pairs_text(run.data.params), "params"),
