@@ -23,6 +23,7 @@ _COMMANDS = {
     "experiments": ("holdfast.cli.experiments", "Create, list, show, rename, tag, delete and restore experiments."),
     "fsck": ("holdfast.cli.storage:fsck", "Find what is lost or damaged in the store."),
     "gc": ("holdfast.cli.storage:gc", "Free the space of what nothing needs."),
+    "logged-models": ("holdfast.cli.logged_models", "List, show, tag, delete and restore the models that runs logged."),
     "models": ("holdfast.cli.models", "Register, list, show, change, serve, promote, export and import models."),
     "runs": ("holdfast.cli.runs", "List, show, compare, log, follow, delete and move runs."),
     "server": ("holdfast.cli.server", "Start a server."),
@@ -38,6 +39,7 @@ _WHERE_TO_LOOK = {
     "EXPERIMENT_NOT_FOUND": "`holdfast experiments ls` lists the experiments there.",
     "RUN_NOT_FOUND": "`holdfast runs ls` lists the runs there.",
     "FILE_NOT_FOUND": "`holdfast artifacts ls` lists what there is.",
+    "MODEL_NOT_FOUND": "`holdfast logged-models ls` lists the logged models there.",
     "REGISTERED_MODEL_NOT_FOUND": "`holdfast models list` lists the models there.",
 }
 
