@@ -20,8 +20,8 @@ HOLDFAST = str(Path(sys.executable).parent / "holdfast")
 TIME = rf"(?:\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d|-{' ' * 18})"
 
 
-def tailing(uri: str, *args: str) -> subprocess.Popen[str]:
-    command = [HOLDFAST, "--uri", uri, "runs", "tail", *args]
+def tailing(uri: str, *args: str, of: str = "runs") -> subprocess.Popen[str]:
+    command = [HOLDFAST, "--uri", uri, of, "tail", *args]
     return subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -17,6 +17,7 @@ _COMMANDS = {
     "restore": (f"{_PLACE}.changing:restore", "Undo the deletion of experiments."),
     "set-tag": (f"{_PLACE}.changing:set_tag", "Set tags of an experiment."),
     "show": (f"{_PLACE}.listing:show", "Show an experiment."),
+    "tail": (f"{_PLACE}.tailing:tail", "Print what an experiment's runs and logged models log and become."),
 }
 
 
@@ -27,4 +28,4 @@ _COMMANDS = {
     epilog="EXPERIMENT is an id or a name; where these are confused, write id:5 or name:5.",
 )
 def command() -> None:
-    """Create, list, show, rename, tag, delete and restore experiments."""
+    """Create, list, show, follow, rename, tag, delete and restore experiments."""

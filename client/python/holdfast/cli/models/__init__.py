@@ -27,6 +27,7 @@ _COMMANDS = {
     "serve": (f"{_PLACE}.serving:serve", "Answer predictions over HTTP and gRPC."),
     "set-tag": (f"{_PLACE}.registering:set_tag", "Set tags of a registered model or version."),
     "show": (f"{_PLACE}.listing:show", "Show a registered model, or one version."),
+    "tail": (f"{_PLACE}.tailing:tail", "Print what a registered model, its versions and aliases become."),
 }
 
 
@@ -38,4 +39,4 @@ _COMMANDS = {
     "is suspicious.",
 )
 def command() -> None:
-    """Register, list, show, change, serve, promote, export and import models."""
+    """Register, list, show, follow, change, serve, promote, export and import models."""

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
 import click
 
 from holdfast.cli import client_of
-from holdfast.cli.json_output import json_text
+from holdfast.cli.following import cursor_option, event_line, event_lines, print_events
 from holdfast.cli.runs.naming import find_run_id
-from holdfast.cli.tables import printable
-from holdfast.cli.times import time_text
 from holdfast.entities import Event, Run, RunStatus
-
-if TYPE_CHECKING:
-    from holdfast._watching import Watch
-
-_WORDS = {
-    "DELETED": "deleted",
-    "RESTORED": "restored",
-    "PURGED": "gone for good",
-    "LOST": "lost: its client gives no sign of life",
-    "RETURNED": "its client is back",
-}
-_TIME_WIDTH = len(time_text(0, seconds=True))
-# What of a run itself can change.
-_ATTRIBUTES = {"status", "name", "end_time"}
 
 
 @click.command("tail")
 @click.argument("run_id", metavar="RUN_ID")
-@click.option(
-    "--cursor", help="Go on behind this cursor, which --json prints, instead of telling first how the run is."
-)
+@cursor_option("run")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each event, the first for the run as it is.")
 @click.pass_context
 def tail(ctx: click.Context, run_id: str, *, cursor: str | None, as_json: bool) -> None:
@@ -46,24 +27,7 @@ def tail(ctx: click.Context, run_id: str, *, cursor: str | None, as_json: bool) 
         # Behind the cursor there may be no end of the run to come.
         was_over = cursor is not None and _is_over(client.get_run(run_id))
         with client.watch_run(run_id, cursor) as watch:
-            _print_events(watch, was_over=was_over, as_json=as_json)
-
-
-def _print_events(watch: Watch, *, was_over: bool, as_json: bool) -> None:
-    """Print events until the run ends; of one that is over, those that are there."""
-    while True:
-        event = watch.wait()
-        if event is None:
-            if was_over:
-                return
-            continue
-        if as_json:
-            click.echo(json_text(event.to_dictionary()))
-        else:
-            for line in _lines(event):
-                click.echo(line)
-        if _ends(event):
-            return
+            print_events(watch, _lines, _ends, was_over=was_over, as_json=as_json)
 
 
 def _is_over(run: Run) -> bool:
@@ -80,48 +44,19 @@ def _ends(event: Event) -> bool:
     return status is not None and RunStatus.is_terminated(status)
 
 
-def _lines(event: Event) -> Iterator[str]:
-    if isinstance(event.state, Run):
-        yield from _state_lines(event.state)
-        return
-    at = event.timestamp
-    if event.type in _WORDS:
-        what = "run" if event.subject == "RUN" else "experiment"
-        yield _line(at, what, _WORDS[event.type])
-    for change in event.changes:
-        if event.type == "UPDATED" and change.field != "end_time":
-            yield _change_line(at, change.field, change.new_value)
-        elif event.type == "ARTIFACTS":
-            yield _line(at, "artifacts", f"snapshot {change.new_value}")
-    for metric in event.metrics:
-        points = f", {metric.point_count} points" if metric.point_count > 1 else ""
-        yield _line(at, "metric", f"{metric.key} = {metric.value:g} (step {metric.step}{points})")
-    if event.truncated:
-        yield _line(at, "more", "not all is told here; read the run to see it")
+def _lines(event: Event) -> Iterable[str]:
+    return _state_lines(event.state) if isinstance(event.state, Run) else event_lines(event)
 
 
 def _state_lines(run: Run) -> Iterator[str]:
     """What a run is, with the times that it has: since when it has its name, params and tags is not known."""
     info = run.info
-    yield _line(info.end_time or (None if info.lost else info.start_time), "status", info.shown_status)
-    yield _line(None, "name", info.run_name)
+    yield event_line(info.end_time or (None if info.lost else info.start_time), "status", info.shown_status)
+    yield event_line(None, "name", info.run_name)
     for key, value in run.data.params.items():
-        yield _line(None, "param", f"{key} = {value}")
+        yield event_line(None, "param", f"{key} = {value}")
     for key, value in run.data.tags.items():
         if not key.startswith("mlflow."):
-            yield _line(None, "tag", f"{key} = {value}")
+            yield event_line(None, "tag", f"{key} = {value}")
     for point in run.data.metric_points:
-        yield _line(point.timestamp, "metric", f"{point.key} = {point.value:g} (step {point.step})")
-
-
-def _change_line(at: int | None, field: str, value: str | None) -> str:
-    if field in _ATTRIBUTES:
-        return _line(at, field, str(value))
-    kind, _, key = field.partition(".")
-    if kind in {"tags", "params"}:
-        return _line(at, kind.removesuffix("s"), f"{key} = {value}" if value is not None else f"{key} removed")
-    return _line(at, kind.removesuffix("s"), str(value))
-
-
-def _line(at: int | None, what: str, text: str) -> str:
-    return f"{time_text(at, seconds=True):<{_TIME_WIDTH}}  {what:<9}  {printable(text)}"
+        yield event_line(point.timestamp, "metric", f"{point.key} = {point.value:g} (step {point.step})")
