@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.client.cli_runs import PROGRAM, in_terminal, rows
+from tests.client.cli_runs import PROGRAM, in_process, in_terminal, json_lines, rows
 from tests.client.conftest import ServerThread
 from tests.server_process import clean_environment
 
@@ -181,6 +181,26 @@ def test_times_of_models_are_shortened_and_not_cut(server, client, model):
         _, line = in_terminal(["--uri", server.uri, "models", "list", "--filter", f"name = '{model}'"], columns)
         assert len(line) <= columns
         assert re.search(rf"  {time}  d+…$", line), line
+
+
+def test_versions_are_searched(server, client, model, run_id):
+    def versions(*args: str, expect: int = 0) -> str:
+        return in_process(server.uri, "models", "versions", *args, expect=expect)
+
+    client.set_model_version_tag(model, 2, "checked", "yes")
+    found = rows(versions(model, "--order-by", "version_number ASC"))
+    assert found[0] == ["NAME", "VERSION", "ALIASES", "REGISTERED", "BY", "TAGS", "SOURCE"]
+    assert [row[:2] for row in found[1:]] == [[model, "1"], [model, "2"], [model, "3"]]
+    assert found[1][2] == "prod"
+    assert found[2][-2:] == ["checked=yes", f"runs:/{run_id}/model"]
+    (only,) = json_lines(versions(model, "--filter", "tags.checked = 'yes'", "--json"))
+    assert (only["version"], only["tags"]) == ("2", {"checked": "yes"})
+    everywhere = json_lines(versions("--filter", f"run_id = '{run_id}'", "--all", "--json"))
+    assert [version["version"] for version in everywhere] == ["3", "2", "1"]
+    assert len(rows(versions(model, "--max", "2"))) == 3
+    assert "There is no registered model" in versions("never", expect=1)
+    assert "names one version" in versions(f"{model}/1", expect=2)
+    assert "column" in versions("--filter", "nam = 'x'", expect=1)
 
 
 def test_models_are_made_and_changed_by_commands(holdfast, client, run_id, name):

@@ -217,6 +217,25 @@ def test_tags_that_are_not_there_are_passed_over(runs, client, run_id):
     assert "There is no run" in runs("delete-tag", "0" * 32, "never", expect=1)
 
 
+def test_what_a_run_read_and_made_is_linked(runs, client, experiment_id, run_id):
+    ids = [client.create_logged_model(experiment_id, name).model_id for name in ("read", "made")]
+    options = ["--source", "s3://data/iris", "--source-type", "s3", "--context", "training", "--tag", "a=1"]
+    command = ["log-input", run_id, "--dataset", "iris", "--digest", "d1", *options, "--schema", "{}"]
+    (run,) = json_lines(runs(*command, "--model", ids[0][:16], "--json"))
+    (dataset,) = run["inputs"]["dataset_inputs"]
+    assert dataset["dataset"] == {
+        "name": "iris", "digest": "d1", "source_type": "s3", "source": "s3://data/iris", "schema": "{}", "profile": None
+    }  # fmt: skip
+    assert {tag["key"]: tag["value"] for tag in dataset["tags"]} == {"mlflow.data.context": "training", "a": "1"}
+    assert run["inputs"]["model_inputs"] == [{"model_id": ids[0]}]
+    assert runs("log-output", run_id, ids[1], "--step", "7") == ""
+    assert client.get_run(run_id).outputs.model_outputs == [LoggedModelOutput(ids[1], 7)]
+    assert "--digest" in runs("log-input", run_id, "--dataset", "iris", expect=2)
+    assert "Name the dataset" in runs("log-input", run_id, "--digest", "d1", "--model", ids[0], expect=2)
+    assert "Say what it read" in runs("log-input", run_id, expect=2)
+    assert "logged-models ls" in runs("log-input", run_id, "--model", "m-" + "0" * 32, expect=1)
+
+
 def test_runs_are_deleted_and_restored(runs, client, three):
     ids = [run.info.run_id for run in three[:2]]
     assert "There is no run" in runs("delete", *ids, "0" * 32, expect=1)

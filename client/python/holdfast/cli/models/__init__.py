@@ -28,6 +28,7 @@ _COMMANDS = {
     "set-tag": (f"{_PLACE}.registering:set_tag", "Set tags of a registered model or version."),
     "show": (f"{_PLACE}.listing:show", "Show a registered model, or one version."),
     "tail": (f"{_PLACE}.tailing:tail", "Print what a registered model, its versions and aliases become."),
+    "versions": (f"{_PLACE}.versions:versions", "List versions, also of all registered models."),
 }
 
 

@@ -17,6 +17,8 @@ _COMMANDS = {
     "export": (f"{_PLACE}.archives:export", "Write a run to one file."),
     "import": (f"{_PLACE}.archives:import_run", "Make the run that is in a file."),
     "log": (f"{_PLACE}.changing:log", "Log metrics and params of a run."),
+    "log-input": (f"{_PLACE}.linking:log_input", "Link a dataset or logged models that a run read."),
+    "log-output": (f"{_PLACE}.linking:log_output", "Link logged models that a run made."),
     "ls": (f"{_PLACE}.listing:ls", "List runs."),
     "metrics": (f"{_PLACE}.metrics:metrics", "Print metrics of a run as CSV or JSON, whole or for a chart."),
     "rename": (f"{_PLACE}.changing:rename", "Give a run another name."),
