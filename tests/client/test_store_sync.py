@@ -218,6 +218,18 @@ def test_only_blocks_that_the_target_lacks_travel(source, target, tmp_path, pack
         assert proxy.sent < 8.5 * MIB
 
 
+def test_small_files_are_stored_together(source, target, tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for number in range(1_200):
+        (folder / str(number)).write_text(f"content {number}")
+    run_id = source.create_run("0").info.run_id
+    source.log_artifacts(run_id, str(folder))
+    assert target.sync_from(source.tracking_uri).files == 1_200
+    assert tree(target, f"runs:/{run_id}") == tree(source, f"runs:/{run_id}")
+    assert target.get_storage_usage().object_count < 10
+
+
 def test_what_is_deleted_stays_at_the_source_unless_it_is_asked_for(source, target, full):
     run_id = source.create_run("0", run_name="deleted").info.run_id
     source.log_batch(run_id, metrics=[Metric("m", 1.0, 1, 1)])
@@ -310,6 +322,26 @@ def test_a_param_with_another_value_is_told_and_everything_else_arrives(source, 
     assert problem.error.startswith("Param 'p1' has another value at the server and cannot become 'source'")
     run = target.get_run(run_id)
     assert (run.data.params, run.info.status) == ({"p0": "source", "p1": "target", "p2": "source"}, "FINISHED")
+
+
+def test_a_file_that_cannot_stand_at_its_path_withholds_neither_points_nor_end(source, target, tmp_path):
+    run_id = source.create_run("0").info.run_id
+    target.sync_from(source.tracking_uri)
+    (tmp_path / "data").write_text("a file here, a directory there")
+    source.log_artifact(run_id, str(tmp_path / "data"))
+    target.log_text(run_id, "theirs", "data/x.txt")
+    source.log_batch(run_id, metrics=[Metric("m", 1.0, 1, 1)])
+    source.set_terminated(run_id)
+    for unchanged in (False, True):
+        synced = target.sync_from(source.tracking_uri)
+        (problem,) = synced.problems
+        assert (problem.subject, problem.id, "data" in problem.error) == ("run", run_id, True)
+        assert (synced.runs, synced.unchanged_runs) == (not unchanged, 0)
+        assert target.get_run(run_id).info.status == "FINISHED"
+        assert points(target, run_id) == points(source, run_id)
+    target.delete_artifacts(run_id, "data")
+    assert target.sync_from(source.tracking_uri).is_complete
+    assert contents(target) == contents(source)
 
 
 def test_what_was_copied_from_a_server_that_was_synced_to_is_another_run_there(source, target, other, tmp_path):
