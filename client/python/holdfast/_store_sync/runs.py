@@ -38,11 +38,11 @@ class Runs:
         for number, run_id in enumerate(run_ids, 1):
             sync.progress.relabel(f"run {number:,} of {len(run_ids):,}")
             with sync.tally.noting("run", run_id):
-                before = sync.tally.sent
+                before, problems = sync.tally.sent, len(sync.tally.problems)
                 if _Run(sync, read_run(sync.source.channel, run_id)).send(has_model):
                     is_changed = sync.tally.sent > before
                     sync.tally.runs += is_changed
-                    sync.tally.unchanged_runs += not is_changed
+                    sync.tally.unchanged_runs += not is_changed and len(sync.tally.problems) == problems
         if not sync.include_deleted:
             sync.tally.left_deleted_runs = sum(1 for _ in self._list(experiment_pb2.VIEW_TYPE_DELETED_ONLY))
 
@@ -107,9 +107,13 @@ class _Run:
             sync.send(sync.target.runs.RestoreRun, messages.RestoreRunRequest(run_id=run.run_id))
         self._send_params(there)
         self._send_tags(there)
-        sync_links(sync, run, there, has_model)
-        self._send_files(record)
-        record.points = sync_points(sync, run.run_id, record.points, has_model, is_there=self._is_there)
+        # Each by itself: that a file cannot stand at its path is no reason to withhold points and end.
+        with sync.tally.noting("run", run.run_id):
+            sync_links(sync, run, there, has_model)
+        with sync.tally.noting("run", run.run_id):
+            self._send_files(record)
+        with sync.tally.noting("run", run.run_id):
+            record.points = sync_points(sync, run.run_id, record.points, has_model, is_there=self._is_there)
         self._send_end(there, record)
         record.stage = "deleted" if is_deleted else "active"
         if record.is_changed:
