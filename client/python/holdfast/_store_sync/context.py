@@ -17,7 +17,7 @@ from holdfast.v1.run_service_pb2_grpc import RunServiceStub
 Response = TypeVar("Response")
 # Experiments that one search names.
 _TOGETHER = 100
-# Whether the target has a logged model of the source, by its id.
+# Makes sure that the target has a logged model of the source, by its id; False when it is gone for good.
 HasModel = Callable[[str], bool]
 
 

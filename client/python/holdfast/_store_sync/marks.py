@@ -109,7 +109,8 @@ class Record:
         points: How many points have, at least.
         tree: The number of the source's snapshot whose files have.
         end: Status and end, as ``end_of`` says them.
-        stage: Active or deleted.
+        stage: "active"; "deleted" when it is, and was sent whole; "part" when it is, and only its name was sent, since
+            others name it.
     """
 
     store_id: str

@@ -19,6 +19,7 @@ class Tally:
     runs: int = 0
     unchanged_runs: int = 0
     models: int = 0
+    partial: int = 0
     versions: int = 0
     points: int = 0
     files: int = 0

@@ -111,6 +111,8 @@ def _tell(synced: SyncedStore) -> None:
     )
     verb = "would send" if synced.is_dry_run else "sent"
     click.echo(f"{synced.source} -> {synced.uri}: " + (f"{verb} {sent}" if sent else "nothing to send"))
+    if synced.partial:
+        click.echo(f"{verb}, as others name them, without points or files: {synced.partial:,} runs or deleted models")
     if synced.unchanged_runs:
         click.echo(f"unchanged: {_counted(synced.unchanged_runs, 'run')}")
     deleted = _listed(

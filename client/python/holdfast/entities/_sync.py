@@ -61,6 +61,8 @@ class SyncedStore:
         runs: Runs of which anything was sent.
         unchanged_runs: Runs of which nothing had to be.
         models: Logged models of which anything was sent.
+        partial: Runs and logged models that were sent only because others name them: runs that are deleted, or of
+            another experiment than was asked for, without points and files, and deleted models, as a name.
         versions: Versions that were registered.
         points: Points of metrics that were sent.
         files: Files that were put into trees.
@@ -83,6 +85,7 @@ class SyncedStore:
     runs: int = 0
     unchanged_runs: int = 0
     models: int = 0
+    partial: int = 0
     versions: int = 0
     points: int = 0
     files: int = 0
