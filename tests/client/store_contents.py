@@ -48,7 +48,7 @@ def _kept(tags: dict[str, str]) -> dict[str, str]:
 
 def _run(client: Client, run_id: str, experiment: str) -> dict[str, Any]:
     run = read_run(client.channel, run_id)
-    own = [field for field in run.DESCRIPTOR.fields_by_name if field not in {"tags", "experiment_id", "lost"}]
+    own = [field for field in run.DESCRIPTOR.fields_by_name if field not in {"tags", "experiment_id"}]
     return {
         "experiment": experiment,
         "tags": _kept({tag.key: tag.value for tag in run.tags}),

@@ -19,6 +19,8 @@ from tests.counting_proxy import counting_proxy
 from holdfast._client import Client
 from holdfast.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, LoggedModelOutput, Metric
 from holdfast.errors import InvalidArgumentError, NotFoundError
+from holdfast.v1 import run_service_pb2
+from holdfast.v1.run_service_pb2_grpc import RunServiceStub
 
 MIB = 1 << 20
 
@@ -155,6 +157,26 @@ def test_what_a_run_adds_later_comes_with_the_next_sync(source, target, full, tm
     assert (synced.runs, synced.points, synced.files, synced.bytes) == (1, 2, 1, 4)
     assert contents(target) == contents(source)
     assert target.get_run(run_id).info.status == "FINISHED"
+
+
+def test_a_run_whose_program_died_is_lost_at_the_target_until_it_goes_on(source, target):
+    run_id = source.create_run("0").info.run_id
+    source.log_batch(run_id, metrics=[Metric("m", 1.0, 1, 1)])
+    lost = run_service_pb2.UpdateRunRequest(run_id=run_id, lost=True)
+    source.channel.call(source.channel.stub(RunServiceStub).UpdateRun, lost)
+    for _ in range(2):
+        synced = target.sync_from(source.tracking_uri)
+        assert target.get_run(run_id).info.shown_status == "LOST"
+    assert sent(synced) == {}
+    with target.watch_run(run_id, types=["RETURNED"]) as watch:
+        next(watch)
+        source.log_batch(run_id, metrics=[Metric("m", 1.0, 1, 2)])
+        renewed = run_service_pb2.RenewLeasesRequest(run_ids=[run_id])
+        source.channel.call(source.channel.stub(RunServiceStub).RenewLeases, renewed)
+        target.sync_from(source.tracking_uri)
+        assert next(watch).type == "RETURNED"
+    assert target.get_run(run_id).info.shown_status == "RUNNING"
+    assert sent(target.sync_from(source.tracking_uri)) == {}
 
 
 def test_what_somebody_changed_at_the_target_stays_until_the_source_changes_it_too(source, target, tmp_path):

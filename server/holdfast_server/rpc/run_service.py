@@ -92,6 +92,7 @@ class RunServicer(service_grpc.RunServiceServicer):
             name=request.run_name if request.HasField("run_name") else None,
             status=convert.status_from_proto(request.status),
             end_time=optional_ms_from_proto(request, "end_time"),
+            lost=request.lost if request.HasField("lost") else None,
         )
 
         def job(tx: Transaction) -> pb.UpdateRunResponse:

@@ -236,16 +236,19 @@ class _Run:
         record.tree = max(record.tree, location.sequence)
 
     def _send_end(self, there: run_pb2.Run, record: Record) -> None:
-        """Send status and end, if they changed at the source since they were sent."""
+        """Send status and end, or that it is lost, if they changed at the source since they were sent."""
         end = _end_of(self._run)
         if record.end != end and _end_of(there) != end:
             request = messages.UpdateRunRequest(run_id=self._run.run_id, status=self._run.status)
             if self._run.HasField("end_time"):
                 request.end_time.CopyFrom(self._run.end_time)
+            if self._run.status == run_pb2.RUN_STATUS_RUNNING:
+                request.lost = self._run.lost
             self._sync.send(self._sync.target.runs.UpdateRun, request)
         record.end = end
 
 
 def _end_of(run: run_pb2.Run) -> str:
     end = ms_from_proto(run.end_time) if run.HasField("end_time") else ""
-    return f"{run_pb2.RunStatus.Name(run.status).removeprefix('RUN_STATUS_')} {end}".strip()
+    lost = "LOST" if run.lost else ""
+    return " ".join(filter(None, (run_pb2.RunStatus.Name(run.status).removeprefix("RUN_STATUS_"), str(end), lost)))
