@@ -18,7 +18,9 @@ def contents(client: Client) -> dict[str, Any]:
     runs = client.search_runs(active, run_view_type=3, max_results=50_000)
     models = client.search_logged_models(active, max_results=None)
     return {
-        "experiments": {experiments[i].name: _kept(experiments[i].tags) for i in active},
+        "experiments": {
+            experiments[i].name: (experiments[i].artifact_location, _kept(experiments[i].tags)) for i in active
+        },
         "runs": {
             run.info.run_id: _run(client, run.info.run_id, experiments[run.info.experiment_id].name) for run in runs
         },
@@ -48,7 +50,7 @@ def _kept(tags: dict[str, str]) -> dict[str, str]:
 
 def _run(client: Client, run_id: str, experiment: str) -> dict[str, Any]:
     run = read_run(client.channel, run_id)
-    own = [field for field in run.DESCRIPTOR.fields_by_name if field not in {"tags", "experiment_id"}]
+    own = [field for field in run.DESCRIPTOR.fields_by_name if field not in {"tags", "experiment_id", "lost"}]
     return {
         "experiment": experiment,
         "tags": _kept({tag.key: tag.value for tag in run.tags}),

@@ -70,7 +70,7 @@ def package(tmp_path: Path) -> Path:
 @pytest.fixture
 def full(source: Client, package: Path) -> str:
     """Fills the source with something of every kind; the id of its main run."""
-    experiment_id = source.create_experiment("vision", tags={"team": "red"})
+    experiment_id = source.create_experiment("vision", "s3://bucket/vision", {"team": "red"})
     run = source.create_run(
         experiment_id, start_time=1_700_000_000_000, tags={"a": "1", "mlflow.user": "u"}, run_name="x"
     )
@@ -127,13 +127,14 @@ def test_syncs_at_the_same_time_send_each_thing_once(source, target, full):
     for client in clients:
         client.close()
     assert [synced.problems for synced in done] == [[], [], []]
+    assert sum(synced.points for synced in done) == 2_505
     assert contents(target) == contents(source)
 
 
 def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing(source, target, full):
     foreseen = target.sync_from(source.tracking_uri, dry_run=True)
     assert foreseen.is_dry_run
-    assert contents(target) == {"experiments": {"Default": {}}, "runs": {}, "models": {}}
+    assert contents(target) == {"experiments": {"Default": ("", {})}, "runs": {}, "models": {}}
     done = target.sync_from(source.tracking_uri)
     uncounted = {"is_dry_run", "bytes"}  # equal files are counted once for each tree that a dry run looks at
     assert {k: v for k, v in asdict(foreseen).items() if k not in uncounted} == {
@@ -491,6 +492,12 @@ def test_versions_are_registered_once_when_they_are_asked_for(source, target, fu
     source.register_logged_model("forest", model.model_id, tags={"k": "v"})
     source.create_model_version("forest", f"runs:/{full}/data/code", description="files of a run")
     source.set_registered_model_alias("forest", "prod", "1")
+    source.update_registered_model("forest", "of trees")
+    source.set_registered_model_tag("forest", "kind", "source")
+    source.set_registered_model_tag("forest", "team", "red")
+    target.set_registered_model_tag("forest", "kind", "target")
+    elsewhere = target.sync_from(source.tracking_uri, experiments="Default", include_versions=True)
+    assert (elsewhere.versions, elsewhere.problems) == (0, [])
     left = target.sync_from(source.tracking_uri)
     assert (left.left_versions, left.versions) == (2, 0)
     synced = target.sync_from(source.tracking_uri, include_versions=True)
@@ -499,7 +506,20 @@ def test_versions_are_registered_once_when_they_are_asked_for(source, target, fu
     assert (second.model_id, second.digest) == (model.model_id, source.get_model_version("forest", "1").digest)
     assert (second.tags["k"], second.run_id, second.aliases, third.description) == ("v", full, [], "files of a run")
     assert tree(target, "models:/forest/3") == tree(source, "models:/forest/2")
+    registered = target.get_registered_model("forest")
+    assert registered.description == "of trees"
+    assert {k: v for k, v in registered.tags.items() if "sync" not in k} == {"kind": "target", "team": "red"}
     assert sent(target.sync_from(source.tracking_uri, include_versions=True)) == {}
+    assert target.sync_from(source.tracking_uri).left_versions == 0
+    # What changes at the source comes, what somebody changed here stays.
+    target.update_registered_model("forest", "of the target")
+    source.set_registered_model_tag("forest", "kind", "source again")
+    assert target.sync_from(source.tracking_uri, include_versions=True).changes == 1
+    registered = target.get_registered_model("forest")
+    assert (registered.description, registered.tags["kind"]) == ("of the target", "source again")
+    source.update_registered_model("forest", "of many trees")
+    target.sync_from(source.tracking_uri, include_versions=True)
+    assert target.get_registered_model("forest").description == "of many trees"
     assert len(target.search_model_versions("name = 'forest'")) == 3
 
 

@@ -138,7 +138,8 @@ class RunServicer(service_grpc.RunServiceServicer):
         batch = convert.batch_from_proto(request, self._clock.now_ms())
 
         def job(tx: Transaction) -> pb.LogBatchResponse:
-            return pb.LogBatchResponse(next_writer_sequence=log_batch(tx, request.run_id, batch))
+            kept = log_batch(tx, request.run_id, batch)
+            return pb.LogBatchResponse(next_writer_sequence=kept.mark, new_metric_count=kept.metric_count)
 
         return await mutate(self._database, request, pb.LogBatchResponse, job)
 

@@ -47,6 +47,7 @@ class StoreSync:
         progress: Shows it.
         include_deleted: Whether runs and models that are deleted at the source are sent, and deleted at the target.
         is_dry_run: Whether nothing is sent.
+        is_selective: Whether only some experiments were asked for.
         experiment_ids: The target's id of each of the source's experiments; of one that a dry run would create, "".
     """
 
@@ -57,6 +58,7 @@ class StoreSync:
     progress: Progress
     include_deleted: bool
     is_dry_run: bool
+    is_selective: bool
     experiment_ids: dict[str, str] = field(default_factory=dict)
 
     def experiments_in_parts(self) -> Iterator[list[str]]:

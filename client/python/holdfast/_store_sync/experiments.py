@@ -94,7 +94,7 @@ def _sync(sync: StoreSync, experiment: experiment_pb2.Experiment) -> str:
     there = _find(sync, experiment.name)
     if there is None:
         sync.tally.experiments += 1
-        there = _create(sync, experiment.name)
+        there = _create(sync, experiment)
     if there.lifecycle_stage == experiment_pb2.LIFECYCLE_STAGE_DELETED:
         raise FailedPreconditionError(
             f"Experiment {experiment.name!r:.200} is deleted at the server; restore it there, or rename the source's.",
@@ -120,14 +120,14 @@ def _find(sync: StoreSync, name: str) -> experiment_pb2.Experiment | None:
     return found
 
 
-def _create(sync: StoreSync, name: str) -> experiment_pb2.Experiment:
+def _create(sync: StoreSync, experiment: experiment_pb2.Experiment) -> experiment_pb2.Experiment:
     if sync.is_dry_run:
-        return experiment_pb2.Experiment(name=name)
+        return experiment_pb2.Experiment(name=experiment.name)
     try:
-        request = messages.CreateExperimentRequest(name=name)
+        request = messages.CreateExperimentRequest(name=experiment.name, artifact_location=experiment.artifact_location)
         made: experiment_pb2.Experiment = sync.target.call(sync.target.experiments.CreateExperiment, request).experiment
     except AlreadyExistsError:  # since we looked
-        found = _find(sync, name)
+        found = _find(sync, experiment.name)
         assert found is not None
         return found
     return made

@@ -70,9 +70,9 @@ def _send(
         return first + len(page.metrics)
     for part in batches(page.metrics, MAX_BATCH_METRICS):
         request = messages.LogBatchRequest(run_id=run_id, metrics=part, writer_id=_writer(sync), writer_sequence=first)
-        sync.target.call(sync.target.runs.LogBatch, request)
+        answer = sync.target.call(sync.target.runs.LogBatch, request)
         first += len(part)
-        sync.tally.points += len(part)
+        sync.tally.points += answer.new_metric_count  # another sync, at the same time, may have sent some
         sync.progress.advance(request.ByteSize())
     return first
 

@@ -52,6 +52,7 @@ def sync_store(
             progress=progress,
             include_deleted=include_deleted,
             is_dry_run=dry_run,
+            is_selective=experiments is not None,
         )
         sync_experiments(sync, experiments)
         places = Places(sync)

@@ -67,7 +67,7 @@ def command(
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(synced), "is_complete": synced.is_complete}))
     else:
-        _tell(synced)
+        tell(synced)
     if not synced.is_complete:
         ctx.exit(1)
 
@@ -97,9 +97,11 @@ def _line(journal: SyncedJournal) -> str:
     return f"{journal.uri}  {told}  {who}{error}"
 
 
-def _tell(synced: SyncedStore) -> None:
+def tell(synced: SyncedStore) -> None:
+    """Print what was sent and what was not."""
     for journal in synced.journals:
-        click.echo(_line(journal))
+        if journal.sent or journal.waiting or journal.refused or journal.error:
+            click.echo(_line(journal))
     size = f" ({size_text(synced.bytes)} that the server lacked)" if synced.files else ""
     sent = _listed(
         (synced.runs, "run"),

@@ -39,8 +39,8 @@ class SyncProblem:
     """Something that could not be sent.
 
     Attributes:
-        subject: "experiment", "run", "model" or "version".
-        id: Its id; the name of an experiment, name and number of a version.
+        subject: "experiment", "run", "model", "version" or "registered model".
+        id: Its id; the name of an experiment or registered model, name and number of a version.
         error: Why, and what to do.
     """
 
@@ -71,7 +71,7 @@ class SyncedStore:
         left_deleted_experiments: Experiments that are deleted at the source, which are never sent, nor what is in them.
         left_deleted_runs: Runs that are deleted at the source and were not sent for this reason.
         left_deleted_models: The same of logged models.
-        left_versions: Registered versions at the source that were not asked for.
+        left_versions: Registered versions at the source, of the experiments asked for, that were not and are not here.
         deleted_at_target: Runs and models that came earlier and are deleted at the server; nothing was sent of them.
         problems: What could not be sent.
         journals: What processes had left for the source, which was sent there first.

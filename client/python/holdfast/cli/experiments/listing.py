@@ -71,6 +71,7 @@ def show(ctx: click.Context, experiment: str, *, as_json: bool) -> None:
             ("id", found.experiment_id),
             ("name", found.name),
             ("stage", found.lifecycle_stage),
+            *([("artifacts", found.artifact_location)] if found.artifact_location else []),
             ("created", time_text(found.creation_time, seconds=True)),
             ("changed", time_text(found.last_update_time, seconds=True)),
             *((f"tag {key}", value) for key, value in found.tags.items()),
