@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from holdfast._archive.trees import newest_digest
 from holdfast._calls import MAX_BATCH_TAGS
+from holdfast._own_tags import is_own
 from holdfast._store_sync.context import HasModel, StoreSync, pages
 from holdfast._store_sync.marks import PREFIX
 from holdfast._store_sync.registered_models import sync_registered_model
@@ -109,7 +110,7 @@ class _Version:
         sync, version = self._sync, self._version
         if self._is_there():
             return
-        tags = [tag for tag in version.tags if not tag.key.startswith(PREFIX)]
+        tags = [tag for tag in version.tags if not is_own(tag.key)]
         if len(tags) >= MAX_BATCH_TAGS:
             raise FailedPreconditionError(
                 f"Version {version.version} of {version.name!r:.200} has {len(tags)} tags, more than a request takes. "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from holdfast._own_tags import is_own_field, without_own
 from holdfast.cli import client_of
 from holdfast.cli.json_output import json_text
 from holdfast.cli.runs.naming import find_run_id
@@ -88,7 +89,7 @@ def _lines(event: Event) -> Iterator[str]:
         what = "run" if event.subject == "RUN" else "experiment"
         yield _line(at, what, _WORDS[event.type])
     for change in event.changes:
-        if event.type == "UPDATED" and change.field != "end_time":
+        if event.type == "UPDATED" and change.field != "end_time" and not is_own_field(change.field):
             yield _change_line(at, change.field, change.new_value)
         elif event.type == "ARTIFACTS":
             yield _line(at, "artifacts", f"snapshot {change.new_value}")
@@ -105,7 +106,7 @@ def _state_lines(run: Run) -> Iterator[str]:
     yield _line(at, "name", run.info.run_name)
     for key, value in run.data.params.items():
         yield _line(at, "param", f"{key} = {value}")
-    for key, value in run.data.tags.items():
+    for key, value in without_own(run.data.tags).items():
         if not key.startswith("mlflow."):
             yield _line(at, "tag", f"{key} = {value}")
     for key, number in run.data.metrics.items():
