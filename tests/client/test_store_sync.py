@@ -241,6 +241,21 @@ def test_only_blocks_that_the_target_lacks_travel(source, target, tmp_path, pack
         assert proxy.sent < 8.5 * MIB
 
 
+def test_files_that_are_open_at_the_source_are_told_and_sent_when_they_are_closed(source, target):
+    run_id = source.create_run("0").info.run_id
+    model = source.create_logged_model("0", "m", run_id)
+    with source.open_artifact(run_id, "train.log") as log:
+        log.write("epoch 1\n")
+        log.flush()
+        for _ in range(2):
+            synced = target.sync_from(source.tracking_uri)
+            assert (synced.left_open_files, synced.files, synced.is_complete) == (1, 0, True)
+    source.finalize_logged_model(model.model_id, "READY")
+    synced = target.sync_from(source.tracking_uri)
+    assert (synced.left_open_files, synced.files) == (0, 1)
+    assert contents(target) == contents(source)
+
+
 def test_small_files_are_stored_together(source, target, tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()

@@ -208,7 +208,9 @@ class _Model:
         """Send the files, and say that these are all."""
         sync, model = self._sync, self._model
         self._send_files(is_there=is_there)
-        if model.status != _PENDING:
+        if model.status == _PENDING:
+            sync.count_open_files(self._owner)
+        else:
             request = messages.FinalizeLoggedModelRequest(model_id=model.model_id, status=model.status)
             if model.status != _READY:
                 request.status_message = model.status_message

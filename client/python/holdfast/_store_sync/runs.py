@@ -234,6 +234,7 @@ class _Run:
             sync.tally.bytes += sync.files.copy(location, entries, None if sync.is_dry_run else self._owner)
             sync.tally.files += len(entries)
         record.tree = max(record.tree, location.sequence)
+        sync.count_open_files(self._owner)
 
     def _send_end(self, there: run_pb2.Run, record: Record) -> None:
         """Send status and end, or that it is lost, if they changed at the source since they were sent."""

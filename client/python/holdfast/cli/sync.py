@@ -117,6 +117,12 @@ def tell(synced: SyncedStore) -> None:
         click.echo(f"{verb}, as others name them, without points or files: {synced.partial:,} runs or deleted models")
     if synced.unchanged_runs:
         click.echo(f"unchanged: {_counted(synced.unchanged_runs, 'run')}")
+    _tell_left(synced)
+    for problem in synced.problems:
+        click.echo(f"{problem.subject} {problem.id}: {problem.error}", err=True)
+
+
+def _tell_left(synced: SyncedStore) -> None:
     deleted = _listed(
         (synced.left_deleted_runs, "run"),
         (synced.left_deleted_models, "logged model"),
@@ -127,10 +133,12 @@ def tell(synced: SyncedStore) -> None:
         click.echo(f"not sent, deleted at the source: {_counted(synced.left_deleted_experiments, 'experiment')}")
     if synced.deleted_at_target:
         click.echo(f"not sent, deleted at the server: {synced.deleted_at_target:,} runs or models; restore them there")
+    if synced.left_open_files:
+        click.echo(
+            f"not sent: {_counted(synced.left_open_files, 'file')} still open at the source; closed, they are sent"
+        )
     if synced.left_versions:
         click.echo(f"not sent: {_counted(synced.left_versions, 'registered version')} (--versions registers them here)")
-    for problem in synced.problems:
-        click.echo(f"{problem.subject} {problem.id}: {problem.error}", err=True)
 
 
 def _listed(*counts: tuple[int, str] | tuple[int, str, str]) -> str:

@@ -72,6 +72,8 @@ class SyncedStore:
         left_deleted_runs: Runs that are deleted at the source and were not sent for this reason.
         left_deleted_models: The same of logged models.
         left_versions: Registered versions at the source, of the experiments asked for, that were not and are not here.
+        left_open_files: Files that are being written at the source, or were when their program died: each is sent once
+            it is closed there, which the server does a day after the last sign of life.
         deleted_at_target: Runs and models that came earlier and are deleted at the server; nothing was sent of them.
         problems: What could not be sent.
         journals: What processes had left for the source, which was sent there first.
@@ -95,6 +97,7 @@ class SyncedStore:
     left_deleted_runs: int = 0
     left_deleted_models: int = 0
     left_versions: int = 0
+    left_open_files: int = 0
     deleted_at_target: int = 0
     problems: list[SyncProblem] = field(default_factory=list)
     journals: list[SyncedJournal] = field(default_factory=list)
