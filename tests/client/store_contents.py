@@ -18,7 +18,9 @@ def contents(client: Client) -> dict[str, Any]:
     runs = client.search_runs(active, run_view_type=3, max_results=50_000)
     models = client.search_logged_models(active, max_results=None)
     return {
-        "experiments": {experiments[i].name: _kept(experiments[i].tags) for i in active},
+        "experiments": {
+            experiments[i].name: (experiments[i].artifact_location, _kept(experiments[i].tags)) for i in active
+        },
         "runs": {
             run.info.run_id: _run(client, run.info.run_id, experiments[run.info.experiment_id].name) for run in runs
         },

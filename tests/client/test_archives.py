@@ -193,6 +193,13 @@ def test_a_run_moves_between_servers_with_all_that_belongs_to_it(client, other, 
     assert all_of(other, run_id) == before
 
 
+def test_an_experiment_that_an_import_creates_is_said_to_be_where_the_exported_one_was(client, other, name, tmp_path):
+    run_id = client.create_run(client.create_experiment(name, "s3://bucket/of-it")).info.run_id
+    client.export_run(run_id, tmp_path / "archive")
+    imported = other.get_experiment(other.import_run(tmp_path / "archive").info.experiment_id)
+    assert (imported.name, imported.artifact_location) == (name, "s3://bucket/of-it")
+
+
 def test_an_empty_run_moves_too(client, other, run_id, tmp_path):
     client.export_run(run_id, tmp_path / "archive")
     assert other.import_run(tmp_path / "archive", "elsewhere").info.status == "RUNNING"

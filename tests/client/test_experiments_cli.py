@@ -35,6 +35,12 @@ def test_an_experiment_lives_by_commands(experiments, client, name):
     assert run.refresh().info.lifecycle_stage == "active"
 
 
+def test_where_artifacts_were_said_to_be_is_kept(experiments, client, name):
+    experiment_id = experiments("create", name, "--artifact-location", "s3://bucket/ocr").strip()
+    assert client.get_experiment(experiment_id).artifact_location == "s3://bucket/ocr"
+    assert "s3://bucket/ocr" in experiments("show", name)
+
+
 def test_experiments_are_listed_by_filter_order_and_stage(experiments, client, name):
     ids = [client.create_experiment(f"{name}-{letter}", tags={"team": letter}) for letter in "abc"]
     client.delete_experiment(ids[1])

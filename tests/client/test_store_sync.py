@@ -19,6 +19,8 @@ from tests.counting_proxy import counting_proxy
 from holdfast._client import Client
 from holdfast.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, LoggedModelOutput, Metric
 from holdfast.errors import InvalidArgumentError, NotFoundError
+from holdfast.v1 import run_service_pb2
+from holdfast.v1.run_service_pb2_grpc import RunServiceStub
 
 MIB = 1 << 20
 
@@ -68,7 +70,7 @@ def package(tmp_path: Path) -> Path:
 @pytest.fixture
 def full(source: Client, package: Path) -> str:
     """Fills the source with something of every kind; the id of its main run."""
-    experiment_id = source.create_experiment("vision", tags={"team": "red"})
+    experiment_id = source.create_experiment("vision", "s3://bucket/vision", {"team": "red"})
     run = source.create_run(
         experiment_id, start_time=1_700_000_000_000, tags={"a": "1", "mlflow.user": "u"}, run_name="x"
     )
@@ -101,7 +103,7 @@ def full(source: Client, package: Path) -> str:
 
 def sent(synced) -> dict[str, int]:
     """What a sync sent, without zeros."""
-    names = ("experiments", "runs", "models", "versions", "points", "files", "bytes", "changes")
+    names = ("experiments", "runs", "models", "partial", "versions", "points", "files", "bytes", "changes")
     return {name: count for name in names if (count := getattr(synced, name))}
 
 
@@ -125,13 +127,14 @@ def test_syncs_at_the_same_time_send_each_thing_once(source, target, full):
     for client in clients:
         client.close()
     assert [synced.problems for synced in done] == [[], [], []]
+    assert sum(synced.points for synced in done) == 2_505
     assert contents(target) == contents(source)
 
 
 def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing(source, target, full):
     foreseen = target.sync_from(source.tracking_uri, dry_run=True)
     assert foreseen.is_dry_run
-    assert contents(target) == {"experiments": {"Default": {}}, "runs": {}, "models": {}}
+    assert contents(target) == {"experiments": {"Default": ("", {})}, "runs": {}, "models": {}}
     done = target.sync_from(source.tracking_uri)
     uncounted = {"is_dry_run", "bytes"}  # equal files are counted once for each tree that a dry run looks at
     assert {k: v for k, v in asdict(foreseen).items() if k not in uncounted} == {
@@ -155,6 +158,26 @@ def test_what_a_run_adds_later_comes_with_the_next_sync(source, target, full, tm
     assert (synced.runs, synced.points, synced.files, synced.bytes) == (1, 2, 1, 4)
     assert contents(target) == contents(source)
     assert target.get_run(run_id).info.status == "FINISHED"
+
+
+def test_a_run_whose_program_died_is_lost_at_the_target_until_it_goes_on(source, target):
+    run_id = source.create_run("0").info.run_id
+    source.log_batch(run_id, metrics=[Metric("m", 1.0, 1, 1)])
+    lost = run_service_pb2.UpdateRunRequest(run_id=run_id, lost=True)
+    source.channel.call(source.channel.stub(RunServiceStub).UpdateRun, lost)
+    for _ in range(2):
+        synced = target.sync_from(source.tracking_uri)
+        assert target.get_run(run_id).info.shown_status == "LOST"
+    assert sent(synced) == {}
+    with target.watch_run(run_id, types=["RETURNED"]) as watch:
+        next(watch)
+        source.log_batch(run_id, metrics=[Metric("m", 1.0, 1, 2)])
+        renewed = run_service_pb2.RenewLeasesRequest(run_ids=[run_id])
+        source.channel.call(source.channel.stub(RunServiceStub).RenewLeases, renewed)
+        target.sync_from(source.tracking_uri)
+        assert next(watch).type == "RETURNED"
+    assert target.get_run(run_id).info.shown_status == "RUNNING"
+    assert sent(target.sync_from(source.tracking_uri)) == {}
 
 
 def test_what_somebody_changed_at_the_target_stays_until_the_source_changes_it_too(source, target, tmp_path):
@@ -218,6 +241,33 @@ def test_only_blocks_that_the_target_lacks_travel(source, target, tmp_path, pack
         assert proxy.sent < 8.5 * MIB
 
 
+def test_files_that_are_open_at_the_source_are_told_and_sent_when_they_are_closed(source, target):
+    run_id = source.create_run("0").info.run_id
+    model = source.create_logged_model("0", "m", run_id)
+    with source.open_artifact(run_id, "train.log") as log:
+        log.write("epoch 1\n")
+        log.flush()
+        for _ in range(2):
+            synced = target.sync_from(source.tracking_uri)
+            assert (synced.left_open_files, synced.files, synced.is_complete) == (1, 0, True)
+    source.finalize_logged_model(model.model_id, "READY")
+    synced = target.sync_from(source.tracking_uri)
+    assert (synced.left_open_files, synced.files) == (0, 1)
+    assert contents(target) == contents(source)
+
+
+def test_small_files_are_stored_together(source, target, tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for number in range(1_200):
+        (folder / str(number)).write_text(f"content {number}")
+    run_id = source.create_run("0").info.run_id
+    source.log_artifacts(run_id, str(folder))
+    assert target.sync_from(source.tracking_uri).files == 1_200
+    assert tree(target, f"runs:/{run_id}") == tree(source, f"runs:/{run_id}")
+    assert target.get_storage_usage().object_count < 10
+
+
 def test_what_is_deleted_stays_at_the_source_unless_it_is_asked_for(source, target, full):
     run_id = source.create_run("0", run_name="deleted").info.run_id
     source.log_batch(run_id, metrics=[Metric("m", 1.0, 1, 1)])
@@ -235,13 +285,102 @@ def test_what_is_deleted_stays_at_the_source_unless_it_is_asked_for(source, targ
         synced = target.sync_from(source.tracking_uri, include_deleted=True)
         assert (synced.left_deleted_runs, synced.left_deleted_models, synced.problems) == (0, 0, [])
         assert target.get_run(run_id).info.lifecycle_stage == "deleted"
+        assert model.model_id not in contents(target)["models"]
         assert contents(target) == contents(source)
     assert sent(synced) == {}
     assert points(target, run_id) == points(source, run_id)
-    # Restored at the source, it comes back, as what deleted it at the target was the sync.
+    # Restored at the source, they come back, as what deleted them at the target was the sync.
     source.restore_run(run_id)
+    source.restore_logged_model(model.model_id)
     target.sync_from(source.tracking_uri)
     assert target.get_run(run_id).info.lifecycle_stage == "active"
+    assert contents(target) == contents(source)
+    # Deleted at the target, it is left so.
+    target.delete_logged_model(model.model_id)
+    assert target.sync_from(source.tracking_uri).deleted_at_target == 1
+
+
+@pytest.fixture
+def evaluated(source: Client) -> tuple[str, str]:
+    """A run of experiment A measured a model that a run of experiment B made; ids of the model and of that run."""
+    maker = source.create_run(source.create_experiment("B", "s3://bucket/b", {"of": "b"}), run_name="maker").info.run_id
+    source.log_param(maker, "p", "1")
+    source.log_bytes(maker, b"0" * 1_000, "checkpoint")
+    source.log_batch(maker, metrics=[Metric("loss", 1.0, 1, 1)])
+    model = source.create_logged_model(source.get_run(maker).info.experiment_id, "m", maker, params={"q": "2"})
+    source.log_model_artifact(model.model_id, __file__)
+    source.finalize_logged_model(model.model_id, "READY")
+    source.set_terminated(maker)
+    judge = source.create_run(source.create_experiment("A"), run_name="judge").info.run_id
+    metric = Metric("acc", 0.9, 1, 1, model_id=model.model_id, dataset_name="d", dataset_digest="1")
+    source.log_batch(judge, metrics=[metric])
+    return model.model_id, maker
+
+
+def test_a_model_of_another_experiment_comes_with_the_points_that_name_it(source, target, evaluated):
+    model_id, maker = evaluated
+    foreseen = target.sync_from(source.tracking_uri, experiments="A", dry_run=True)
+    synced = target.sync_from(source.tracking_uri, experiments="A")
+    assert (synced.problems, synced.runs, synced.models, synced.partial) == ([], 1, 1, 1)
+    assert sent(foreseen) == sent(synced)
+    assert target.get_logged_model(model_id).metrics == source.get_logged_model(model_id).metrics
+    assert contents(target)["models"] == contents(source)["models"]
+    part = target.get_run(maker)
+    assert (part.info.run_name, part.data.params, part.info.status) == ("maker", {"p": "1"}, "FINISHED")
+    assert (points(target, maker), "checkpoint" in tree(target, f"runs:/{maker}")) == ([], False)
+    assert sent(target.sync_from(source.tracking_uri, experiments="A")) == {}
+    assert target.sync_from(source.tracking_uri).is_complete
+    assert contents(target) == contents(source)
+
+
+@pytest.mark.parametrize("gone", ["model", "run and model", "experiment"])
+def test_a_model_that_was_deleted_and_restored_at_the_source_has_its_points(source, target, evaluated, gone):
+    model_id, maker = evaluated
+    experiment_id = source.get_run(maker).info.experiment_id
+    if gone == "experiment":
+        source.delete_experiment(experiment_id)
+    else:
+        source.delete_logged_model(model_id)
+        if "run" in gone:
+            source.delete_run(maker)
+    for _ in range(2):
+        synced = target.sync_from(source.tracking_uri)
+        assert synced.is_complete, synced.problems
+        assert model_id not in contents(target)["models"]
+        assert points(target, maker) == ([] if gone != "model" else points(source, maker))
+    assert sent(synced) == {}
+    if gone == "experiment":
+        source.restore_experiment(experiment_id)
+    else:
+        source.restore_logged_model(model_id)
+        if "run" in gone:
+            assert target.get_run(maker).info.lifecycle_stage == "deleted"
+            source.restore_run(maker)
+    synced = target.sync_from(source.tracking_uri)
+    assert synced.is_complete, synced.problems
+    assert target.get_logged_model(model_id).metrics == source.get_logged_model(model_id).metrics
+    there, here = contents(target), contents(source)
+    if gone == "experiment":  # what it has is in Default, and stays there
+        there["runs"][maker]["experiment"] = "B"
+    assert there == here
+    assert sent(target.sync_from(source.tracking_uri)) == {}
+
+
+def test_a_deleted_model_that_a_point_names_is_sent_whole_when_it_is_asked_for(source, target, evaluated):
+    model_id, maker = evaluated
+    source.delete_logged_model(model_id)
+    source.delete_run(maker)
+    assert target.sync_from(source.tracking_uri).partial == 2
+    for _ in range(2):
+        synced = target.sync_from(source.tracking_uri, include_deleted=True)
+        assert synced.is_complete, synced.problems
+    assert sent(synced) == {}
+    assert contents(target) == contents(source)
+    # Restored at both, all of it is there.
+    for client in (source, target):
+        client.restore_run(maker)
+        client.restore_logged_model(model_id)
+    assert contents(target) == contents(source)
 
 
 def test_what_is_deleted_at_the_target_is_left_so(source, target, full):
@@ -312,6 +451,26 @@ def test_a_param_with_another_value_is_told_and_everything_else_arrives(source, 
     assert (run.data.params, run.info.status) == ({"p0": "source", "p1": "target", "p2": "source"}, "FINISHED")
 
 
+def test_a_file_that_cannot_stand_at_its_path_withholds_neither_points_nor_end(source, target, tmp_path):
+    run_id = source.create_run("0").info.run_id
+    target.sync_from(source.tracking_uri)
+    (tmp_path / "data").write_text("a file here, a directory there")
+    source.log_artifact(run_id, str(tmp_path / "data"))
+    target.log_text(run_id, "theirs", "data/x.txt")
+    source.log_batch(run_id, metrics=[Metric("m", 1.0, 1, 1)])
+    source.set_terminated(run_id)
+    for unchanged in (False, True):
+        synced = target.sync_from(source.tracking_uri)
+        (problem,) = synced.problems
+        assert (problem.subject, problem.id, "data" in problem.error) == ("run", run_id, True)
+        assert (synced.runs, synced.unchanged_runs) == (not unchanged, 0)
+        assert target.get_run(run_id).info.status == "FINISHED"
+        assert points(target, run_id) == points(source, run_id)
+    target.delete_artifacts(run_id, "data")
+    assert target.sync_from(source.tracking_uri).is_complete
+    assert contents(target) == contents(source)
+
+
 def test_what_was_copied_from_a_server_that_was_synced_to_is_another_run_there(source, target, other, tmp_path):
     run_id = source.create_run("0").info.run_id
     source.log_batch(run_id, metrics=[Metric("m", i, i, i) for i in range(10)])
@@ -348,6 +507,12 @@ def test_versions_are_registered_once_when_they_are_asked_for(source, target, fu
     source.register_logged_model("forest", model.model_id, tags={"k": "v"})
     source.create_model_version("forest", f"runs:/{full}/data/code", description="files of a run")
     source.set_registered_model_alias("forest", "prod", "1")
+    source.update_registered_model("forest", "of trees")
+    source.set_registered_model_tag("forest", "kind", "source")
+    source.set_registered_model_tag("forest", "team", "red")
+    target.set_registered_model_tag("forest", "kind", "target")
+    elsewhere = target.sync_from(source.tracking_uri, experiments="Default", include_versions=True)
+    assert (elsewhere.versions, elsewhere.problems) == (0, [])
     left = target.sync_from(source.tracking_uri)
     assert (left.left_versions, left.versions) == (2, 0)
     synced = target.sync_from(source.tracking_uri, include_versions=True)
@@ -356,7 +521,20 @@ def test_versions_are_registered_once_when_they_are_asked_for(source, target, fu
     assert (second.model_id, second.digest) == (model.model_id, source.get_model_version("forest", "1").digest)
     assert (second.tags["k"], second.run_id, second.aliases, third.description) == ("v", full, [], "files of a run")
     assert tree(target, "models:/forest/3") == tree(source, "models:/forest/2")
+    registered = target.get_registered_model("forest")
+    assert registered.description == "of trees"
+    assert {k: v for k, v in registered.tags.items() if "sync" not in k} == {"kind": "target", "team": "red"}
     assert sent(target.sync_from(source.tracking_uri, include_versions=True)) == {}
+    assert target.sync_from(source.tracking_uri).left_versions == 0
+    # What changes at the source comes, what somebody changed here stays.
+    target.update_registered_model("forest", "of the target")
+    source.set_registered_model_tag("forest", "kind", "source again")
+    assert target.sync_from(source.tracking_uri, include_versions=True).changes == 1
+    registered = target.get_registered_model("forest")
+    assert (registered.description, registered.tags["kind"]) == ("of the target", "source again")
+    source.update_registered_model("forest", "of many trees")
+    target.sync_from(source.tracking_uri, include_versions=True)
+    assert target.get_registered_model("forest").description == "of many trees"
     assert len(target.search_model_versions("name = 'forest'")) == 3
 
 

@@ -105,6 +105,23 @@ async def test_run_name_cannot_become_invalid_through_its_tag(runs, run, refused
     await refused(call, "INVALID_ARGUMENT", "INVALID_VALUE")
 
 
+async def test_a_copy_is_lost_until_it_is_told_otherwise_or_a_lease_is_taken(runs, run, refused):
+    def told(lost):
+        return runs.UpdateRun(service.UpdateRunRequest(run_id=run.run_id, lost=lost))
+
+    assert (await told(True)).run.lost
+    await log(runs, run.run_id, tags=[Tag(key="k", value="v")])  # somebody's, who does not run it
+    assert (await get(runs, run.run_id)).lost
+    assert not (await told(False)).run.lost
+    await told(True)
+    await runs.RenewLeases(service.RenewLeasesRequest(run_ids=[run.run_id]))
+    assert not (await get(runs, run.run_id)).lost
+    await told(True)
+    request = service.UpdateRunRequest(run_id=run.run_id, status=pb.RUN_STATUS_FAILED)
+    assert not (await runs.UpdateRun(request)).run.lost
+    await refused(told(True), "INVALID_ARGUMENT", "INVALID_VALUE")
+
+
 async def test_running_again_clears_the_end(runs, run, refused):
     request = service.UpdateRunRequest(run_id=run.run_id, status=pb.RUN_STATUS_FINISHED, end_time=at(5_000))
     ended = (await runs.UpdateRun(request)).run

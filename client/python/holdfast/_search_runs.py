@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from holdfast._connection import current_client
+from holdfast._own_tags import is_own
 from holdfast._start_run import current_experiment_id
 from holdfast.entities import Run, ViewType
 from holdfast.errors import InvalidArgumentError, NotFoundError
@@ -92,7 +93,7 @@ def search_runs(  # noqa: PLR0917 - MLflow's own signature
     )
     if output_format == "list" or importlib.util.find_spec("pandas") is None:
         return runs
-    return runs_to_frame(runs)
+    return runs_to_frame(runs, fields or ())
 
 
 def iterate_runs(
@@ -145,8 +146,13 @@ def _experiments(ids: Sequence[str] | None, names: Sequence[str] | None, *, all_
     return [current_experiment_id()]
 
 
-def runs_to_frame(runs: Sequence[Run]) -> pd.DataFrame:
-    """MLflow's table of runs."""
+def runs_to_frame(runs: Sequence[Run], asked_for: Sequence[str] = ()) -> pd.DataFrame:
+    """MLflow's table of runs.
+
+    Args:
+        runs: The rows.
+        asked_for: Such as ``"tags.team"``; Holdfast's own tags have no columns unless they are among these.
+    """
     import pandas as pd
 
     columns: dict[str, Any] = {
@@ -160,6 +166,8 @@ def runs_to_frame(runs: Sequence[Run]) -> pd.DataFrame:
     for kind, absent in (("metrics", float("nan")), ("params", None), ("tags", None)):
         values: list[dict[str, Any]] = [getattr(run.data, kind) for run in runs]
         for key in dict.fromkeys(key for item in values for key in item):
+            if kind == "tags" and is_own(key) and f"tags.{key}" not in asked_for:
+                continue
             column = [item.get(key, absent) for item in values]
             columns[f"{kind}.{key}"] = column if kind == "metrics" else pd.Series(column, dtype=object)
     frame: pd.DataFrame = pd.DataFrame(columns)

@@ -92,6 +92,7 @@ class RunServicer(service_grpc.RunServiceServicer):
             name=request.run_name if request.HasField("run_name") else None,
             status=convert.status_from_proto(request.status),
             end_time=optional_ms_from_proto(request, "end_time"),
+            lost=request.lost if request.HasField("lost") else None,
         )
 
         def job(tx: Transaction) -> pb.UpdateRunResponse:
@@ -137,7 +138,8 @@ class RunServicer(service_grpc.RunServiceServicer):
         batch = convert.batch_from_proto(request, self._clock.now_ms())
 
         def job(tx: Transaction) -> pb.LogBatchResponse:
-            return pb.LogBatchResponse(next_writer_sequence=log_batch(tx, request.run_id, batch))
+            kept = log_batch(tx, request.run_id, batch)
+            return pb.LogBatchResponse(next_writer_sequence=kept.mark, new_metric_count=kept.metric_count)
 
         return await mutate(self._database, request, pb.LogBatchResponse, job)
 

@@ -67,9 +67,8 @@ def note_purged(tx: Transaction, purged: Purged) -> None:
 
 
 def note_activity(tx: Transaction, run: RunInfo) -> None:
-    """Take a write as a sign of life of a run that was lost."""
-    if run.lost:
-        tx.run_leases.renew(run.number)
+    """Take a write as a sign of life of a run that was lost; of a copy, whose client is elsewhere, it is none."""
+    if run.lost and tx.run_leases.renew(run.number):
         run_changed(tx, run, EventType.RETURNED)
 
 

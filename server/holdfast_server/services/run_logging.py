@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from holdfast_server.domain.event import Change, EventType
 from holdfast_server.domain.experiment import TagChanges
@@ -14,8 +15,20 @@ from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.runs import check_models_exist, get_active_run
 
 
-def log_batch(tx: Transaction, run_id: str, batch: Batch) -> int:
-    """Keep a batch; returns the position after the last metric kept of its writer (0 without one).
+class Kept(NamedTuple):
+    """What was kept of a batch.
+
+    Attributes:
+        mark: Position after the last metric kept of its writer; 0 without one.
+        metric_count: How many of its metrics were not passed over.
+    """
+
+    mark: int
+    metric_count: int
+
+
+def log_batch(tx: Transaction, run_id: str, batch: Batch) -> Kept:
+    """Keep a batch.
 
     Metrics at positions before the writer's mark are passed over: they came before. A writer sends its batches in
     order.
@@ -36,7 +49,7 @@ def log_batch(tx: Transaction, run_id: str, batch: Batch) -> int:
     newest = tx.runs.add_metrics(run.number, metrics, numbers)
     if metrics:
         metrics_logged(tx, run, metrics, newest)
-    return mark
+    return Kept(mark, len(metrics))
 
 
 def new_params(owner: str, params: Sequence[Param], known: dict[str, str]) -> list[Param]:

@@ -65,6 +65,7 @@ class RunChanges:
     name: str | None = None
     status: RunStatus | None = None
     end_time: int | None = None
+    lost: bool | None = None
 
     def __post_init__(self) -> None:
         if self.name is not None:
@@ -143,12 +144,18 @@ def update_run(tx: Transaction, run_id: str, changes: RunChanges) -> RunInfo:
     tx.runs.update(run.number, name=name, status=status, end_time=end_time)
     if name != run.name:
         tx.runs.set_tags(run.number, [Tag(RUN_NAME_TAG, name)])
-    if status is not RunStatus.RUNNING:
+    if changes.lost and status is not RunStatus.RUNNING:
+        raise InvalidArgument(f"Run {run_id} is {status.value}; only one that is RUNNING can be lost.", field="lost")
+    if status is not RunStatus.RUNNING or changes.lost is False:
         tx.run_leases.release(run.number)
+    elif changes.lost:
+        tx.run_leases.set_lost(run.number)
     updated = get_run(tx, run_id)
     changed = differences(_described(run), _described(updated))
     if changed:
         run_changed(tx, updated, EventType.UPDATED, changed)
+    if updated.lost != run.lost and status is RunStatus.RUNNING:
+        run_changed(tx, updated, EventType.LOST if updated.lost else EventType.RETURNED)
     return updated
 
 

@@ -11,8 +11,8 @@ from holdfast._archive.reader import Archive
 from holdfast._archive.trees import TreeEntry, TreeExport, digest_of, import_tree, newest_digest
 from holdfast._archive.writer import ArchiveWriter
 from holdfast._calls import MAX_BATCH_PARAMS, MAX_BATCH_TAGS, batches, build
+from holdfast._own_tags import is_own
 from holdfast._rpc_errors import is_interruption
-from holdfast._store_sync.marks import PREFIX as SYNC_PREFIX
 from holdfast._wholes import whole_tree
 from holdfast.entities import LoggedModel, LoggedModelStatus
 from holdfast.errors import AlreadyExistsError, HoldfastError, NotFoundError
@@ -28,7 +28,7 @@ IMPORT_TAG = "holdfast.import"
 
 def carried(tags: Iterable[experiment_pb2.Tag]) -> list[experiment_pb2.Tag]:
     """Tags that come along with what is imported: not those that say where it came from by an import or a sync."""
-    return [tag for tag in tags if tag.key != IMPORT_TAG and not tag.key.startswith(SYNC_PREFIX)]
+    return [tag for tag in tags if tag.key != IMPORT_TAG and not is_own(tag.key)]
 
 
 def model_document(model: model_pb2.LoggedModel) -> dict[str, Any]:

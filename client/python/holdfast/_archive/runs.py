@@ -41,7 +41,8 @@ def export_run(client: Client, run_id: str, path: Path) -> Run:
     experiment = client.get_experiment(run.experiment_id)
     with Progress("exporting") as shown, new_archive(path) as archive:
         archive.add_document(HEAD, {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": KIND, "run_id": run_id})
-        archive.add_document("experiment.json", {"name": experiment.name})
+        location = {"artifact_location": experiment.artifact_location} if experiment.artifact_location else {}
+        archive.add_document("experiment.json", {"name": experiment.name, **location})
         archive.add_document("run.json", to_document(run, "metrics", "truncated", "lost", "lifecycle_stage"))
         measured = _add_metrics(client, archive, run)
         trees = TreeExport(client.channel, archive, shown)
@@ -158,13 +159,16 @@ def _begin(client: Client, archive: Archive, run: run_pb2.Run, experiment_name: 
 
 
 def _experiment(client: Client, archive: Archive, name: str | None) -> Experiment:
-    wanted = name or archive.document("experiment.json").get("name")
+    document = archive.document("experiment.json")
+    wanted, location = name or document.get("name"), None if name else document.get("artifact_location")
     if not isinstance(wanted, str):
         raise not_ours("its experiment has no name")
+    if not isinstance(location, str | None):
+        raise not_ours("its experiment's artifact location is no text")
     found = client.get_experiment_by_name(wanted)
     if found is None:
         try:
-            return client.get_experiment(client.create_experiment(wanted))
+            return client.get_experiment(client.create_experiment(wanted, location))
         except AlreadyExistsError:  # since we looked
             found = client.get_experiment_by_name(wanted)
             assert found is not None

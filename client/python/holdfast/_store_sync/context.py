@@ -10,14 +10,16 @@ from holdfast._channel import Channel
 from holdfast._store_sync.files import TreeCopy
 from holdfast._store_sync.tally import Tally
 from holdfast._transfer.progress import Progress
+from holdfast.v1 import artifact_pb2, live_artifact_service_pb2
 from holdfast.v1.experiment_service_pb2_grpc import ExperimentServiceStub
+from holdfast.v1.live_artifact_service_pb2_grpc import LiveArtifactServiceStub
 from holdfast.v1.model_service_pb2_grpc import ModelServiceStub
 from holdfast.v1.run_service_pb2_grpc import RunServiceStub
 
 Response = TypeVar("Response")
 # Experiments that one search names.
 _TOGETHER = 100
-# Whether the target has a logged model of the source, by its id.
+# Makes sure that the target has a logged model of the source, by its id; False when it is gone for good.
 HasModel = Callable[[str], bool]
 
 
@@ -47,6 +49,7 @@ class StoreSync:
         progress: Shows it.
         include_deleted: Whether runs and models that are deleted at the source are sent, and deleted at the target.
         is_dry_run: Whether nothing is sent.
+        is_selective: Whether only some experiments were asked for.
         experiment_ids: The target's id of each of the source's experiments; of one that a dry run would create, "".
     """
 
@@ -57,6 +60,7 @@ class StoreSync:
     progress: Progress
     include_deleted: bool
     is_dry_run: bool
+    is_selective: bool
     experiment_ids: dict[str, str] = field(default_factory=dict)
 
     def experiments_in_parts(self) -> Iterator[list[str]]:
@@ -69,6 +73,12 @@ class StoreSync:
     def files(self) -> TreeCopy:
         """Copies from source to target."""
         return TreeCopy(self.source.channel, self.target.channel, self.progress)
+
+    def count_open_files(self, owner: artifact_pb2.TreeOwner) -> None:
+        """Count what is being written at the source: it is no file yet, and is sent when it is."""
+        request = live_artifact_service_pb2.ListLiveArtifactsRequest(owner=owner)
+        stub = self.source.channel.stub(LiveArtifactServiceStub)
+        self.tally.left_open_files += len(self.source.call(stub.ListLiveArtifacts, request).live_artifacts)
 
     def send(self, method: Any, request: Any, *, changes: int = 1) -> None:
         """Make a change at the target, unless nothing is to be sent, and count it."""

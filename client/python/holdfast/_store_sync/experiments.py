@@ -3,12 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 from holdfast._store_sync.context import StoreSync, pages
 from holdfast._store_sync.marks import PREFIX, TagMarks
 from holdfast.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
 from holdfast.v1 import experiment_pb2
 from holdfast.v1 import experiment_service_pb2 as messages
+
+# Of the target's Default, which always exists.
+_DEFAULT_ID = "0"
+
+
+class Place(NamedTuple):
+    """Where something of the source belongs at the target.
+
+    Attributes:
+        experiment_id: The target's id of its experiment; of one that a dry run would create, "".
+        is_gone: Whether the experiment is deleted at the source, and with it what is in it.
+    """
+
+    experiment_id: str
+    is_gone: bool
+
+
+class Places:
+    """Where things belong, also those of experiments that are not to be sent: others that are sent may name them."""
+
+    def __init__(self, sync: StoreSync) -> None:
+        self._sync = sync
+        self._others: dict[str, Place] = {}
+
+    def of(self, experiment_id: str) -> Place:
+        """Where something of an experiment belongs, which is created when it is not there.
+
+        What is in a deleted experiment goes to Default, where it can be deleted without an experiment that shows.
+
+        Args:
+            experiment_id: The source's.
+
+        Raises:
+            FailedPreconditionError: The experiment is deleted at the target.
+        """
+        wanted = self._sync.experiment_ids.get(experiment_id)
+        if wanted is not None:
+            return Place(wanted, is_gone=False)
+        found = self._others.get(experiment_id)
+        if found is None:
+            source, request = self._sync.source, messages.GetExperimentRequest(experiment_id=experiment_id)
+            experiment = source.call(source.experiments.GetExperiment, request).experiment
+            is_gone = experiment.lifecycle_stage == experiment_pb2.LIFECYCLE_STAGE_DELETED
+            found = Place(_DEFAULT_ID if is_gone else _sync(self._sync, experiment), is_gone)
+            self._others[experiment_id] = found
+        return found
 
 
 def sync_experiments(sync: StoreSync, names: Collection[str] | None) -> None:
@@ -47,7 +94,7 @@ def _sync(sync: StoreSync, experiment: experiment_pb2.Experiment) -> str:
     there = _find(sync, experiment.name)
     if there is None:
         sync.tally.experiments += 1
-        there = _create(sync, experiment.name)
+        there = _create(sync, experiment)
     if there.lifecycle_stage == experiment_pb2.LIFECYCLE_STAGE_DELETED:
         raise FailedPreconditionError(
             f"Experiment {experiment.name!r:.200} is deleted at the server; restore it there, or rename the source's.",
@@ -73,14 +120,14 @@ def _find(sync: StoreSync, name: str) -> experiment_pb2.Experiment | None:
     return found
 
 
-def _create(sync: StoreSync, name: str) -> experiment_pb2.Experiment:
+def _create(sync: StoreSync, experiment: experiment_pb2.Experiment) -> experiment_pb2.Experiment:
     if sync.is_dry_run:
-        return experiment_pb2.Experiment(name=name)
+        return experiment_pb2.Experiment(name=experiment.name)
     try:
-        request = messages.CreateExperimentRequest(name=name)
+        request = messages.CreateExperimentRequest(name=experiment.name, artifact_location=experiment.artifact_location)
         made: experiment_pb2.Experiment = sync.target.call(sync.target.experiments.CreateExperiment, request).experiment
     except AlreadyExistsError:  # since we looked
-        found = _find(sync, name)
+        found = _find(sync, experiment.name)
         assert found is not None
         return found
     return made

@@ -8,14 +8,14 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 from holdfast._channel import Channel
-from holdfast._transfer.asking import find_missing
+from holdfast._transfer.asking import WINDOW_BLOCKS, find_missing
 from holdfast._transfer.block_reading import BlockReader
 from holdfast._transfer.committing import ANYTHING, Commit, MissingError
 from holdfast._transfer.hashing import HashedBlock
 from holdfast._transfer.keeping import BlockKeeper
 from holdfast._transfer.progress import Progress
 from holdfast._transfer.receiving import Parts, damaged
-from holdfast._transfer.sending import BlockSender
+from holdfast._transfer.sending import CHUNK, BlockSender
 from holdfast._transfer.stopping import Stopping
 from holdfast._transfer.trees import MAX_BATCHED, below
 from holdfast._wholes import whole_tree
@@ -126,14 +126,27 @@ class TreeCopy:
         missing = set(find_missing(self.target, _unique(digests)))
         keeper, size = BlockKeeper(self.target), 0
         with contextlib.closing(BlockSender(self.target, self._progress)) as sender:
+            # Blocks that are sent together are stored together, and small ones by themselves cost an object each.
+            held: list[HashedBlock] = []
+            held_size = 0
+
+            def flush() -> None:
+                nonlocal held_size
+                if held:
+                    sender.send(held)
+                held.clear()
+                held_size = 0
+                keeper.keep(digests)
 
             def send(digest: bytes, data: bytes) -> None:
-                nonlocal size
+                nonlocal size, held_size
                 if digest in missing:  # the same content may be in several files
                     missing.discard(digest)
                     size += len(data)
-                    sender.send([HashedBlock(0, digest, data)])
-                    keeper.keep(digests)
+                    held_size += len(data)
+                    held.append(HashedBlock(0, digest, data))
+                    if held_size >= CHUNK or len(held) >= WINDOW_BLOCKS:
+                        flush()
 
             needed = [
                 (entry, blocks) for entry, blocks in zip(files, digests, strict=True) if not missing.isdisjoint(blocks)
@@ -145,6 +158,7 @@ class TreeCopy:
                 if entry.size > MAX_BATCHED:
                     for first, end in _ranges([digest in missing for digest in blocks]):
                         self._read_blocks(_file(location, entry), blocks, range(first, end), send, stopping)
+            flush()
             sender.finish()
         self._progress.save(total - size)
         return size

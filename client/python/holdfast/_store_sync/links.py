@@ -12,13 +12,13 @@ MAX_BATCH_LINKS = 100
 
 
 def sync_links(sync: StoreSync, run: run_pb2.Run, there: run_pb2.Run, has_model: HasModel) -> None:
-    """Send the links that the target lacks; those to models that are not there are left out.
+    """Send the links that the target lacks; those to models that are gone for good are left out.
 
     Args:
         sync: What goes on.
         run: The run at the source.
         there: The run at the target.
-        has_model: Tells which models are.
+        has_model: Makes sure that the target has a model of the source; False when it is gone for good.
     """
     method = sync.target.runs.LogInputs
     for datasets in batches(_new_datasets(run, there), MAX_BATCH_LINKS):

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast._calls import MAX_BATCH_BYTES, MAX_BATCH_TAGS
+from holdfast._own_tags import SYNC_TAG, without_own
 from holdfast.v1 import experiment_pb2
 
 # Labels that are this module's own begin so, and are not sent from one store to the next.
-PREFIX = "holdfast.sync"
+PREFIX = SYNC_TAG
 # Bytes of a digest of a key or value: enough to tell the values of one key, or the keys of one run, from each other.
 _SHORT = 6
 _PAIR = 2 * _SHORT
@@ -63,7 +64,7 @@ class TagMarks:
         What changed at the source is set or removed, whatever stands at the target. When nothing was ever sent, values
         that the target has are left alone: they are somebody else's.
         """
-        source = {key: value for key, value in source.items() if not key.startswith(PREFIX)}
+        source = without_own(source)
         keys = {_short(key): key for key in target}
         pending = [key for key, value in sorted(source.items()) if self._sent.get(_short(key)) != _short(value)]
         gone = self._sent.keys() - {_short(key) for key in source}
@@ -109,7 +110,8 @@ class Record:
         points: How many points have, at least.
         tree: The number of the source's snapshot whose files have.
         end: Status and end, as ``end_of`` says them.
-        stage: Active or deleted.
+        stage: "active"; "deleted" when it is, and was sent whole; "part" when it is, and only its name was sent, since
+            others name it.
     """
 
     store_id: str

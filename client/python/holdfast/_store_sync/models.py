@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from holdfast._store_sync.context import StoreSync, pages
+from holdfast._store_sync.experiments import Places
 from holdfast._store_sync.marks import Record, TagMarks
 from holdfast._store_sync.params import note_refused, sync_params
+from holdfast._store_sync.runs import Runs
 from holdfast._wholes import read_model, whole_tree
 from holdfast.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
 from holdfast.v1 import artifact_pb2, experiment_pb2, model_pb2, run_pb2
 from holdfast.v1 import model_service_pb2 as messages
 
+_DELETED = experiment_pb2.LIFECYCLE_STAGE_DELETED
 _READY, _PENDING = model_pb2.LOGGED_MODEL_STATUS_READY, model_pb2.LOGGED_MODEL_STATUS_PENDING
 
 
 class Models:
     """Sends the logged models of a store."""
 
-    def __init__(self, sync: StoreSync, has_run: Callable[[str], bool]) -> None:
-        """Prepare to send.
-
-        Args:
-            sync: What goes on.
-            has_run: Makes sure that the target has a run of the source; False when it is not to be sent.
-        """
-        self._sync, self._has_run = sync, has_run
+    def __init__(self, sync: StoreSync, places: Places, runs: Runs) -> None:
+        self._sync, self._places, self._runs = sync, places, runs
         self._known: dict[str, bool] = {}
 
     def sync(self) -> None:
@@ -39,14 +36,17 @@ class Models:
             sync.tally.left_deleted_models = sum(1 for _ in self._list(experiment_pb2.VIEW_TYPE_DELETED_ONLY))
 
     def ensure(self, model_id: str) -> bool:
-        """Send a model, once in a sync, if it is to be sent; whether it is at the target then, deleted or not.
+        """Send a model, once in a sync, so that others can name it; False when it is gone for good.
+
+        Where points name a model, they must find it when they arrive: what the target keeps of them never changes. So
+        one of another experiment than was asked for is sent too, and of one that is deleted the name, deleted.
 
         Raises:
             AlreadyExistsError: There is a model of this id that did not come from this store.
         """
         found = self._known.get(model_id)
         if found is None:
-            found = self._known[model_id] = self._send(model_id) or self._is_there(model_id)
+            found = self._known[model_id] = self._send(model_id)
         return found
 
     def _send(self, model_id: str) -> bool:
@@ -54,12 +54,20 @@ class Models:
         try:
             model = read_model(sync.source.channel, model_id, allow_deleted=True)
         except NotFoundError:  # gone for good
-            return False
-        if model.experiment_id not in sync.experiment_ids or (_is_deleted(model) and not sync.include_deleted):
-            return False
+            return self._is_there(model_id)
+        place = self._places.of(model.experiment_id)
+        is_gone = place.is_gone or model.lifecycle_stage == _DELETED
+        is_wanted = model.experiment_id in sync.experiment_ids and (sync.include_deleted or not is_gone)
         before = sync.tally.sent
-        _Model(sync, model, self._has_run).send()
-        sync.tally.models += sync.tally.sent > before
+        try:
+            _Model(sync, model, self._runs, place.experiment_id, is_gone=is_gone).send(whole=is_wanted or not is_gone)
+        except AlreadyExistsError:
+            if is_wanted:
+                raise  # otherwise it is enough that it is there
+        if is_wanted or not is_gone:
+            sync.tally.models += sync.tally.sent > before
+        else:
+            sync.tally.partial += sync.tally.sent > before
         return True
 
     def _is_there(self, model_id: str) -> bool:
@@ -86,12 +94,18 @@ class Models:
 class _Model:
     """One logged model on its way; each step may be repeated."""
 
-    def __init__(self, sync: StoreSync, model: model_pb2.LoggedModel, has_run: Callable[[str], bool]) -> None:
-        self._sync, self._model, self._has_run = sync, model, has_run
+    def __init__(
+        self, sync: StoreSync, model: model_pb2.LoggedModel, runs: Runs, experiment_id: str, *, is_gone: bool
+    ) -> None:
+        self._sync, self._model, self._runs = sync, model, runs
+        self._experiment_id, self._is_gone = experiment_id, is_gone
         self._owner = artifact_pb2.TreeOwner(model_id=model.model_id)
 
-    def send(self) -> None:
+    def send(self, *, whole: bool) -> None:
         """Send what the target lacks.
+
+        Args:
+            whole: Whether that is more than the name of a model that is deleted.
 
         Raises:
             AlreadyExistsError: There is a model of this id that did not come from this store.
@@ -103,30 +117,55 @@ class _Model:
             record = Record(sync.store_id)
             there = self._create(record)
         else:
-            found = Record.of({tag.key: tag.value for tag in there.tags})
-            if found is None or found.store_id != sync.store_id:
-                raise AlreadyExistsError(
-                    f"There is a logged model {model.model_id} at the server that this store did not send: it was "
-                    "imported, or came from another store.",
-                    reason="ALREADY_EXISTS",
-                )
-            record = found
-        if there.lifecycle_stage == experiment_pb2.LIFECYCLE_STAGE_DELETED:
-            sync.tally.deleted_at_target += not _is_deleted(model)
+            record = self._record_of(there)
+        if there.lifecycle_stage == _DELETED and not self._restore(record, whole=whole):
             return
-        self._send_params(there)
-        self._send_tags(there)
+        if whole:
+            self._send_params(there)
+            self._send_tags(there)
         if there.status == _PENDING:
-            try:
-                self._complete(is_there=is_there)
-            except FailedPreconditionError:
-                now = self._find()
-                if now is None or now.status != model.status:
-                    raise
-                # Another sync, at the same time, was done first.
-        if _is_deleted(model):
+            if model.source_run_id:
+                self._runs.settle(model.source_run_id)
+            if whole:
+                self._finish(is_there=is_there)
+        record.stage = ("deleted" if whole else "part") if self._is_gone else "active"
+        if record.is_changed:
+            request = messages.UpdateLoggedModelRequest(model_id=model.model_id, tags=[record.to_tag()])
+            sync.send(sync.target.models.UpdateLoggedModel, request, changes=0)
+        if self._is_gone:
             request_end = messages.DeleteLoggedModelRequest(model_id=model.model_id)
             sync.send(sync.target.models.DeleteLoggedModel, request_end)
+
+    def _restore(self, record: Record, *, whole: bool) -> bool:
+        """Restore a model that is deleted at the target; False when it is to be left so."""
+        if record.stage == "active":  # by somebody there
+            self._sync.tally.deleted_at_target += not self._is_gone
+            return False
+        if self._is_gone and (record.stage == "deleted" or not whole):
+            return False
+        # It was deleted here because it was at the source, where it was restored since, or is asked for now.
+        request = messages.RestoreLoggedModelRequest(model_id=self._model.model_id)
+        self._sync.send(self._sync.target.models.RestoreLoggedModel, request)
+        return True
+
+    def _record_of(self, there: model_pb2.LoggedModel) -> Record:
+        found = Record.of({tag.key: tag.value for tag in there.tags})
+        if found is None or found.store_id != self._sync.store_id:
+            raise AlreadyExistsError(
+                f"There is a logged model {self._model.model_id} at the server that this store did not send: it was "
+                "imported, or came from another store.",
+                reason="ALREADY_EXISTS",
+            )
+        return found
+
+    def _finish(self, *, is_there: bool) -> None:
+        """Complete it, unless another sync, at the same time, was first."""
+        try:
+            self._complete(is_there=is_there)
+        except FailedPreconditionError:
+            now = self._find()
+            if now is None or now.status != self._model.status:
+                raise
 
     def _find(self) -> model_pb2.LoggedModel | None:
         try:
@@ -136,9 +175,9 @@ class _Model:
 
     def _create(self, record: Record) -> model_pb2.LoggedModel:
         sync, model = self._sync, self._model
-        own = model.source_run_id if model.source_run_id and self._has_run(model.source_run_id) else ""
+        own = model.source_run_id if model.source_run_id and self._runs.ensure(model.source_run_id) else ""
         request = messages.CreateLoggedModelRequest(
-            experiment_id=sync.experiment_ids[model.experiment_id],
+            experiment_id=self._experiment_id,
             name=model.name,
             source_run_id=own,
             model_type=model.model_type,
@@ -169,7 +208,9 @@ class _Model:
         """Send the files, and say that these are all."""
         sync, model = self._sync, self._model
         self._send_files(is_there=is_there)
-        if model.status != _PENDING:
+        if model.status == _PENDING:
+            sync.count_open_files(self._owner)
+        else:
             request = messages.FinalizeLoggedModelRequest(model_id=model.model_id, status=model.status)
             if model.status != _READY:
                 request.status_message = model.status_message
@@ -183,7 +224,3 @@ class _Model:
         if entries:
             sync.tally.bytes += sync.files.copy(location, entries, None if sync.is_dry_run else self._owner)
             sync.tally.files += len(entries)
-
-
-def _is_deleted(model: model_pb2.LoggedModel) -> bool:
-    return model.lifecycle_stage == experiment_pb2.LIFECYCLE_STAGE_DELETED

@@ -17,7 +17,8 @@ def sync_points(sync: StoreSync, run_id: str, sent: int, has_model: HasModel, *,
         sync: What goes on.
         run_id: The run.
         sent: How many have arrived, at least.
-        has_model: Points of models that the target does not have are points of the run alone there.
+        has_model: Makes sure that the target has a model of the source. Points of one that is gone for good are points
+            of the run alone there.
         is_there: Whether the target has the run.
 
     Raises:
@@ -37,9 +38,6 @@ def sync_points(sync: StoreSync, run_id: str, sent: int, has_model: HasModel, *,
             f"{max(mark, sent)} points of run {run_id} came from this store, which has {page.point_count} now: it was "
             "put back to an earlier state, or is another copy of the store that they came from. None was sent."
         )
-    if sync.is_dry_run:
-        sync.tally.points += page.point_count - mark
-        return page.point_count
     if mark != sent:
         page = _page(sync, run_id, mark)
     while page.metrics:
@@ -67,11 +65,14 @@ def _send(
     for metric in page.metrics:
         if metric.model_id and not has_model(metric.model_id):
             metric.model_id = ""
+    if sync.is_dry_run:
+        sync.tally.points += len(page.metrics)
+        return first + len(page.metrics)
     for part in batches(page.metrics, MAX_BATCH_METRICS):
         request = messages.LogBatchRequest(run_id=run_id, metrics=part, writer_id=_writer(sync), writer_sequence=first)
-        sync.target.call(sync.target.runs.LogBatch, request)
+        answer = sync.target.call(sync.target.runs.LogBatch, request)
         first += len(part)
-        sync.tally.points += len(part)
+        sync.tally.points += answer.new_metric_count  # another sync, at the same time, may have sent some
         sync.progress.advance(request.ByteSize())
     return first
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holdfast._store_sync.context import HasModel, StoreSync, pages
+from holdfast._store_sync.experiments import Places
 from holdfast._store_sync.links import sync_links
 from holdfast._store_sync.marks import Record, TagMarks
 from holdfast._store_sync.params import note_refused, sync_params
@@ -21,15 +22,17 @@ _DELETED = experiment_pb2.LIFECYCLE_STAGE_DELETED
 class Runs:
     """Sends the runs of a store."""
 
-    def __init__(self, sync: StoreSync) -> None:
-        self._sync = sync
+    def __init__(self, sync: StoreSync, places: Places) -> None:
+        self._sync, self._places = sync, places
         self._ensured: dict[str, bool] = {}
+        # Those that are deleted at the source and are to be so at the target, once the models that they made are there.
+        self._gone: dict[str, _Run] = {}
 
     def sync(self, has_model: HasModel) -> None:
         """Send all runs of the experiments that are to be sent, the earliest first.
 
         Args:
-            has_model: Makes sure that the target has a model of the source; False when it is not to be sent.
+            has_model: Makes sure that the target has a model of the source; False when it is gone for good.
         """
         sync = self._sync
         view = experiment_pb2.VIEW_TYPE_ALL if sync.include_deleted else experiment_pb2.VIEW_TYPE_ACTIVE_ONLY
@@ -38,16 +41,19 @@ class Runs:
         for number, run_id in enumerate(run_ids, 1):
             sync.progress.relabel(f"run {number:,} of {len(run_ids):,}")
             with sync.tally.noting("run", run_id):
-                before = sync.tally.sent
-                if _Run(sync, read_run(sync.source.channel, run_id)).send(has_model):
+                before, problems = sync.tally.sent, len(sync.tally.problems)
+                if self._run(read_run(sync.source.channel, run_id)).send(has_model):
                     is_changed = sync.tally.sent > before
                     sync.tally.runs += is_changed
-                    sync.tally.unchanged_runs += not is_changed
+                    sync.tally.unchanged_runs += not is_changed and len(sync.tally.problems) == problems
         if not sync.include_deleted:
             sync.tally.left_deleted_runs = sum(1 for _ in self._list(experiment_pb2.VIEW_TYPE_DELETED_ONLY))
 
     def ensure(self, run_id: str) -> bool:
-        """Make sure that the target has a run, which a logged model names; False when it is not to be sent.
+        """Make sure that the target has a run, which a logged model names; False when it is gone for good.
+
+        One that is not to be sent comes without its points and files: they come when it is. One that is deleted is
+        active until ``settle``, as no model can be made for it otherwise.
 
         Raises:
             AlreadyExistsError: There is a run of this id that did not come from this store.
@@ -57,18 +63,31 @@ class Runs:
             found = self._ensured[run_id] = self._ensure(run_id)
         return found
 
+    def settle(self, run_id: str) -> None:
+        """Delete a run at the target that ``ensure`` had to bring though it is deleted at the source."""
+        if self.ensure(run_id) and (run := self._gone.pop(run_id, None)):
+            run.delete()
+
     def _ensure(self, run_id: str) -> bool:
+        sync = self._sync
         try:
-            run = read_run(self._sync.source.channel, run_id)
+            run = read_run(sync.source.channel, run_id)
         except NotFoundError:  # gone for good
             return False
-        if run.experiment_id not in self._sync.experiment_ids:
-            return False
-        if run.lifecycle_stage == _DELETED and not self._sync.include_deleted:
-            return False
-        if not self._sync.is_dry_run:
-            _Run(self._sync, run).find_or_create()
+        is_deleted = run.lifecycle_stage == _DELETED
+        if run.experiment_id in sync.experiment_ids and (sync.include_deleted or not is_deleted):
+            if not sync.is_dry_run:
+                self._run(run).find_or_create()
+            return True
+        before = sync.tally.sent
+        self._run(run).send_head()
+        sync.tally.partial += sync.tally.sent > before
+        if is_deleted:
+            self._gone[run_id] = self._run(run)
         return True
+
+    def _run(self, run: run_pb2.Run) -> _Run:
+        return _Run(self._sync, self._places, run)
 
     def _list(self, view: experiment_pb2.ViewType) -> Iterator[str]:
         source = self._sync.source
@@ -83,8 +102,8 @@ class Runs:
 class _Run:
     """One run on its way; each step may be repeated."""
 
-    def __init__(self, sync: StoreSync, run: run_pb2.Run) -> None:
-        self._sync, self._run = sync, run
+    def __init__(self, sync: StoreSync, places: Places, run: run_pb2.Run) -> None:
+        self._sync, self._places, self._run = sync, places, run
         self._owner = artifact_pb2.TreeOwner(run_id=run.run_id)
         self._is_there = True
 
@@ -98,27 +117,63 @@ class _Run:
         there, record = self.find_or_create()
         is_deleted = run.lifecycle_stage == _DELETED
         if there.lifecycle_stage == _DELETED:
-            if is_deleted:
+            if record.stage == "active":
+                sync.tally.deleted_at_target += not is_deleted
+                return is_deleted
+            if is_deleted and record.stage == "deleted":
                 return True
-            if record.stage != "deleted":
-                sync.tally.deleted_at_target += 1
-                return False
-            # It was deleted here because it was at the source, where it was restored since.
-            sync.send(sync.target.runs.RestoreRun, messages.RestoreRunRequest(run_id=run.run_id))
+            # It was deleted here because it was at the source, where it was restored since, or is asked for now.
+            self._restore()
         self._send_params(there)
         self._send_tags(there)
-        sync_links(sync, run, there, has_model)
-        self._send_files(record)
-        record.points = sync_points(sync, run.run_id, record.points, has_model, is_there=self._is_there)
+        # Each by itself: that a file cannot stand at its path is no reason to withhold points and end.
+        with sync.tally.noting("run", run.run_id):
+            sync_links(sync, run, there, has_model)
+        with sync.tally.noting("run", run.run_id):
+            self._send_files(record)
+        with sync.tally.noting("run", run.run_id):
+            record.points = sync_points(sync, run.run_id, record.points, has_model, is_there=self._is_there)
         self._send_end(there, record)
         record.stage = "deleted" if is_deleted else "active"
-        if record.is_changed:
-            # No change that anybody asked for; what it speaks of was counted.
-            request = messages.LogBatchRequest(run_id=run.run_id, tags=[record.to_tag()])
-            sync.send(sync.target.runs.LogBatch, request, changes=0)
+        self._note(record)
         if is_deleted:
-            sync.send(sync.target.runs.DeleteRun, messages.DeleteRunRequest(run_id=run.run_id))
+            self._delete()
         return True
+
+    def send_head(self) -> None:
+        """Send name, params, tags and end, so that others can name the run; raises as ``send`` does."""
+        there, record = self.find_or_create()
+        if there.lifecycle_stage == _DELETED:
+            if record.stage == "active":  # by somebody there
+                return
+            self._restore()
+        self._send_params(there)
+        self._send_tags(there)
+        self._send_end(there, record)
+        self._note(record)
+
+    def delete(self) -> None:
+        """Delete the run at the target, of which only the head was sent."""
+        if self._sync.is_dry_run:
+            there, record = run_pb2.Run(), Record(self._sync.store_id)
+        else:
+            there, record = self.find_or_create()
+        if there.lifecycle_stage != _DELETED:
+            record.stage = "part"
+            self._note(record)
+            self._delete()
+
+    def _note(self, record: Record) -> None:
+        """Let the target say what has arrived: no change that anybody asked for; what it speaks of was counted."""
+        if record.is_changed:
+            request = messages.LogBatchRequest(run_id=self._run.run_id, tags=[record.to_tag()])
+            self._sync.send(self._sync.target.runs.LogBatch, request, changes=0)
+
+    def _delete(self) -> None:
+        self._sync.send(self._sync.target.runs.DeleteRun, messages.DeleteRunRequest(run_id=self._run.run_id))
+
+    def _restore(self) -> None:
+        self._sync.send(self._sync.target.runs.RestoreRun, messages.RestoreRunRequest(run_id=self._run.run_id))
 
     def find_or_create(self) -> tuple[run_pb2.Run, Record]:
         """The run at the target, and what of it has arrived; raises as ``send`` does."""
@@ -143,7 +198,7 @@ class _Run:
         record = Record(sync.store_id)
         tag = record.to_tag()
         request = messages.CreateRunRequest(
-            experiment_id=sync.experiment_ids[run.experiment_id],
+            experiment_id=self._places.of(run.experiment_id).experiment_id,
             run_name=run.run_name,
             user_id=run.user_id,
             start_time=run.start_time,
@@ -179,18 +234,22 @@ class _Run:
             sync.tally.bytes += sync.files.copy(location, entries, None if sync.is_dry_run else self._owner)
             sync.tally.files += len(entries)
         record.tree = max(record.tree, location.sequence)
+        sync.count_open_files(self._owner)
 
     def _send_end(self, there: run_pb2.Run, record: Record) -> None:
-        """Send status and end, if they changed at the source since they were sent."""
+        """Send status and end, or that it is lost, if they changed at the source since they were sent."""
         end = _end_of(self._run)
         if record.end != end and _end_of(there) != end:
             request = messages.UpdateRunRequest(run_id=self._run.run_id, status=self._run.status)
             if self._run.HasField("end_time"):
                 request.end_time.CopyFrom(self._run.end_time)
+            if self._run.status == run_pb2.RUN_STATUS_RUNNING:
+                request.lost = self._run.lost
             self._sync.send(self._sync.target.runs.UpdateRun, request)
         record.end = end
 
 
 def _end_of(run: run_pb2.Run) -> str:
     end = ms_from_proto(run.end_time) if run.HasField("end_time") else ""
-    return f"{run_pb2.RunStatus.Name(run.status).removeprefix('RUN_STATUS_')} {end}".strip()
+    lost = "LOST" if run.lost else ""
+    return " ".join(filter(None, (run_pb2.RunStatus.Name(run.status).removeprefix("RUN_STATUS_"), str(end), lost)))

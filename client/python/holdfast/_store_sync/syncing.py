@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from holdfast._channel import Channel
 from holdfast._config import Target, parse_target
 from holdfast._store_sync.context import Side, StoreSync
-from holdfast._store_sync.experiments import sync_experiments
+from holdfast._store_sync.experiments import Places, sync_experiments
 from holdfast._store_sync.models import Models
 from holdfast._store_sync.registry import count_versions, sync_versions
 from holdfast._store_sync.runs import Runs
@@ -52,10 +52,12 @@ def sync_store(
             progress=progress,
             include_deleted=include_deleted,
             is_dry_run=dry_run,
+            is_selective=experiments is not None,
         )
         sync_experiments(sync, experiments)
-        runs = Runs(sync)
-        models = Models(sync, runs.ensure)
+        places = Places(sync)
+        runs = Runs(sync, places)
+        models = Models(sync, places, runs)
         models.sync()
         runs.sync(models.ensure)
         if include_versions:

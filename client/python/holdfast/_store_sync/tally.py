@@ -19,6 +19,7 @@ class Tally:
     runs: int = 0
     unchanged_runs: int = 0
     models: int = 0
+    partial: int = 0
     versions: int = 0
     points: int = 0
     files: int = 0
@@ -28,6 +29,7 @@ class Tally:
     left_deleted_runs: int = 0
     left_deleted_models: int = 0
     left_versions: int = 0
+    left_open_files: int = 0
     deleted_at_target: int = 0
     problems: list[SyncProblem] = field(default_factory=list)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from holdfast._own_tags import is_own_field
 from holdfast.cli.json_output import json_text
 from holdfast.cli.tables import printable
 from holdfast.cli.times import time_text
@@ -98,6 +99,8 @@ def event_lines(event: Event, who: str | None = None) -> Iterator[str]:
         word = _WORDS[event.type]
         yield event_line(at, event.subject.lower(), word) if who is None else event_line(at, word, "", who)
     for change in event.changes:
+        if is_own_field(change.field):
+            continue
         if event.type in {"CREATED", "UPDATED"} and change.field != "end_time":
             yield _change_line(at, change.field, change.new_value, who)
         elif event.type == "ARTIFACTS":

@@ -67,7 +67,7 @@ def command(
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(synced), "is_complete": synced.is_complete}))
     else:
-        _tell(synced)
+        tell(synced)
     if not synced.is_complete:
         ctx.exit(1)
 
@@ -97,9 +97,11 @@ def _line(journal: SyncedJournal) -> str:
     return f"{journal.uri}  {told}  {who}{error}"
 
 
-def _tell(synced: SyncedStore) -> None:
+def tell(synced: SyncedStore) -> None:
+    """Print what was sent and what was not."""
     for journal in synced.journals:
-        click.echo(_line(journal))
+        if journal.sent or journal.waiting or journal.refused or journal.error:
+            click.echo(_line(journal))
     size = f" ({size_text(synced.bytes)} that the server lacked)" if synced.files else ""
     sent = _listed(
         (synced.runs, "run"),
@@ -111,8 +113,16 @@ def _tell(synced: SyncedStore) -> None:
     )
     verb = "would send" if synced.is_dry_run else "sent"
     click.echo(f"{synced.source} -> {synced.uri}: " + (f"{verb} {sent}" if sent else "nothing to send"))
+    if synced.partial:
+        click.echo(f"{verb}, as others name them, without points or files: {synced.partial:,} runs or deleted models")
     if synced.unchanged_runs:
         click.echo(f"unchanged: {_counted(synced.unchanged_runs, 'run')}")
+    _tell_left(synced)
+    for problem in synced.problems:
+        click.echo(f"{problem.subject} {problem.id}: {problem.error}", err=True)
+
+
+def _tell_left(synced: SyncedStore) -> None:
     deleted = _listed(
         (synced.left_deleted_runs, "run"),
         (synced.left_deleted_models, "logged model"),
@@ -123,10 +133,12 @@ def _tell(synced: SyncedStore) -> None:
         click.echo(f"not sent, deleted at the source: {_counted(synced.left_deleted_experiments, 'experiment')}")
     if synced.deleted_at_target:
         click.echo(f"not sent, deleted at the server: {synced.deleted_at_target:,} runs or models; restore them there")
+    if synced.left_open_files:
+        click.echo(
+            f"not sent: {_counted(synced.left_open_files, 'file')} still open at the source; closed, they are sent"
+        )
     if synced.left_versions:
         click.echo(f"not sent: {_counted(synced.left_versions, 'registered version')} (--versions registers them here)")
-    for problem in synced.problems:
-        click.echo(f"{problem.subject} {problem.id}: {problem.error}", err=True)
 
 
 def _listed(*counts: tuple[int, str] | tuple[int, str, str]) -> str:

@@ -39,8 +39,8 @@ class SyncProblem:
     """Something that could not be sent.
 
     Attributes:
-        subject: "experiment", "run", "model" or "version".
-        id: Its id; the name of an experiment, name and number of a version.
+        subject: "experiment", "run", "model", "version" or "registered model".
+        id: Its id; the name of an experiment or registered model, name and number of a version.
         error: Why, and what to do.
     """
 
@@ -61,6 +61,8 @@ class SyncedStore:
         runs: Runs of which anything was sent.
         unchanged_runs: Runs of which nothing had to be.
         models: Logged models of which anything was sent.
+        partial: Runs and logged models that were sent only because others name them: runs that are deleted, or of
+            another experiment than was asked for, without points and files, and deleted models, as a name.
         versions: Versions that were registered.
         points: Points of metrics that were sent.
         files: Files that were put into trees.
@@ -69,7 +71,9 @@ class SyncedStore:
         left_deleted_experiments: Experiments that are deleted at the source, which are never sent, nor what is in them.
         left_deleted_runs: Runs that are deleted at the source and were not sent for this reason.
         left_deleted_models: The same of logged models.
-        left_versions: Registered versions at the source that were not asked for.
+        left_versions: Registered versions at the source, of the experiments asked for, that were not and are not here.
+        left_open_files: Files that are being written at the source, or were when their program died: each is sent once
+            it is closed there, which the server does a day after the last sign of life.
         deleted_at_target: Runs and models that came earlier and are deleted at the server; nothing was sent of them.
         problems: What could not be sent.
         journals: What processes had left for the source, which was sent there first.
@@ -83,6 +87,7 @@ class SyncedStore:
     runs: int = 0
     unchanged_runs: int = 0
     models: int = 0
+    partial: int = 0
     versions: int = 0
     points: int = 0
     files: int = 0
@@ -92,6 +97,7 @@ class SyncedStore:
     left_deleted_runs: int = 0
     left_deleted_models: int = 0
     left_versions: int = 0
+    left_open_files: int = 0
     deleted_at_target: int = 0
     problems: list[SyncProblem] = field(default_factory=list)
     journals: list[SyncedJournal] = field(default_factory=list)

@@ -39,8 +39,8 @@ class RunLeaseRepository(Protocol):
         """Take or renew a lease from now on; the run is not lost."""
         ...
 
-    def renew(self, run_number: int) -> None:
-        """Renew a lease for as long as before, if the run has one; the run is not lost."""
+    def renew(self, run_number: int) -> bool:
+        """Renew a lease for as long as before, if the run has one that was ever taken; whether it is not lost now."""
         ...
 
     def release(self, run_number: int) -> None:

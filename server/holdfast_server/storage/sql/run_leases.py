@@ -21,13 +21,13 @@ class SqlRunLeases:
         )
         self._clear_lost(run_number)
 
-    def renew(self, run_number: int) -> None:
-        """Renew a lease for as long as before, if the run has one; the run is not lost."""
-        self._connection.execute(
-            "UPDATE run_leases SET renew_time = ?, expire_time = ? + length WHERE run_no = ?",
-            (self._now_ms, self._now_ms, run_number),
-        )
+    def renew(self, run_number: int) -> bool:
+        """Renew a lease for as long as before, if the run has one that was ever taken; whether it is not lost now."""
+        statement = "UPDATE run_leases SET renew_time = ?, expire_time = ? + length WHERE run_no = ? AND length > 0"
+        if not self._connection.execute(statement, (self._now_ms, self._now_ms, run_number)).rowcount:
+            return False
         self._clear_lost(run_number)
+        return True
 
     def release(self, run_number: int) -> None:
         """End a lease, if there is one; the run is not lost."""
@@ -78,7 +78,12 @@ class SqlRunLeases:
     def set_lost(self, run_number: int) -> None:
         """Mark a run as lost."""
         self._connection.execute("UPDATE runs SET lost = 1 WHERE run_no = ?", (run_number,))
-        self._connection.execute("UPDATE run_leases SET expire_time = NULL WHERE run_no = ?", (run_number,))
+        self._connection.execute(
+            # One without a lease gets one that nobody took, so that what ends leases finds it.
+            "INSERT INTO run_leases (run_no, length, renew_time, expire_time, embedded) VALUES (?, 0, ?, NULL, 0)"
+            " ON CONFLICT (run_no) DO UPDATE SET expire_time = NULL",
+            (run_number, self._now_ms),
+        )
 
     def _clear_lost(self, run_number: int) -> None:
         self._connection.execute("UPDATE runs SET lost = 0 WHERE run_no = ? AND lost = 1", (run_number,))

@@ -22,15 +22,22 @@ _JSON_AFTER = "The experiment after the change, as one JSON object."
 @click.command("create")
 @click.argument("name", metavar="NAME")
 @tags_option()
+@click.option(
+    "--artifact-location",
+    metavar="URI",
+    help="Kept with it for tools that look there; the server stores artifacts itself, whatever this says.",
+)
 @json_option("The experiment, as one JSON object.")
 @click.pass_context
-def create(ctx: click.Context, name: str, *, tags: dict[str, str], as_json: bool) -> None:
+def create(
+    ctx: click.Context, name: str, *, tags: dict[str, str], artifact_location: str | None, as_json: bool
+) -> None:
     """Create the experiment NAME and print its id.
 
     A name that is taken, perhaps by an experiment that is deleted, is refused.
     """
     with client_of(ctx, makes_store=True) as client:
-        experiment_id = client.create_experiment(name, tags=tags)
+        experiment_id = client.create_experiment(name, artifact_location, tags)
         if as_json:
             _print_json(client, experiment_id)
         else:

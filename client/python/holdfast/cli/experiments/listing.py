@@ -6,6 +6,7 @@ import dataclasses
 
 import click
 
+from holdfast._own_tags import without_own
 from holdfast.cli import client_of
 from holdfast.cli.experiments.naming import find_experiment
 from holdfast.cli.json_output import json_text
@@ -72,9 +73,10 @@ def show(ctx: click.Context, experiment: str, *, as_json: bool) -> None:
             ("id", found.experiment_id),
             ("name", found.name),
             ("stage", found.lifecycle_stage),
+            *([("artifacts", found.artifact_location)] if found.artifact_location else []),
             ("created", time_text(found.creation_time, seconds=True)),
             ("changed", time_text(found.last_update_time, seconds=True)),
-            *((f"tag {key}", value) for key, value in found.tags.items()),
+            *((f"tag {key}", value) for key, value in without_own(found.tags).items()),
         ]
     )
 
@@ -86,5 +88,5 @@ def _row(experiment: Experiment, *, staged: bool) -> tuple[str, ...]:
         *([experiment.lifecycle_stage] if staged else []),
         time_text(experiment.creation_time),
         time_text(experiment.last_update_time),
-        " ".join(f"{key}={value}" for key, value in experiment.tags.items()),
+        " ".join(f"{key}={value}" for key, value in without_own(experiment.tags).items()),
     )

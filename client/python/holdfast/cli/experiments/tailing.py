@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import click
 
+from holdfast._own_tags import without_own
 from holdfast.cli import client_of
 from holdfast.cli.experiments.naming import find_experiment
 from holdfast.cli.following import cursor_option, event_line, event_lines, print_events, short_id, types_option
@@ -44,7 +45,7 @@ def _lines(event: Event) -> Iterator[str]:
         return
     yield event_line(None, "name", event.state.name, "experiment")
     yield event_line(None, "stage", event.state.lifecycle_stage, "experiment")
-    for key, value in event.state.tags.items():
+    for key, value in without_own(event.state.tags).items():
         yield event_line(None, "tag", f"{key} = {value}", "experiment")
 
 

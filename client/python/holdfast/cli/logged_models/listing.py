@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import click
 
+from holdfast._own_tags import without_own
 from holdfast.cli import client_of
 from holdfast.cli.experiments.naming import find_experiment
 from holdfast.cli.json_output import float_text, json_text
@@ -172,5 +173,5 @@ def _pairs(model: LoggedModel, experiment: str) -> list[tuple[str, str]]:
     return [
         *((title, value) for title, value in pairs.items() if value),
         *((f"param {key}", value) for key, value in model.params.items()),
-        *((f"tag {key}", value) for key, value in model.tags.items()),
+        *((f"tag {key}", value) for key, value in without_own(model.tags).items()),
     ]

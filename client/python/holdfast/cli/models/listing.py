@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from holdfast._own_tags import is_own, without_own
 from holdfast.cli import client_of
 from holdfast.cli.models.naming import parse_reference
 from holdfast.cli.tables import Column, print_pairs, print_table
@@ -108,6 +109,7 @@ def history(ctx: click.Context, name: str, *, version: int | None, max_results: 
                 change_text(change),
             )
             for change in changes
+            if not (change.kind == "TAG_CHANGED" and is_own(change.key or ""))
         ],
     )
     if changes.token:
@@ -164,7 +166,7 @@ def _version_pairs(version: ModelVersion) -> list[tuple[str, str]]:
         "registered": f"{time_text(version.creation_timestamp)} by {version.user_id or 'unknown'}",
         "changed": time_text(version.last_updated_timestamp),
         "description": version.description,
-        **{f"tag {key}": value for key, value in version.tags.items()},
+        **{f"tag {key}": value for key, value in without_own(version.tags).items()},
     }
     return [(name, str(value)) for name, value in pairs.items() if value]
 
@@ -181,7 +183,7 @@ def _show_model(model: RegisteredModel, versions: Any, *, as_json: bool) -> None
         "changed": time_text(model.last_updated_timestamp),
         "description": model.description or "",
         "pickles": "forbidden" if model.pickle_forbidden else "",
-        **{f"tag {key}": value for key, value in model.tags.items()},
+        **{f"tag {key}": value for key, value in without_own(model.tags).items()},
     }
     print_pairs([(name, value) for name, value in pairs.items() if value])
     click.echo()

@@ -6,6 +6,7 @@ import dataclasses
 
 import click
 
+from holdfast._own_tags import without_own
 from holdfast.cli import client_of
 from holdfast.cli.json_output import json_text
 from holdfast.cli.models.naming import parse_reference
@@ -78,6 +79,6 @@ def _row(version: ModelVersion) -> tuple[str, ...]:
         ", ".join(version.aliases),
         time_text(version.creation_timestamp),
         version.user_id or "-",
-        " ".join(f"{key}={value}" for key, value in version.tags.items()),
+        " ".join(f"{key}={value}" for key, value in without_own(version.tags).items()),
         version.source,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
+from holdfast._own_tags import without_own
 from holdfast.cli import client_of
 from holdfast.cli.following import cursor_option, event_line, event_lines, print_events
 from holdfast.cli.runs.naming import find_run_id
@@ -55,7 +56,7 @@ def _state_lines(run: Run) -> Iterator[str]:
     yield event_line(None, "name", info.run_name)
     for key, value in run.data.params.items():
         yield event_line(None, "param", f"{key} = {value}")
-    for key, value in run.data.tags.items():
+    for key, value in without_own(run.data.tags).items():
         if not key.startswith("mlflow."):
             yield event_line(None, "tag", f"{key} = {value}")
     for point in run.data.metric_points:

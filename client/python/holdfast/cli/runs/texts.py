@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from holdfast._own_tags import without_own
 from holdfast.cli.sizes import seconds_text
 from holdfast.entities import Run
 
@@ -19,8 +20,8 @@ def pairs_text(values: Mapping[str, object]) -> str:
 
 
 def own_tags(run: Run) -> dict[str, str]:
-    """Tags that somebody set, without those that record how the run came to be."""
-    return {key: value for key, value in run.data.tags.items() if not key.startswith(SYSTEM_TAGS)}
+    """Tags that somebody set, without those that record how the run came to be, or what of it a sync has sent."""
+    return {key: value for key, value in without_own(run.data.tags).items() if not key.startswith(SYSTEM_TAGS)}
 
 
 def duration_text(run: Run) -> str:
