@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import io
 import logging
 import pickle
+import sys
 import threading
 import weakref
 from types import SimpleNamespace
@@ -343,6 +345,86 @@ def test_a_client_full_of_faults_breaks_no_training(fluent, monkeypatch, caplog,
     assert {record.levelno for record in caplog.records if record.name == "holdfast.sklearn"} == {logging.WARNING}
 
 
+class Oblique(LogisticRegression):
+    """An estimator that is no search, and whose attribute is named as one of a search."""
+
+    def __init__(self, found=None):
+        self.found = found
+        super().__init__(max_iter=500)
+
+    @property
+    def best_params_(self):
+        if self.found:
+            raise RuntimeError("not a search")
+
+
+@pytest.mark.filterwarnings("ignore:The model refers to the modules")
+@pytest.mark.parametrize("found", [None, "an error"])
+def test_what_only_searches_have_is_not_looked_for_in_others(runs, caplog, found):
+    holdfast.sklearn.autolog()
+    assert Oblique(found).fit(X, Y).score(X, Y) > 0.9
+    (run,) = runs()
+    assert len(run.outputs.model_outputs) == 1
+    assert "What the search found" not in caplog.text
+
+
+class UnspeakableError(Exception):
+    """An error that cannot even say what it is."""
+
+    def __str__(self):
+        raise RuntimeError("broken")
+
+
+# What is called while a training, a prediction or a metric is logged.
+PARTS_OF_LOGGING = (
+    "training.Training.begin", "training.Training.end", "training.Training.__init__", "training.Training._log_pictures",
+    "training.TrainingData.of_call", "training.params_of", "training.loggable", "training.tags_of", "training.describe",
+    "training.best_params_of", "training.is_search", "training.training_metrics", "training.pictures_of_training",
+    "training.searches.log_candidates", "packages.signature_of", "packages.log_estimator", "evaluations._variable_of",
+    "evaluations._command", "evaluations.Evaluations.add", "evaluations.Evaluations.note_prediction",
+    "evaluations.Evaluations.log_score", "evaluations.Evaluations.log_metric", "runs.user_run", "runs.start_run",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS_OF_LOGGING)
+def test_no_part_of_logging_breaks_a_training_by_an_error(experiment, monkeypatch, caplog, part):
+    def raise_unspeakable(*_args, **_kwargs):
+        raise UnspeakableError
+
+    holdfast.sklearn.autolog(log_models=part.startswith("packages"))
+    run = contextlib.nullcontext() if part.startswith("runs") else holdfast.start_run()
+    with run, monkeypatch.context() as patch:
+        patch.setattr(f"holdfast._autologging.{part}", raise_unspeakable)
+        if part.startswith("training"):
+            GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}, cv=2).fit(X, Y)
+        model = GaussianNB().fit(X, Y)
+        assert metrics.accuracy_score(Y, model.predict(X)) > 0.9
+        assert model.score(X, Y) > 0.9
+    assert "UnspeakableError" in caplog.text
+
+
+def test_modules_that_cannot_be_imported_break_no_training(experiment, monkeypatch, caplog):
+    holdfast.sklearn.autolog()
+    for module in ("training", "packages", "datasets"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, f"holdfast._autologging.{module}", None)
+            model = GaussianNB().fit(X, Y)
+            assert metrics.accuracy_score(Y, model.predict(X)) > 0.9
+        assert f"holdfast._autologging.{module}" in caplog.text
+
+
+def test_the_error_of_an_estimator_is_raised_even_if_its_run_cannot_end(experiment, monkeypatch, caplog):
+    holdfast.sklearn.autolog(log_models=False)
+    error = KeyError("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(_active_run.ActiveRun, "__exit__", _broken("the end"))
+        with pytest.raises(KeyError) as raised:
+            make_pipeline(Stubborn(raise_(error))).fit(X, Y)
+    assert raised.value is error
+    assert "the end is broken" in caplog.text
+    holdfast.end_run()
+
+
 def test_a_run_that_cannot_begin_or_end_breaks_no_training(fluent, monkeypatch, caplog, experiment):
     holdfast.sklearn.autolog(log_models=False)
     with monkeypatch.context() as patch:
@@ -500,6 +582,18 @@ def test_a_scikit_learn_that_is_too_old_can_be_left_alone(monkeypatch, caplog):
 
 
 # Evaluation
+
+
+@pytest.mark.usefixtures("quick", "experiment")
+def test_what_is_known_of_a_run_is_forgotten_with_its_last_model():
+    kept = GaussianNB().fit(X, Y)
+    for _ in range(3):
+        GaussianNB().fit(X, Y)
+    gc.collect()
+    assert len(switch._evaluations._runs) == 1
+    del kept
+    gc.collect()
+    assert len(switch._evaluations._runs) == 0
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,4 +1,7 @@
-"""Turns autologging on and off: what is wrapped, and what the wrappers do."""
+"""Turns autologging on and off: what is wrapped, and what the wrappers do.
+
+Whatever logs is called within a step here, so that none of it can break what the user does.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast._autologging.estimators import FITTING, PREDICTING, SCORING, Algorithms, definers
 from holdfast._autologging.evaluations import Evaluations
@@ -17,6 +20,9 @@ from holdfast._autologging.runs import run_for_training, user_run
 from holdfast._autologging.sessions import is_part, session
 from holdfast._autologging.settings import Settings
 from holdfast._autologging.steps import Steps
+
+if TYPE_CHECKING:
+    from holdfast._autologging.training import Training
 
 logger = logging.getLogger("holdfast.sklearn")
 
@@ -90,19 +96,24 @@ class Switch:
     def _train(
         self, settings: Settings, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        # Which takes protobuf, and a program that turns autologging on may not train anything.
-        from holdfast._autologging.training import Training
-
         steps = Steps(silent=settings.silent)
+        training: Training | None = None
         with run_for_training(settings.extra_tags, steps) as run:
             if run is None:
                 return original(*args, **kwargs)
-            training = Training(run, args[0], settings, steps)
-            training.begin(args[1:], kwargs)
+            with steps.step("What the training was given"):
+                # Which takes protobuf, and a program that turns autologging on may not train anything.
+                from holdfast._autologging.training import Training
+
+                training = Training(run, args[0], settings, steps)
+                training.begin(args[1:], kwargs)
             result = original(*args, **kwargs)
-            training.end()
-        if settings.log_post_training_metrics:
-            self._evaluations.add(args[0], training)
+            with steps.step("What came of the training"):
+                if training is not None:
+                    training.end()
+        if settings.log_post_training_metrics and training is not None:
+            with steps.step("The model's evaluation"):
+                self._evaluations.add(args[0], training)
         return result
 
     def _predict(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -111,9 +122,9 @@ class Switch:
             return original(*args, **kwargs)
         with session():
             result = original(*args, **kwargs)
-            data = next(iter([*args[1:], *kwargs.values()]), None)
-            steps = Steps(silent=settings.silent)
-            self._evaluations.note_prediction(args[0], data, result, steps, log_datasets=settings.log_datasets)
+            with Steps(silent=settings.silent).step("The data of a prediction"):
+                data = next(iter([*args[1:], *kwargs.values()]), None)
+                self._evaluations.note_prediction(args[0], data, result, log_datasets=settings.log_datasets)
         return result
 
     def _score(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -122,7 +133,8 @@ class Switch:
             return original(*args, **kwargs)
         with session():
             score = original(*args, **kwargs)
-            self._evaluations.log_score(original, args, kwargs, score, Steps(silent=settings.silent))
+            with Steps(silent=settings.silent).step("A score"):
+                self._evaluations.log_score(original, args, kwargs, score)
         return score
 
     def _measure(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -131,7 +143,8 @@ class Switch:
             return original(*args, **kwargs)
         with session():
             value = original(*args, **kwargs)
-            self._evaluations.log_metric(original, args, kwargs, value, Steps(silent=settings.silent))
+            with Steps(silent=settings.silent).step("A metric"):
+                self._evaluations.log_metric(original, args, kwargs, value)
         return value
 
 
