@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 import inspect
 import io
@@ -13,9 +14,11 @@ import threading
 import weakref
 from types import SimpleNamespace
 
+import cloudpickle
 import joblib
 import numpy as np
 import pytest
+import skops.io
 from sklearn import base, metrics
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
@@ -271,6 +274,68 @@ def test_a_trained_estimator_holds_nothing_of_autologging_and_can_be_pickled():
     joblib.dump(model, file)
     file.seek(0)
     assert np.array_equal(joblib.load(file).predict(X), plain.predict(X))
+
+
+@pytest.mark.parametrize("pickler", [pickle, cloudpickle])
+def test_functions_of_metrics_pickle_as_the_originals(pickler):
+    originals = {
+        name: getattr(metrics, name) for name in metrics.__all__ if not inspect.ismodule(getattr(metrics, name))
+    }
+    imported_before = metrics.f1_score
+    holdfast.sklearn.autolog()
+    wrapped = {name: getattr(metrics, name) for name in originals}
+    assert wrapped["f1_score"] is not imported_before
+    for turned_on in (True, False):
+        holdfast.sklearn.autolog(disable=not turned_on)
+        for name, original in originals.items():
+            for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+                dumped = pickler.dumps(wrapped[name], protocol=protocol)
+                assert pickle.loads(dumped) is original, name
+                # Where it is loaded there may be no such package.
+                assert b"holdfast" not in dumped
+    assert pickle.loads(pickler.dumps(imported_before)) is imported_before
+
+
+def test_functions_of_metrics_look_as_they_did():
+    originals = {name: getattr(metrics, name) for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}
+    holdfast.sklearn.autolog()
+    for name, original in originals.items():
+        found = getattr(metrics, name)
+        assert callable(found)
+        assert str(inspect.signature(found)) == str(inspect.signature(original))
+        assert (found.__name__, found.__doc__, found.__module__) == (name, original.__doc__, original.__module__)
+        assert (repr(found), found.__code__) == (repr(original), original.__code__)
+        assert copy.deepcopy(found) is found
+
+    class Report:
+        measure = metrics.accuracy_score
+
+    assert Report().measure.__self__.__class__ is Report
+    with pytest.raises(ValueError, match="looks like it is a metric function"):
+        metrics.check_scoring(GaussianNB(), scoring=metrics.accuracy_score)
+
+
+@pytest.mark.usefixtures("quick", "experiment")
+def test_a_search_by_a_scorer_of_one_s_own_works_in_other_processes():
+    scorer = metrics.make_scorer(metrics.f1_score, average="macro")
+    scorers = {"made": scorer, "called": calls_a_metric, "named": "accuracy"}
+    with joblib.parallel_config(backend="loky"):
+        search = GridSearchCV(
+            GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}, scoring=scorers, refit="made", cv=2, n_jobs=2
+        )
+        search.fit(X, Y)
+    assert pickle.loads(pickle.dumps(search)).best_score_ == search.best_score_ > 0.9
+
+
+def calls_a_metric(estimator, samples, targets):
+    return metrics.f1_score(targets, estimator.predict(samples), average="macro")
+
+
+def test_a_scorer_of_one_s_own_is_stored_by_skops_as_ever():
+    expected = skops.io.get_untrusted_types(data=skops.io.dumps(metrics.make_scorer(metrics.f1_score)))
+    holdfast.sklearn.autolog()
+    stored = skops.io.dumps(metrics.make_scorer(score_func=metrics.f1_score))
+    assert skops.io.get_untrusted_types(data=stored) == expected
 
 
 def test_a_model_lives_no_longer_for_being_watched(experiment):

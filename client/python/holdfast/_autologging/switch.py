@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast._autologging.estimators import FITTING, PREDICTING, SCORING, Algorithms, definers
 from holdfast._autologging.evaluations import Evaluations
 from holdfast._autologging.imports import after_import
-from holdfast._autologging.patches import Patches
+from holdfast._autologging.patches import Patches, unwrapped
 from holdfast._autologging.runs import run_for_training, user_run
 from holdfast._autologging.sessions import is_part, session
 from holdfast._autologging.settings import Settings
@@ -29,7 +29,8 @@ logger = logging.getLogger("holdfast.sklearn")
 PACKAGE = "sklearn"
 FIRST_SUPPORTED = (1, 3)
 # Of sklearn.metrics; they measure nothing.
-_NO_METRICS = {"check_scoring", "get_scorer", "get_scorer_names", "make_scorer"}
+_SCORER_MAKER = "make_scorer"
+_NO_METRICS = {"check_scoring", "get_scorer", "get_scorer_names", _SCORER_MAKER}
 
 
 class Switch:
@@ -83,6 +84,7 @@ class Switch:
             for name in module.__all__:
                 if name not in _NO_METRICS:
                     self._patches.wrap_function(module, name, self._measure)
+            self._patches.wrap_function(module, _SCORER_MAKER, _make_scorer)
 
     def _fit(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         settings = self._settings
@@ -146,6 +148,11 @@ class Switch:
             with Steps(silent=settings.silent).step("A metric"):
                 self._evaluations.log_metric(original, args, kwargs, value)
         return value
+
+
+def _make_scorer(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    # skops cannot store wrappers, and scorers are not logged.
+    return original(*map(unwrapped, args), **{name: unwrapped(value) for name, value in kwargs.items()})
 
 
 switch = Switch()
