@@ -23,7 +23,7 @@ from sklearn import base, metrics
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
-from sklearn.ensemble import VotingClassifier
+from sklearn.ensemble import RandomForestRegressor, VotingClassifier, VotingRegressor
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -165,6 +165,7 @@ def test_folds_of_a_cross_validation_are_not_logged(runs, parallel):
     # Imported before autologging was turned on.
     with joblib.parallel_config(backend="threading"):
         cross_val_score(DecisionTreeClassifier(), X, Y, cv=2, n_jobs=parallel)
+        cross_val_score(VotingClassifier([("a", GaussianNB()), ("b", GaussianNB())], n_jobs=2), X, Y, cv=2)
     assert runs() == []
 
 
@@ -192,6 +193,37 @@ def test_threads_of_a_run_log_to_it(runs):
         thread.join()
     (run,) = runs()
     assert "training_score" in run.data.metrics
+
+
+class Committee(LinearRegression):
+    """An estimator that trains others in threads of joblib's, by no means of scikit-learn's."""
+
+    def predict(self, X):  # noqa: N803
+        fit = joblib.delayed(LinearRegression().fit)
+        members = joblib.Parallel(n_jobs=2, backend="threading", pre_dispatch=2)(fit(X, Y) for _ in range(5))
+        return sum(member.coef_ for member in members) @ X.T
+
+
+@pytest.mark.usefixtures("quick")
+def test_trainings_in_the_user_s_joblib_threads_have_a_run_each_and_their_parts_none(runs):
+    both = threading.Barrier(2, timeout=60)
+
+    def train(depth):
+        both.wait()
+        return RandomForestRegressor(2, max_depth=depth, n_jobs=2).fit(X, Y)
+
+    joblib.Parallel(n_jobs=2, backend="threading")(joblib.delayed(train)(depth) for depth in range(1, 5))
+    assert sorted(run.data.params["max_depth"] for run in runs()) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_an_estimator_trains_in_joblib_threads_is_a_part_of_it(runs):
+    make_pipeline(Committee()).fit(X, Y)
+    (run,) = runs()
+    assert "training_r2_score" in run.data.metrics
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        VotingRegressor([("a", LinearRegression()), ("b", DecisionTreeRegressor())], n_jobs=2).fit(X, Y)
+    assert len(runs()) == 2
 
 
 # Nobody sees it
@@ -248,6 +280,7 @@ def looks():
 def test_estimators_look_as_they_did_and_turning_it_off_puts_back_what_was():
     before = {kind: dict(vars(kind)) for _, kind in all_estimators()}
     functions = dict(vars(metrics))
+    threads = dict(vars(joblib.Parallel))
     expected = looks()
     holdfast.sklearn.autolog()
     assert DecisionTreeClassifier.fit is not before[DecisionTreeClassifier]["fit"]
@@ -258,6 +291,7 @@ def test_estimators_look_as_they_did_and_turning_it_off_puts_back_what_was():
     holdfast.sklearn.autolog(disable=True)
     assert {kind: dict(vars(kind)) for _, kind in all_estimators()} == before
     assert dict(vars(metrics)) == functions
+    assert dict(vars(joblib.Parallel)) == threads
 
 
 @pytest.mark.usefixtures("quick")

@@ -17,7 +17,7 @@ from holdfast._autologging.evaluations import Evaluations
 from holdfast._autologging.imports import after_import
 from holdfast._autologging.patches import Patches, unwrapped
 from holdfast._autologging.runs import run_for_training, user_run
-from holdfast._autologging.sessions import is_part, session
+from holdfast._autologging.sessions import dispatch, is_part, session
 from holdfast._autologging.settings import Settings
 from holdfast._autologging.steps import Steps
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("holdfast.sklearn")
 
 PACKAGE = "sklearn"
+# Through which scikit-learn hands work to threads.
+_THREADS = "joblib.parallel"
 FIRST_SUPPORTED = (1, 3)
 # Of sklearn.metrics; they measure nothing.
 _SCORER_MAKER = "make_scorer"
@@ -43,7 +45,7 @@ class Switch:
         self._patches = Patches()
         self._algorithms = Algorithms()
         self._evaluations = Evaluations()
-        self._end_imports: Callable[[], None] | None = None
+        self._end_imports: Callable[[], object] | None = None
 
     @property
     def settings(self) -> Settings | None:
@@ -62,7 +64,8 @@ class Switch:
                 return
             self._settings, self._chosen_for_all = settings, for_all
             if self._end_imports is None:
-                self._end_imports = after_import(PACKAGE, self._attend)
+                ends = [after_import(PACKAGE, self._attend), after_import(_THREADS, self._attend_threads)]
+                self._end_imports = lambda: [end() for end in ends]
 
     def turn_off(self) -> None:
         """Log no more, and put back what was replaced."""
@@ -85,6 +88,9 @@ class Switch:
                 if name not in _NO_METRICS:
                     self._patches.wrap_function(module, name, self._measure)
             self._patches.wrap_function(module, _SCORER_MAKER, _make_scorer)
+
+    def _attend_threads(self, module: ModuleType) -> None:
+        self._patches.wrap_method(module.Parallel, "__call__", dispatch)
 
     def _fit(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         settings = self._settings
