@@ -23,6 +23,7 @@ from sklearn import base, metrics
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestRegressor, VotingClassifier, VotingRegressor
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -61,6 +62,8 @@ class Stubborn(LinearRegression):
 def _off(fluent):
     yield
     holdfast.sklearn.autolog(disable=True)
+    # For the next test nothing has been chosen.
+    switch._chosen_by_itself = False
     assert holdfast.active_run() is None
 
 
@@ -602,6 +605,25 @@ def len_of(samples, text):
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("count", [20, 21])
+def test_roc_auc_is_of_so_many_classes_that_it_takes_no_time(runs, caplog, count):
+    targets = np.arange(len(X)) % count
+    GaussianNB().fit(X, targets)
+    (run,) = runs()
+    assert "training_log_loss" in run.data.metrics
+    assert ("training_roc_auc" in run.data.metrics) is (count == 20)
+    assert ("roc_auc is left out, since it takes long with 21 classes" in caplog.text) is (count == 21)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_class_that_is_never_predicted_is_no_warning_of_logging(runs, recwarn):
+    DummyClassifier().fit(X, Y)
+    (run,) = runs()
+    assert run.data.metrics["training_precision_score"] == pytest.approx(1 / 9)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+@pytest.mark.usefixtures("quick")
 def test_data_that_can_be_read_once_is_left_to_the_estimator(runs):
     model = make_pipeline(CountVectorizer(), LogisticRegression())
     model.fit((word for word in ["good", "bad"] * 5), [1, 0] * 5)
@@ -666,9 +688,24 @@ def test_what_was_said_of_one_library_counts_more():
     assert switch.settings.max_tuning_runs == 1
     assert not switch.settings.silent
     holdfast.autolog(disable=True)
+    assert switch.settings.max_tuning_runs == 1
+    holdfast.sklearn.autolog(disable=True)
     assert switch.settings is None
+    holdfast.autolog()
+    assert switch.settings is None
+    holdfast.sklearn.autolog()
+    assert switch.settings is not None
+
+
+def test_all_libraries_are_turned_on_and_off_where_nothing_was_said_of_one():
     holdfast.autolog(exclude_flavors=["sklearn"])
     assert switch.settings is None
+    holdfast.autolog()
+    assert switch.settings is not None
+    holdfast.autolog(disable=True)
+    assert switch.settings is None
+    holdfast.autolog(silent=True)
+    assert switch.settings.silent
 
 
 def test_a_scikit_learn_that_is_too_old_can_be_left_alone(monkeypatch, caplog):

@@ -41,7 +41,8 @@ class Switch:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._settings: Settings | None = None
-        self._chosen_for_all = False
+        # Whether the library was told by itself to be on or off, which counts more than what all were told.
+        self._chosen_by_itself = False
         self._patches = Patches()
         self._algorithms = Algorithms()
         self._evaluations = Evaluations()
@@ -60,17 +61,23 @@ class Switch:
             for_all: Whether they are meant for every library; what was chosen for this one counts more.
         """
         with self._lock:
-            if for_all and self._settings is not None and not self._chosen_for_all:
+            if for_all and self._chosen_by_itself:
                 return
-            self._settings, self._chosen_for_all = settings, for_all
+            self._settings, self._chosen_by_itself = settings, not for_all
             if self._end_imports is None:
                 ends = [after_import(PACKAGE, self._attend), after_import(_THREADS, self._attend_threads)]
                 self._end_imports = lambda: [end() for end in ends]
 
-    def turn_off(self) -> None:
-        """Log no more, and put back what was replaced."""
+    def turn_off(self, *, for_all: bool = False) -> None:
+        """Log no more, and put back what was replaced.
+
+        Args:
+            for_all: Whether every library is meant; what was chosen for this one counts more.
+        """
         with self._lock:
-            self._settings, self._chosen_for_all = None, False
+            if for_all and self._chosen_by_itself:
+                return
+            self._settings, self._chosen_by_itself = None, not for_all
             if self._end_imports is not None:
                 self._end_imports()
                 self._end_imports = None
@@ -186,6 +193,6 @@ def autolog_sklearn(
         if not disable and not chosen.silent:
             wanted = ".".join(map(str, FIRST_SUPPORTED))
             logger.warning("Autologging is off: it was made for scikit-learn %s and later.", wanted)
-        switch.turn_off()
+        switch.turn_off(for_all=for_all)
     else:
         switch.turn_on(chosen, for_all=for_all)
