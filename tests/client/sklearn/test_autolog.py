@@ -139,6 +139,48 @@ def test_an_estimator_of_the_user_s_own_is_logged_under_its_name(runs):
     assert run.data.tags["estimator_name"] == "Stubborn"
 
 
+class Ending(LinearRegression):
+    """An estimator whose own fit ends with scikit-learn's."""
+
+    def fit(self, X, y=None):  # noqa: N803
+        with contextlib.nullcontext():
+            fitted = super().fit(X, y)
+        return fitted  # noqa: RET504 - for its bytecode
+
+
+class Continuing(Ending):
+    """An estimator whose own fit goes on after scikit-learn's."""
+
+    def fit(self, X, y=None):  # noqa: N803
+        super().fit(X, y)
+        self.offset_ = 1.0
+        return self
+
+    def predict(self, X):  # noqa: N803
+        return super().predict(X) + self.offset_
+
+
+@pytest.mark.filterwarnings("ignore:The model refers to the modules")
+def test_a_model_is_logged_only_if_it_is_trained_to_the_end(runs, caplog):
+    holdfast.sklearn.autolog()
+    Ending().fit(X, Y)
+    (ended,) = runs()
+    assert len(ended.outputs.model_outputs) == 1
+    assert caplog.text == ""
+    Continuing().fit(X, Y)
+    _, unfinished = runs()
+    assert unfinished.outputs.model_outputs == []
+    assert unfinished.data.metrics == {}
+    assert unfinished.data.params["fit_intercept"] == "True"
+    assert len(unfinished.inputs.dataset_inputs) == 1
+    assert "Continuing.fit goes on" in caplog.text
+    caplog.clear()
+    make_pipeline(Continuing()).fit(X, Y)
+    *_, piped = runs()
+    assert len(piped.outputs.model_outputs) == 1
+    assert caplog.text == ""
+
+
 def test_an_exclusive_autologging_leaves_runs_of_the_user_alone(runs):
     holdfast.sklearn.autolog(log_models=False, exclusive=True)
     with holdfast.start_run():

@@ -11,7 +11,7 @@ import functools
 import threading
 from collections.abc import Callable
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, Self
+from typing import Any
 
 # Called with the original, the positional and the named arguments; of methods the first is the object.
 Around = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -95,10 +95,10 @@ class _AroundFunction:
     def __repr__(self) -> str:
         return repr(self._original)
 
-    def __copy__(self) -> Self:
+    def __copy__(self) -> _AroundFunction:
         return self
 
-    def __deepcopy__(self, memo: object) -> Self:
+    def __deepcopy__(self, memo: object) -> _AroundFunction:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast._autologging.estimators import FITTING, PREDICTING, SCORING, Algorithms, definers
 from holdfast._autologging.evaluations import Evaluations
 from holdfast._autologging.imports import after_import
+from holdfast._autologging.overrides import goes_on
 from holdfast._autologging.patches import Patches, unwrapped
 from holdfast._autologging.runs import run_for_training, user_run
 from holdfast._autologging.sessions import dispatch, is_part, session
@@ -113,6 +114,7 @@ class Switch:
     ) -> Any:
         steps = Steps(silent=settings.silent)
         training: Training | None = None
+        is_trained = True
         with run_for_training(settings.extra_tags, steps) as run:
             if run is None:
                 return original(*args, **kwargs)
@@ -122,10 +124,13 @@ class Switch:
 
                 training = Training(run, args[0], settings, steps)
                 training.begin(args[1:], kwargs)
+                is_trained = not goes_on(type(args[0]))
             result = original(*args, **kwargs)
             with steps.step("What came of the training"):
-                if training is not None:
+                if training is not None and is_trained:
                     training.end()
+                elif training is not None:
+                    training.leave_out()
         if settings.log_post_training_metrics and training is not None:
             with steps.step("The model's evaluation"):
                 self._evaluations.add(args[0], training)

@@ -78,6 +78,14 @@ class Training:
             if is_search(self._estimator):
                 self._log_search(signature)
 
+    def leave_out(self) -> None:
+        """Tell that a model which is not trained to the end yet is not logged, nor measured."""
+        name = type(self._estimator).__name__
+        self._steps.warn(
+            f"The model and its metrics are not logged, because {name}.fit goes on after scikit-learn's fit, which is "
+            f"where autologging looks. Log the model by holdfast.sklearn.log_model when {name}.fit has returned."
+        )
+
     @property
     def _inputs(self) -> list[DatasetInput]:
         """The data as the run is linked to it."""
