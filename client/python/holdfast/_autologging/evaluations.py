@@ -51,7 +51,7 @@ class _Ids:
         self._values[id(item)] = value
 
 
-@dataclass(slots=True, weakref_slot=True)
+@dataclass  # without slots, which Python 3.10 cannot refer to weakly
 class _Evaluated:
     """A run that a model was trained in, and what was measured since.
 

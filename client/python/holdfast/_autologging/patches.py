@@ -59,7 +59,7 @@ def unwrapped(value: Any) -> Any:
     return value._original if isinstance(value, _AroundFunction) else value  # noqa: SLF001 - of this module
 
 
-def _around_method(original: FunctionType, around: Around) -> FunctionType:
+def _around_method(original: FunctionType, around: Around) -> Callable[..., Any]:
     """A function, since scikit-learn takes nothing else for a method; pickle finds it in its class, as the original."""
 
     @functools.wraps(original)
