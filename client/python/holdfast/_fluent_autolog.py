@@ -21,7 +21,7 @@ def autolog(  # noqa: PLR0917 - MLflow's own signature
     """Log each training from now on, of every library that can be logged by itself: today scikit-learn.
 
     Libraries are seen to when the program imports them, before this or later. Those for which ``autolog`` of their own
-    was called, such as ``holdfast.sklearn.autolog``, stay as they were told there.
+    was called, such as ``holdfast.sklearn.autolog``, stay as they were told there, on or off.
 
     Args:
         log_input_examples: Save the first samples with the model.

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import gc
 import inspect
 import io
 import logging
 import pickle
+import sys
 import threading
 import weakref
 from types import SimpleNamespace
 
+import cloudpickle
 import joblib
 import numpy as np
 import pytest
+import skops.io
 from sklearn import base, metrics
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
-from sklearn.ensemble import VotingClassifier
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestRegressor, VotingClassifier, VotingRegressor
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -56,6 +62,8 @@ class Stubborn(LinearRegression):
 def _off(fluent):
     yield
     holdfast.sklearn.autolog(disable=True)
+    # For the next test nothing has been chosen.
+    switch._chosen_by_itself = False
     assert holdfast.active_run() is None
 
 
@@ -131,6 +139,48 @@ def test_an_estimator_of_the_user_s_own_is_logged_under_its_name(runs):
     assert run.data.tags["estimator_name"] == "Stubborn"
 
 
+class Ending(LinearRegression):
+    """An estimator whose own fit ends with scikit-learn's."""
+
+    def fit(self, X, y=None):  # noqa: N803
+        with contextlib.nullcontext():
+            fitted = super().fit(X, y)
+        return fitted  # noqa: RET504 - for its bytecode
+
+
+class Continuing(Ending):
+    """An estimator whose own fit goes on after scikit-learn's."""
+
+    def fit(self, X, y=None):  # noqa: N803
+        super().fit(X, y)
+        self.offset_ = 1.0
+        return self
+
+    def predict(self, X):  # noqa: N803
+        return super().predict(X) + self.offset_
+
+
+@pytest.mark.filterwarnings("ignore:The model refers to the modules")
+def test_a_model_is_logged_only_if_it_is_trained_to_the_end(runs, caplog):
+    holdfast.sklearn.autolog()
+    Ending().fit(X, Y)
+    (ended,) = runs()
+    assert len(ended.outputs.model_outputs) == 1
+    assert caplog.text == ""
+    Continuing().fit(X, Y)
+    _, unfinished = runs()
+    assert unfinished.outputs.model_outputs == []
+    assert unfinished.data.metrics == {}
+    assert unfinished.data.params["fit_intercept"] == "True"
+    assert len(unfinished.inputs.dataset_inputs) == 1
+    assert "Continuing.fit goes on" in caplog.text
+    caplog.clear()
+    make_pipeline(Continuing()).fit(X, Y)
+    *_, piped = runs()
+    assert len(piped.outputs.model_outputs) == 1
+    assert caplog.text == ""
+
+
 def test_an_exclusive_autologging_leaves_runs_of_the_user_alone(runs):
     holdfast.sklearn.autolog(log_models=False, exclusive=True)
     with holdfast.start_run():
@@ -160,6 +210,7 @@ def test_folds_of_a_cross_validation_are_not_logged(runs, parallel):
     # Imported before autologging was turned on.
     with joblib.parallel_config(backend="threading"):
         cross_val_score(DecisionTreeClassifier(), X, Y, cv=2, n_jobs=parallel)
+        cross_val_score(VotingClassifier([("a", GaussianNB()), ("b", GaussianNB())], n_jobs=2), X, Y, cv=2)
     assert runs() == []
 
 
@@ -187,6 +238,37 @@ def test_threads_of_a_run_log_to_it(runs):
         thread.join()
     (run,) = runs()
     assert "training_score" in run.data.metrics
+
+
+class Committee(LinearRegression):
+    """An estimator that trains others in threads of joblib's, by no means of scikit-learn's."""
+
+    def predict(self, X):  # noqa: N803
+        fit = joblib.delayed(LinearRegression().fit)
+        members = joblib.Parallel(n_jobs=2, backend="threading", pre_dispatch=2)(fit(X, Y) for _ in range(5))
+        return sum(member.coef_ for member in members) @ X.T
+
+
+@pytest.mark.usefixtures("quick")
+def test_trainings_in_the_user_s_joblib_threads_have_a_run_each_and_their_parts_none(runs):
+    both = threading.Barrier(2, timeout=60)
+
+    def train(depth):
+        both.wait()
+        return RandomForestRegressor(2, max_depth=depth, n_jobs=2).fit(X, Y)
+
+    joblib.Parallel(n_jobs=2, backend="threading")(joblib.delayed(train)(depth) for depth in range(1, 5))
+    assert sorted(run.data.params["max_depth"] for run in runs()) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_an_estimator_trains_in_joblib_threads_is_a_part_of_it(runs):
+    make_pipeline(Committee()).fit(X, Y)
+    (run,) = runs()
+    assert "training_r2_score" in run.data.metrics
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        VotingRegressor([("a", LinearRegression()), ("b", DecisionTreeRegressor())], n_jobs=2).fit(X, Y)
+    assert len(runs()) == 2
 
 
 # Nobody sees it
@@ -243,6 +325,7 @@ def looks():
 def test_estimators_look_as_they_did_and_turning_it_off_puts_back_what_was():
     before = {kind: dict(vars(kind)) for _, kind in all_estimators()}
     functions = dict(vars(metrics))
+    threads = dict(vars(joblib.Parallel))
     expected = looks()
     holdfast.sklearn.autolog()
     assert DecisionTreeClassifier.fit is not before[DecisionTreeClassifier]["fit"]
@@ -253,6 +336,7 @@ def test_estimators_look_as_they_did_and_turning_it_off_puts_back_what_was():
     holdfast.sklearn.autolog(disable=True)
     assert {kind: dict(vars(kind)) for _, kind in all_estimators()} == before
     assert dict(vars(metrics)) == functions
+    assert dict(vars(joblib.Parallel)) == threads
 
 
 @pytest.mark.usefixtures("quick")
@@ -269,6 +353,68 @@ def test_a_trained_estimator_holds_nothing_of_autologging_and_can_be_pickled():
     joblib.dump(model, file)
     file.seek(0)
     assert np.array_equal(joblib.load(file).predict(X), plain.predict(X))
+
+
+@pytest.mark.parametrize("pickler", [pickle, cloudpickle])
+def test_functions_of_metrics_pickle_as_the_originals(pickler):
+    originals = {
+        name: getattr(metrics, name) for name in metrics.__all__ if not inspect.ismodule(getattr(metrics, name))
+    }
+    imported_before = metrics.f1_score
+    holdfast.sklearn.autolog()
+    wrapped = {name: getattr(metrics, name) for name in originals}
+    assert wrapped["f1_score"] is not imported_before
+    for turned_on in (True, False):
+        holdfast.sklearn.autolog(disable=not turned_on)
+        for name, original in originals.items():
+            for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+                dumped = pickler.dumps(wrapped[name], protocol=protocol)
+                assert pickle.loads(dumped) is original, name
+                # Where it is loaded there may be no such package.
+                assert b"holdfast" not in dumped
+    assert pickle.loads(pickler.dumps(imported_before)) is imported_before
+
+
+def test_functions_of_metrics_look_as_they_did():
+    originals = {name: getattr(metrics, name) for name in metrics.__all__ if inspect.isfunction(getattr(metrics, name))}
+    holdfast.sklearn.autolog()
+    for name, original in originals.items():
+        found = getattr(metrics, name)
+        assert callable(found)
+        assert str(inspect.signature(found)) == str(inspect.signature(original))
+        assert (found.__name__, found.__doc__, found.__module__) == (name, original.__doc__, original.__module__)
+        assert (repr(found), found.__code__) == (repr(original), original.__code__)
+        assert copy.deepcopy(found) is found
+
+    class Report:
+        measure = metrics.accuracy_score
+
+    assert Report().measure.__self__.__class__ is Report
+    with pytest.raises(ValueError, match="looks like it is a metric function"):
+        metrics.check_scoring(GaussianNB(), scoring=metrics.accuracy_score)
+
+
+@pytest.mark.usefixtures("quick", "experiment")
+def test_a_search_by_a_scorer_of_one_s_own_works_in_other_processes():
+    scorer = metrics.make_scorer(metrics.f1_score, average="macro")
+    scorers = {"made": scorer, "called": calls_a_metric, "named": "accuracy"}
+    with joblib.parallel_config(backend="loky"):
+        search = GridSearchCV(
+            GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}, scoring=scorers, refit="made", cv=2, n_jobs=2
+        )
+        search.fit(X, Y)
+    assert pickle.loads(pickle.dumps(search)).best_score_ == search.best_score_ > 0.9
+
+
+def calls_a_metric(estimator, samples, targets):
+    return metrics.f1_score(targets, estimator.predict(samples), average="macro")
+
+
+def test_a_scorer_of_one_s_own_is_stored_by_skops_as_ever():
+    expected = skops.io.get_untrusted_types(data=skops.io.dumps(metrics.make_scorer(metrics.f1_score)))
+    holdfast.sklearn.autolog()
+    stored = skops.io.dumps(metrics.make_scorer(score_func=metrics.f1_score))
+    assert skops.io.get_untrusted_types(data=stored) == expected
 
 
 def test_a_model_lives_no_longer_for_being_watched(experiment):
@@ -341,6 +487,86 @@ def test_a_client_full_of_faults_breaks_no_training(fluent, monkeypatch, caplog,
     for what in ("log_params is broken", "log_metrics is broken", "get_run is broken"):
         assert what in caplog.text
     assert {record.levelno for record in caplog.records if record.name == "holdfast.sklearn"} == {logging.WARNING}
+
+
+class Oblique(LogisticRegression):
+    """An estimator that is no search, and whose attribute is named as one of a search."""
+
+    def __init__(self, found=None):
+        self.found = found
+        super().__init__(max_iter=500)
+
+    @property
+    def best_params_(self):
+        if self.found:
+            raise RuntimeError("not a search")
+
+
+@pytest.mark.filterwarnings("ignore:The model refers to the modules")
+@pytest.mark.parametrize("found", [None, "an error"])
+def test_what_only_searches_have_is_not_looked_for_in_others(runs, caplog, found):
+    holdfast.sklearn.autolog()
+    assert Oblique(found).fit(X, Y).score(X, Y) > 0.9
+    (run,) = runs()
+    assert len(run.outputs.model_outputs) == 1
+    assert "What the search found" not in caplog.text
+
+
+class UnspeakableError(Exception):
+    """An error that cannot even say what it is."""
+
+    def __str__(self):
+        raise RuntimeError("broken")
+
+
+# What is called while a training, a prediction or a metric is logged.
+PARTS_OF_LOGGING = (
+    "training.Training.begin", "training.Training.end", "training.Training.__init__", "training.Training._log_pictures",
+    "training.TrainingData.of_call", "training.params_of", "training.loggable", "training.tags_of", "training.describe",
+    "training.best_params_of", "training.is_search", "training.training_metrics", "training.pictures_of_training",
+    "training.searches.log_candidates", "packages.signature_of", "packages.log_estimator", "evaluations._variable_of",
+    "evaluations._command", "evaluations.Evaluations.add", "evaluations.Evaluations.note_prediction",
+    "evaluations.Evaluations.log_score", "evaluations.Evaluations.log_metric", "runs.user_run", "runs.start_run",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS_OF_LOGGING)
+def test_no_part_of_logging_breaks_a_training_by_an_error(experiment, monkeypatch, caplog, part):
+    def raise_unspeakable(*_args, **_kwargs):
+        raise UnspeakableError
+
+    holdfast.sklearn.autolog(log_models=part.startswith("packages"))
+    run = contextlib.nullcontext() if part.startswith("runs") else holdfast.start_run()
+    with run, monkeypatch.context() as patch:
+        patch.setattr(f"holdfast._autologging.{part}", raise_unspeakable)
+        if part.startswith("training"):
+            GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}, cv=2).fit(X, Y)
+        model = GaussianNB().fit(X, Y)
+        assert metrics.accuracy_score(Y, model.predict(X)) > 0.9
+        assert model.score(X, Y) > 0.9
+    assert "UnspeakableError" in caplog.text
+
+
+def test_modules_that_cannot_be_imported_break_no_training(experiment, monkeypatch, caplog):
+    holdfast.sklearn.autolog()
+    for module in ("training", "packages", "datasets"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, f"holdfast._autologging.{module}", None)
+            model = GaussianNB().fit(X, Y)
+            assert metrics.accuracy_score(Y, model.predict(X)) > 0.9
+        assert f"holdfast._autologging.{module}" in caplog.text
+
+
+def test_the_error_of_an_estimator_is_raised_even_if_its_run_cannot_end(experiment, monkeypatch, caplog):
+    holdfast.sklearn.autolog(log_models=False)
+    error = KeyError("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(_active_run.ActiveRun, "__exit__", _broken("the end"))
+        with pytest.raises(KeyError) as raised:
+            make_pipeline(Stubborn(raise_(error))).fit(X, Y)
+    assert raised.value is error
+    assert "the end is broken" in caplog.text
+    holdfast.end_run()
 
 
 def test_a_run_that_cannot_begin_or_end_breaks_no_training(fluent, monkeypatch, caplog, experiment):
@@ -421,6 +647,25 @@ def len_of(samples, text):
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("count", [20, 21])
+def test_roc_auc_is_of_so_many_classes_that_it_takes_no_time(runs, caplog, count):
+    targets = np.arange(len(X)) % count
+    GaussianNB().fit(X, targets)
+    (run,) = runs()
+    assert "training_log_loss" in run.data.metrics
+    assert ("training_roc_auc" in run.data.metrics) is (count == 20)
+    assert ("roc_auc is left out, since it takes long with 21 classes" in caplog.text) is (count == 21)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_class_that_is_never_predicted_is_no_warning_of_logging(runs, recwarn):
+    DummyClassifier().fit(X, Y)
+    (run,) = runs()
+    assert run.data.metrics["training_precision_score"] == pytest.approx(1 / 9)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+@pytest.mark.usefixtures("quick")
 def test_data_that_can_be_read_once_is_left_to_the_estimator(runs):
     model = make_pipeline(CountVectorizer(), LogisticRegression())
     model.fit((word for word in ["good", "bad"] * 5), [1, 0] * 5)
@@ -485,9 +730,24 @@ def test_what_was_said_of_one_library_counts_more():
     assert switch.settings.max_tuning_runs == 1
     assert not switch.settings.silent
     holdfast.autolog(disable=True)
+    assert switch.settings.max_tuning_runs == 1
+    holdfast.sklearn.autolog(disable=True)
     assert switch.settings is None
+    holdfast.autolog()
+    assert switch.settings is None
+    holdfast.sklearn.autolog()
+    assert switch.settings is not None
+
+
+def test_all_libraries_are_turned_on_and_off_where_nothing_was_said_of_one():
     holdfast.autolog(exclude_flavors=["sklearn"])
     assert switch.settings is None
+    holdfast.autolog()
+    assert switch.settings is not None
+    holdfast.autolog(disable=True)
+    assert switch.settings is None
+    holdfast.autolog(silent=True)
+    assert switch.settings.silent
 
 
 def test_a_scikit_learn_that_is_too_old_can_be_left_alone(monkeypatch, caplog):
@@ -500,6 +760,18 @@ def test_a_scikit_learn_that_is_too_old_can_be_left_alone(monkeypatch, caplog):
 
 
 # Evaluation
+
+
+@pytest.mark.usefixtures("quick", "experiment")
+def test_what_is_known_of_a_run_is_forgotten_with_its_last_model():
+    kept = GaussianNB().fit(X, Y)
+    for _ in range(3):
+        GaussianNB().fit(X, Y)
+    gc.collect()
+    assert len(switch._evaluations._runs) == 1
+    del kept
+    gc.collect()
+    assert len(switch._evaluations._runs) == 0
 
 
 @pytest.mark.usefixtures("quick")

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from holdfast._autologging.steps import Steps
 from holdfast.entities import DatasetInput, InputTag
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class _Ids:
         self._values[id(item)] = value
 
 
-@dataclass(slots=True)
+@dataclass  # without slots, which Python 3.10 cannot refer to weakly
 class _Evaluated:
     """A run that a model was trained in, and what was measured since.
 
@@ -107,7 +106,8 @@ class Evaluations:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._runs: dict[str, _Evaluated] = {}
+        # Kept by the models that were trained in them, and by predictions of these.
+        self._runs: weakref.WeakValueDictionary[str, _Evaluated] = weakref.WeakValueDictionary()
         self._models, self._predictions = _Ids(), _Ids()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._renew_lock)
@@ -132,47 +132,44 @@ class Evaluations:
         """Whether a model is attended to."""
         return self._models.get(estimator) is not None
 
-    def note_prediction(self, estimator: Any, data: Any, result: Any, steps: Steps, *, log_datasets: bool) -> None:
+    def note_prediction(self, estimator: Any, data: Any, result: Any, *, log_datasets: bool) -> None:
         """Remember what a model predicted, and link its run to the data."""
         from holdfast._autologging.datasets import describe
 
         model: _Model = self._models.get(estimator)
-        with steps.step("The data of a prediction"):
-            variable = _variable_of(data)
-            with self._lock:
-                self._predictions.put(result, _Prediction(model, model.run.name_of(data, variable)))
-            dataset = describe(data) if log_datasets and len(model.run.datasets) < MAX_DATASETS else None
-            if dataset is not None and dataset.digest not in model.run.datasets:
-                model.run.datasets.add(dataset.digest)
-                inputs = [DatasetInput(dataset, [InputTag(CONTEXT_TAG, "eval")])]
-                model.run.client.log_inputs(model.run.run_id, inputs)
+        variable = _variable_of(data)
+        with self._lock:
+            self._predictions.put(result, _Prediction(model, model.run.name_of(data, variable)))
+        dataset = describe(data) if log_datasets and len(model.run.datasets) < MAX_DATASETS else None
+        if dataset is not None and dataset.digest not in model.run.datasets:
+            model.run.datasets.add(dataset.digest)
+            inputs = [DatasetInput(dataset, [InputTag(CONTEXT_TAG, "eval")])]
+            model.run.client.log_inputs(model.run.run_id, inputs)
 
     def log_score(
-        self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], score: Any, steps: Steps
+        self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], score: Any
     ) -> None:
         """Log what a model's ``score`` said."""
         if not _is_number(score):
             return
         estimator, *_ = args
         model: _Model = self._models.get(estimator)
-        with steps.step("A score"):
-            data = next(iter([*args[1:], *kwargs.values()]), None)
-            name = f"{type(estimator).__name__}_score"
-            command = _command(f"{type(estimator).__name__}.{original.__name__}", original, args, kwargs, skipped=1)
-            self._log(model, name, model.run.name_of(data, _variable_of(data)), command, score)
+        data = next(iter([*args[1:], *kwargs.values()]), None)
+        name = f"{type(estimator).__name__}_score"
+        command = _command(f"{type(estimator).__name__}.{original.__name__}", original, args, kwargs, skipped=1)
+        self._log(model, name, model.run.name_of(data, _variable_of(data)), command, score)
 
     def log_metric(
-        self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any, steps: Steps
+        self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any
     ) -> None:
         """Log what a function of ``sklearn.metrics`` said of a prediction; of anything else nothing."""
         if not _is_number(value):
             return
-        with steps.step("A metric"):
-            found = (self._predictions.get(argument) for argument in (*args, *kwargs.values()))
-            prediction: _Prediction | None = next((item for item in found if item is not None), None)
-            if prediction is not None:
-                command = _command(original.__name__, original, args, kwargs)
-                self._log(prediction.model, original.__name__, prediction.dataset, command, value)
+        found = (self._predictions.get(argument) for argument in (*args, *kwargs.values()))
+        prediction: _Prediction | None = next((item for item in found if item is not None), None)
+        if prediction is not None:
+            command = _command(original.__name__, original, args, kwargs)
+            self._log(prediction.model, original.__name__, prediction.dataset, command, value)
 
     def _log(self, model: _Model, function: str, dataset: str, command: str, value: Any) -> None:
         run = model.run

@@ -11,6 +11,8 @@ from holdfast._autologging.arguments import TrainingData
 from holdfast._autologging.steps import Steps
 
 PREFIX = "training_"
+# ROC AUC compares each class with each other one: of 200 classes that takes more than a minute.
+MAX_CLASSES_OF_ROC_AUC = 20
 _Measures = Iterator[tuple[str, Callable[[], Any]]]
 
 
@@ -25,7 +27,7 @@ def training_metrics(estimator: Any, data: TrainingData, pos_label: Any, steps: 
 
     found: dict[str, float] = {}
     if is_classifier(estimator):
-        _measure(found, _of_classifier(estimator, data, pos_label), steps)
+        _measure(found, _of_classifier(estimator, data, pos_label, steps), steps)
     elif is_regressor(estimator):
         _measure(found, _of_regressor(estimator, data), steps)
         if f"{PREFIX}mean_squared_error" in found:
@@ -43,14 +45,15 @@ def _measure(found: dict[str, float], measures: _Measures, steps: Steps) -> None
                 found[PREFIX + name] = float(measure())
 
 
-def _of_classifier(estimator: Any, data: TrainingData, pos_label: Any) -> _Measures:
+def _of_classifier(estimator: Any, data: TrainingData, pos_label: Any, steps: Steps) -> _Measures:
     """Measures of classes, averaged by their weight unless a positive label is named, and of probabilities."""
     from sklearn import metrics
 
     # By position: scikit-learn renames the names of scores and probabilities.
     targets, predicted, weights = data.targets, estimator.predict(data.samples), data.weights
     average = "weighted" if pos_label is None else "binary"
-    options = {"average": average, "pos_label": pos_label, "sample_weight": weights}
+    # A class that is never predicted counts 0, as by default, but without a warning of what the user did not ask for.
+    options = {"average": average, "pos_label": pos_label, "sample_weight": weights, "zero_division": 0.0}
     yield "precision_score", lambda: metrics.precision_score(targets, predicted, **options)
     yield "recall_score", lambda: metrics.recall_score(targets, predicted, **options)
     yield "f1_score", lambda: metrics.f1_score(targets, predicted, **options)
@@ -58,6 +61,13 @@ def _of_classifier(estimator: Any, data: TrainingData, pos_label: Any) -> _Measu
     if hasattr(estimator, "predict_proba"):
         likely = estimator.predict_proba(data.samples)
         yield "log_loss", lambda: metrics.log_loss(targets, likely, sample_weight=weights)
+        classes = len(getattr(estimator, "classes_", ()))
+        if classes > MAX_CLASSES_OF_ROC_AUC:
+            steps.warn(
+                f"The metric {PREFIX}roc_auc is left out, since it takes long with {classes} classes; "
+                f"it is measured of {MAX_CLASSES_OF_ROC_AUC} at most."
+            )
+            return
         # Of two classes the greater one's probability.
         scores = likely[:, 1] if len(likely[0]) == 2 else likely
         ranking = {"average": "weighted", "multi_class": "ovo", "sample_weight": weights}

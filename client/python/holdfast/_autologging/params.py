@@ -23,9 +23,11 @@ def params_of(estimator: Any) -> dict[str, Any]:
     return dict(estimator.get_params(deep=not is_search(estimator)))
 
 
-def best_params_of(search: Any) -> dict[str, Any]:
-    """The parameters that a search found; none when it chose none."""
-    return {f"best_{key}": value for key, value in getattr(search, "best_params_", {}).items()}
+def best_params_of(estimator: Any) -> dict[str, Any]:
+    """The parameters that a search found; none when it chose none, and of what is no search."""
+    if not is_search(estimator):
+        return {}
+    return {f"best_{key}": value for key, value in getattr(estimator, "best_params_", {}).items()}
 
 
 def loggable(params: Mapping[str, Any], steps: Steps) -> dict[str, str]:

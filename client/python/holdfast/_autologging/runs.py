@@ -49,7 +49,8 @@ def run_for_training(tags: Mapping[str, str], steps: Steps) -> Iterator[ActiveRu
     try:
         yield own
     except BaseException as error:
-        own.__exit__(type(error), error, error.__traceback__)
+        with steps.step("The end of the run"):
+            own.__exit__(type(error), error, error.__traceback__)
         raise
     else:
         with steps.step("The end of the run"):

@@ -28,7 +28,7 @@ class Steps:
             yield
         except Exception as error:  # noqa: BLE001 - whatever it is, training goes on
             self.is_away = self.is_away or isinstance(error, UnavailableError)
-            self.warn(f"{what} could not be logged: {error or type(error).__name__}")
+            self.warn(f"{what} could not be logged: {_text_of(error)}")
 
     def warn(self, text: str) -> None:
         """Tell the user of something that is not as expected."""
@@ -38,3 +38,10 @@ class Steps:
     def tell(self, text: str) -> None:
         """Tell the user of something that is as it should be."""
         logger.log(logging.DEBUG if self._silent else logging.INFO, "Autologging: %s", text)
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - an estimator's own error may be broken too
+        return type(error).__name__

@@ -1,4 +1,7 @@
-"""Turns autologging on and off: what is wrapped, and what the wrappers do."""
+"""Turns autologging on and off: what is wrapped, and what the wrappers do.
+
+Whatever logs is called within a step here, so that none of it can break what the user does.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,30 @@ import logging
 import threading
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast._autologging.estimators import FITTING, PREDICTING, SCORING, Algorithms, definers
 from holdfast._autologging.evaluations import Evaluations
 from holdfast._autologging.imports import after_import
-from holdfast._autologging.patches import Patches
+from holdfast._autologging.overrides import goes_on
+from holdfast._autologging.patches import Patches, unwrapped
 from holdfast._autologging.runs import run_for_training, user_run
-from holdfast._autologging.sessions import is_part, session
+from holdfast._autologging.sessions import dispatch, is_part, session
 from holdfast._autologging.settings import Settings
 from holdfast._autologging.steps import Steps
+
+if TYPE_CHECKING:
+    from holdfast._autologging.training import Training
 
 logger = logging.getLogger("holdfast.sklearn")
 
 PACKAGE = "sklearn"
+# Through which scikit-learn hands work to threads.
+_THREADS = "joblib.parallel"
 FIRST_SUPPORTED = (1, 3)
 # Of sklearn.metrics; they measure nothing.
-_NO_METRICS = {"check_scoring", "get_scorer", "get_scorer_names", "make_scorer"}
+_SCORER_MAKER = "make_scorer"
+_NO_METRICS = {"check_scoring", "get_scorer", "get_scorer_names", _SCORER_MAKER}
 
 
 class Switch:
@@ -32,11 +42,12 @@ class Switch:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._settings: Settings | None = None
-        self._chosen_for_all = False
+        # Whether the library was told by itself to be on or off, which counts more than what all were told.
+        self._chosen_by_itself = False
         self._patches = Patches()
         self._algorithms = Algorithms()
         self._evaluations = Evaluations()
-        self._end_imports: Callable[[], None] | None = None
+        self._end_imports: Callable[[], object] | None = None
 
     @property
     def settings(self) -> Settings | None:
@@ -51,16 +62,23 @@ class Switch:
             for_all: Whether they are meant for every library; what was chosen for this one counts more.
         """
         with self._lock:
-            if for_all and self._settings is not None and not self._chosen_for_all:
+            if for_all and self._chosen_by_itself:
                 return
-            self._settings, self._chosen_for_all = settings, for_all
+            self._settings, self._chosen_by_itself = settings, not for_all
             if self._end_imports is None:
-                self._end_imports = after_import(PACKAGE, self._attend)
+                ends = [after_import(PACKAGE, self._attend), after_import(_THREADS, self._attend_threads)]
+                self._end_imports = lambda: [end() for end in ends]
 
-    def turn_off(self) -> None:
-        """Log no more, and put back what was replaced."""
+    def turn_off(self, *, for_all: bool = False) -> None:
+        """Log no more, and put back what was replaced.
+
+        Args:
+            for_all: Whether every library is meant; what was chosen for this one counts more.
+        """
         with self._lock:
-            self._settings, self._chosen_for_all = None, False
+            if for_all and self._chosen_by_itself:
+                return
+            self._settings, self._chosen_by_itself = None, not for_all
             if self._end_imports is not None:
                 self._end_imports()
                 self._end_imports = None
@@ -77,6 +95,10 @@ class Switch:
             for name in module.__all__:
                 if name not in _NO_METRICS:
                     self._patches.wrap_function(module, name, self._measure)
+            self._patches.wrap_function(module, _SCORER_MAKER, _make_scorer)
+
+    def _attend_threads(self, module: ModuleType) -> None:
+        self._patches.wrap_method(module.Parallel, "__call__", dispatch)
 
     def _fit(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         settings = self._settings
@@ -90,19 +112,28 @@ class Switch:
     def _train(
         self, settings: Settings, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        # Which takes protobuf, and a program that turns autologging on may not train anything.
-        from holdfast._autologging.training import Training
-
         steps = Steps(silent=settings.silent)
+        training: Training | None = None
+        is_trained = True
         with run_for_training(settings.extra_tags, steps) as run:
             if run is None:
                 return original(*args, **kwargs)
-            training = Training(run, args[0], settings, steps)
-            training.begin(args[1:], kwargs)
+            with steps.step("What the training was given"):
+                # Which takes protobuf, and a program that turns autologging on may not train anything.
+                from holdfast._autologging.training import Training
+
+                training = Training(run, args[0], settings, steps)
+                training.begin(args[1:], kwargs)
+                is_trained = not goes_on(type(args[0]))
             result = original(*args, **kwargs)
-            training.end()
-        if settings.log_post_training_metrics:
-            self._evaluations.add(args[0], training)
+            with steps.step("What came of the training"):
+                if training is not None and is_trained:
+                    training.end()
+                elif training is not None:
+                    training.leave_out()
+        if settings.log_post_training_metrics and training is not None:
+            with steps.step("The model's evaluation"):
+                self._evaluations.add(args[0], training)
         return result
 
     def _predict(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -111,9 +142,9 @@ class Switch:
             return original(*args, **kwargs)
         with session():
             result = original(*args, **kwargs)
-            data = next(iter([*args[1:], *kwargs.values()]), None)
-            steps = Steps(silent=settings.silent)
-            self._evaluations.note_prediction(args[0], data, result, steps, log_datasets=settings.log_datasets)
+            with Steps(silent=settings.silent).step("The data of a prediction"):
+                data = next(iter([*args[1:], *kwargs.values()]), None)
+                self._evaluations.note_prediction(args[0], data, result, log_datasets=settings.log_datasets)
         return result
 
     def _score(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -122,7 +153,8 @@ class Switch:
             return original(*args, **kwargs)
         with session():
             score = original(*args, **kwargs)
-            self._evaluations.log_score(original, args, kwargs, score, Steps(silent=settings.silent))
+            with Steps(silent=settings.silent).step("A score"):
+                self._evaluations.log_score(original, args, kwargs, score)
         return score
 
     def _measure(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -131,8 +163,14 @@ class Switch:
             return original(*args, **kwargs)
         with session():
             value = original(*args, **kwargs)
-            self._evaluations.log_metric(original, args, kwargs, value, Steps(silent=settings.silent))
+            with Steps(silent=settings.silent).step("A metric"):
+                self._evaluations.log_metric(original, args, kwargs, value)
         return value
+
+
+def _make_scorer(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    # skops cannot store wrappers, and scorers are not logged.
+    return original(*map(unwrapped, args), **{name: unwrapped(value) for name, value in kwargs.items()})
 
 
 switch = Switch()
@@ -160,6 +198,6 @@ def autolog_sklearn(
         if not disable and not chosen.silent:
             wanted = ".".join(map(str, FIRST_SUPPORTED))
             logger.warning("Autologging is off: it was made for scikit-learn %s and later.", wanted)
-        switch.turn_off()
+        switch.turn_off(for_all=for_all)
     else:
         switch.turn_on(chosen, for_all=for_all)

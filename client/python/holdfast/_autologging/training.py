@@ -24,7 +24,7 @@ _PAGE = '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="UTF-8"/></head>
 
 
 class Training:
-    """A call of ``fit``, ``fit_transform`` or ``fit_predict`` and the run it is logged to. No method raises."""
+    """A call of ``fit``, ``fit_transform`` or ``fit_predict`` and the run it is logged to."""
 
     def __init__(self, run: ActiveRun, estimator: Any, settings: Settings, steps: Steps) -> None:
         self._run, self._estimator, self._settings, self._steps = run, estimator, settings, steps
@@ -54,15 +54,18 @@ class Training:
                 client.log_inputs(run_id, self._inputs)
 
     def end(self) -> None:
-        """Log the model, how well it does, and what a search found."""
+        """Log the model, how well it does, and what a search found. One step that fails leaves the others be."""
         signature: Any = False
         # What follows asks the server at once; one that is away is not waited for with each.
         if self._settings.log_models and self._is_reached("The model"):
             if self._settings.log_model_signatures:
-                from holdfast._autologging.packages import signature_of
+                with self._steps.step("The signature"):
+                    from holdfast._autologging.packages import signature_of
 
-                signature = signature_of(self._estimator, self._data.example, self._steps)
-            params = {**self._params, **loggable(best_params_of(self._estimator), self._steps)}
+                    signature = signature_of(self._estimator, self._data.example, self._steps)
+            params = dict(self._params)
+            with self._steps.step("What the search found"):
+                params |= loggable(best_params_of(self._estimator), self._steps)
             self.model_id = self._log_model(
                 self._estimator, MODEL_NAME, signature, params, self._settings.registered_model_name
             )
@@ -74,6 +77,14 @@ class Training:
         with self._steps.step("What the search found"):
             if is_search(self._estimator):
                 self._log_search(signature)
+
+    def leave_out(self) -> None:
+        """Tell that a model which is not trained to the end yet is not logged, nor measured."""
+        name = type(self._estimator).__name__
+        self._steps.warn(
+            f"The model and its metrics are not logged, because {name}.fit goes on after scikit-learn's fit, which is "
+            f"where autologging looks. Log the model by holdfast.sklearn.log_model when {name}.fit has returned."
+        )
 
     @property
     def _inputs(self) -> list[DatasetInput]:
@@ -96,9 +107,9 @@ class Training:
         params: dict[str, str],
         register_as: str | None = None,
     ) -> str | None:
-        from holdfast._autologging.packages import log_estimator
-
         with self._steps.step(f"The model {name!r}"):
+            from holdfast._autologging.packages import log_estimator
+
             return log_estimator(
                 self._run,
                 estimator,
@@ -119,9 +130,10 @@ class Training:
 
     def _log_pictures(self) -> None:
         client, run_id = self._run.client, self._run.info.run_id
-        for file, png in pictures_of_training(self._estimator, self._data, self._steps):
-            with self._steps.step(f"The picture {file}"):
-                client.log_bytes(run_id, png, file)
+        with self._steps.step("Pictures"):
+            for file, png in pictures_of_training(self._estimator, self._data, self._steps):
+                with self._steps.step(f"The picture {file}"):
+                    client.log_bytes(run_id, png, file)
         with self._steps.step("The estimator's page"):
             from sklearn.utils import estimator_html_repr
 
