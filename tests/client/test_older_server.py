@@ -66,7 +66,6 @@ class OlderServer(grpc.GenericRpcHandler):
         return request.SerializeToString()
 
 
-
 @pytest.fixture
 def older(server) -> Iterator[OlderServer]:
     handler = OlderServer(server.port)
