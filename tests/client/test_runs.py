@@ -156,11 +156,11 @@ def test_a_time_in_nanoseconds_is_refused(client, run_id):
         (Metric("b", 1.0, timestamp=10**18), "The time of metric 'b' is milliseconds"),
         (
             Metric("b", 1.0, dataset_digest="d" * 37),
-            "The dataset digest of metric 'b' has 37 characters; the limit is 36",
+            "dataset_digest of metric 'b' has 37 characters; the limit is 36",
         ),
-        (Metric("b", 1.0, dataset_name="n" * 501), "The dataset name of metric 'b' has 501 characters"),
-        (Metric("b", 1.0, model_id=[]), "The model id of metric 'b' is a text, not"),
-        (Metric("b", 1.0, dataset_name=7), "The dataset name of metric 'b' is a text, not 7"),
+        (Metric("b", 1.0, dataset_name="n" * 501), "dataset_name of metric 'b' has 501 characters"),
+        (Metric("b", 1.0, model_id=[]), "model_id of metric 'b' is a text, not"),
+        (Metric("b", 1.0, dataset_name=7), "dataset_name of metric 'b' is a text, not 7"),
     ],
 )
 def test_what_is_wrong_with_a_metric_of_a_batch_names_it(client, run_id, broken, text):

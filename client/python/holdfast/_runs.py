@@ -213,16 +213,16 @@ def _series_of(metric: Metric) -> metric_columns_pb2.MetricSeries:
 def _names_of(metric: Metric) -> dict[str, str]:
     """What a point describes, as it travels."""
     names = {}
-    for field, what, value, limit in (
-        ("model_id", "model id", metric.model_id, None),
-        ("dataset_name", "dataset name", metric.dataset_name, MAX_DATASET_NAME),
-        ("dataset_digest", "dataset digest", metric.dataset_digest, MAX_DATASET_DIGEST),
+    for field, value, limit in (
+        ("model_id", metric.model_id, None),
+        ("dataset_name", metric.dataset_name, MAX_DATASET_NAME),
+        ("dataset_digest", metric.dataset_digest, MAX_DATASET_DIGEST),
     ):
         if value is None:
             continue
-        text = check_unicode(value, f"The {what} of metric {metric.key!r}")
+        text = check_unicode(value, f"{field} of metric {metric.key!r}")
         if limit is not None:
-            check_length(text, f"The {what} of metric {metric.key!r}", limit)
+            check_length(text, f"{field} of metric {metric.key!r}", limit)
         names[field] = text
     return names
 

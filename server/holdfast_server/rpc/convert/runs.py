@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.v1 import run_pb2 as pb
 from holdfast.v1 import run_service_pb2 as service_pb
 from holdfast_server.domain.experiment import TagChanges, TagLimit
-from holdfast_server.domain.names import check_count, check_model_id, check_writer_id
+from holdfast_server.domain.names import check_count, check_writer_id, named_model
 from holdfast_server.domain.run import (
     MAX_METRICS_PER_BATCH,
     Batch,
@@ -204,8 +204,8 @@ def model_output_to_proto(output: ModelOutput) -> pb.ModelOutput:
 
 
 def model_output_from_proto(message: pb.ModelOutput) -> ModelOutput:
-    """A link to a model that was produced; raises ``InvalidArgument`` for what is no model id."""
-    return ModelOutput(check_model_id(message.model_id, field="models.model_id"), message.step)
+    """A link to a model that was produced; raises ``NotFound`` for what is no model id."""
+    return ModelOutput(named_model(message.model_id), message.step)
 
 
 def model_input_to_proto(model_id: str) -> pb.ModelInput:
@@ -214,8 +214,8 @@ def model_input_to_proto(model_id: str) -> pb.ModelInput:
 
 
 def model_input_from_proto(message: pb.ModelInput) -> str:
-    """The id of a model that was read; raises ``InvalidArgument`` for what is no model id."""
-    return check_model_id(message.model_id, field="models.model_id")
+    """The id of a model that was read; raises ``NotFound`` for what is no model id."""
+    return named_model(message.model_id)
 
 
 def run_to_proto(run: RunInfo, data: RunData = _NO_DATA) -> pb.Run:
