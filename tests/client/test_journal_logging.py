@@ -97,8 +97,14 @@ def test_what_breaks_a_rule_is_refused_before_it_is_journalled(client, run_id):
     for arguments in (("m", "one"), ("a;b", 1), (["m"], 1), ("m", 1, None, 1.5), ("m", 1, "x"), ("m", 1, None, 2**63)):
         with pytest.raises(InvalidArgumentError):
             client.log_metric(run_id, *arguments)
-    with pytest.raises(InvalidArgumentError, match=r"dataset's name has 501 characters; the limit is 500"):
+    with pytest.raises(InvalidArgumentError, match=r"dataset_name of metric 'm' has 501 characters; the limit is 500"):
         client.log_metric(run_id, "m", 1.0, dataset_name="x" * 501)
+    for known in ({}, {"dataset_digest": "1"}):  # a series that had points before, or none
+        for field in ("model_id", "dataset_name", "dataset_digest"):
+            with pytest.raises(InvalidArgumentError, match=f"{field} of metric 'm' is a text"):
+                client.log_metric(run_id, "m", 1.0, **{**known, field: ["x"]})
+            with pytest.raises(InvalidArgumentError, match=f"{field} of metric 'm' is a text"):
+                client.log_metrics(run_id, {"m": 1.0}, **{**known, field: []})
     with pytest.raises(InvalidArgumentError):
         client.log_metrics(run_id, {"good": 1.0, "bad": "x"})
     assert client.get_run(run_id).data.metrics == {"m": 1.0}

@@ -143,8 +143,30 @@ def test_steps_are_whole_numbers(client, run_id, step):
 
 
 def test_a_time_in_nanoseconds_is_refused(client, run_id):
-    with pytest.raises(InvalidArgumentError, match="milliseconds"):
-        client.log_metric(run_id, "m", 1.0, timestamp=1_700_000_000_000_000_000)
+    late = 1_700_000_000_000_000_000
+    for _ in range(2):  # at first, and of a series that is known
+        with pytest.raises(InvalidArgumentError, match=f"The time of metric 'm' is milliseconds .* not {late}"):
+            client.log_metric(run_id, "m", 1.0, timestamp=late)
+        client.log_metric(run_id, "m", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "text"),
+    [
+        (Metric("b", 1.0, timestamp=10**18), "The time of metric 'b' is milliseconds"),
+        (
+            Metric("b", 1.0, dataset_digest="d" * 37),
+            "dataset_digest of metric 'b' has 37 characters; the limit is 36",
+        ),
+        (Metric("b", 1.0, dataset_name="n" * 501), "dataset_name of metric 'b' has 501 characters"),
+        (Metric("b", 1.0, model_id=[]), "model_id of metric 'b' is a text, not"),
+        (Metric("b", 1.0, dataset_name=7), "dataset_name of metric 'b' is a text, not 7"),
+    ],
+)
+def test_what_is_wrong_with_a_metric_of_a_batch_names_it(client, run_id, broken, text):
+    with pytest.raises(InvalidArgumentError, match=text):
+        client.log_batch(run_id, [Metric("a", 1.0), broken])
+    assert client.get_run(run_id).data.metrics == {}
 
 
 @pytest.mark.parametrize("key", [1, None, "\ud800"])

@@ -295,9 +295,7 @@ async def test_blocks_must_make_up_the_size(api: ArtifactApi) -> None:
     ("owner", "code", "reason"),
     [
         pytest.param(artifact_pb.TreeOwner(), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_VALUE", id="none"),
-        pytest.param(
-            artifact_pb.TreeOwner(run_id="x"), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_NAME", id="malformed"
-        ),
+        pytest.param(artifact_pb.TreeOwner(run_id="x"), grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND", id="malformed"),
         pytest.param(artifact_pb.TreeOwner(run_id="0" * 32), grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND", id="run"),
         pytest.param(
             artifact_pb.TreeOwner(model_id="m-" + "0" * 32), grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", id="model"

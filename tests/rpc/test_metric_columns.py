@@ -8,8 +8,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from holdfast.v1 import run_service_pb2 as service
+from holdfast.v1.experiment_pb2 import Tag
 from holdfast.v1.metric_columns_pb2 import MetricColumns, MetricSeries
-from holdfast.v1.run_pb2 import Metric
+from holdfast.v1.run_pb2 import Metric, Param
 
 FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 
@@ -72,24 +73,30 @@ M = MetricSeries(key="m")
 
 
 BROKEN = [
-    ("no series", MetricColumns(values=[1]), "INVALID_VALUE", "series that is not there"),
+    ("no series", MetricColumns(values=[1]), "INVALID_VALUE", "series_positions[0] is 0, a series that is not there"),
     (
         "series that is not there",
-        MetricColumns(series=[M], values=[1, 2], series_positions=[0, 1]),
+        MetricColumns(series=[M], values=[1, 2], series_positions=[0, 7]),
         "INVALID_VALUE",
-        "metric_columns.series has 1",
+        "metric_columns.series_positions[1] is 7, a series that is not there: metric_columns.series has 1",
     ),
     ("short", MetricColumns(series=[M], values=[1, 2], steps=[1]), "INVALID_VALUE", "1 elements for 2 values"),
     ("without values", MetricColumns(series=[M], steps=[1]), "INVALID_VALUE", "1 elements for 0 values"),
-    ("late", MetricColumns(series=[M], values=[1], times_ms=[LAST_MS + 1]), "INVALID_VALUE", "1 to 9999"),
+    (
+        "late",
+        MetricColumns(series=[M], values=[1, 2], times_ms=[0, LAST_MS + 1]),
+        "INVALID_VALUE",
+        f"metric_columns.times_ms[1] is {LAST_MS + 1}; metric_columns.times_ms holds milliseconds",
+    ),
     ("early", MetricColumns(series=[M], values=[1], times_ms=[FIRST_MS - 1]), "INVALID_VALUE", "1 to 9999"),
     ("key", MetricColumns(series=[MetricSeries(key="!")], values=[1]), "INVALID_NAME", "metric key"),
     (
         "digest",
         MetricColumns(series=[MetricSeries(key="m", dataset_digest="d" * 37)], values=[1]),
         "LIMIT_EXCEEDED",
-        "dataset digest",
+        "The dataset digest of metric 'm'",
     ),
+    ("many series", MetricColumns(series=[M] * 1_001, values=[1]), "LIMIT_EXCEEDED", "1001 series"),
     ("many", MetricColumns(series=[M], values=[1] * 1_001), "LIMIT_EXCEEDED", "1001 metrics"),
 ]
 
@@ -100,6 +107,39 @@ async def test_columns_that_break_a_rule_are_refused_whole(runs, run, refused, b
     error = await refused(log(runs, run.run_id, metric_columns=columns), "INVALID_ARGUMENT", reason)
     assert text in error.message
     assert not await history(runs, run.run_id, "m")
+
+
+FIELDS = [
+    (
+        {"metric_columns": MetricColumns(series=[MetricSeries(key="!")], values=[1])},
+        "INVALID_NAME",
+        "metric_columns.series",
+    ),
+    (
+        {"metric_columns": MetricColumns(series=[MetricSeries(key="m", dataset_digest="d" * 37)], values=[1])},
+        "LIMIT_EXCEEDED",
+        "metric_columns.series.dataset_digest",
+    ),
+    ({"metric_columns": MetricColumns(series=[M] * 1_001)}, "LIMIT_EXCEEDED", "metric_columns.series"),
+    ({"metrics": [Metric(key="!")]}, "INVALID_NAME", "metrics"),
+    ({"metrics": [Metric(key="m", dataset_name="n" * 501)]}, "LIMIT_EXCEEDED", "metrics.dataset_name"),
+    ({"metrics": [Metric(key="m", timestamp=Timestamp(nanos=-1))]}, "INVALID_VALUE", "metrics.timestamp"),
+]
+
+
+@pytest.mark.parametrize("broken", FIELDS)
+async def test_a_refusal_names_the_field_that_the_metric_came_in(runs, run, refused, broken):
+    fields, reason, field = broken
+    error = await refused(log(runs, run.run_id, **fields), "INVALID_ARGUMENT", reason)
+    assert error.field == field
+
+
+@pytest.mark.parametrize("what", ["metrics", "params", "tags"])
+async def test_too_many_are_refused_before_each_is_looked_at(runs, run, refused, what):
+    """A request has room for many thousands; the first of these breaks a rule, which would be told if it was read."""
+    one = {"metrics": Metric(key="!"), "params": Param(key="!"), "tags": Tag(key="!")}[what]
+    error = await refused(log(runs, run.run_id, **{what: [one] * 1_001}), "INVALID_ARGUMENT", "LIMIT_EXCEEDED")
+    assert error.message.startswith(f"1001 {what} are too many")
 
 
 async def test_messages_and_columns_are_counted_together(runs, run, refused):

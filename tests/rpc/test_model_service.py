@@ -137,7 +137,8 @@ async def test_unknown_models(models, refused):
     ):
         error = await refused(call, "NOT_FOUND", "MODEL_NOT_FOUND")
         assert error.metadata == {"model_id": UNKNOWN}
-    await refused(get(models, "nope"), "INVALID_ARGUMENT", "INVALID_NAME")
+    error = await refused(get(models, "nope"), "NOT_FOUND", "MODEL_NOT_FOUND")
+    assert "the id of one is 'm-' and 32 lower-case hex digits" in error.message
 
 
 async def test_long_models_come_in_pages(models):

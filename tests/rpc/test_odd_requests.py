@@ -105,7 +105,7 @@ def value(field: FieldDescriptor, source: random.Random, depth: int) -> Any:
         FieldDescriptor.TYPE_BOOL: [True, False],
         FieldDescriptor.TYPE_DOUBLE: DOUBLES,
         FieldDescriptor.TYPE_INT64: LONG,
-        FieldDescriptor.TYPE_UINT32: [0, 1, 7, 2**32 - 1],
+        FieldDescriptor.TYPE_UINT32: [number for number in INTEGERS if number >= 0],
     }
     if field.name in LIKELY and field.type != FieldDescriptor.TYPE_DOUBLE and source.random() < 0.85:
         return source.choice(LIKELY[field.name])

@@ -86,7 +86,10 @@ async def test_unknown_experiments_and_runs(runs, refused):
     error = await refused(get(runs, missing), "NOT_FOUND", "RUN_NOT_FOUND")
     assert error.metadata == {"run_id": missing}
     await refused(log(runs, missing), "NOT_FOUND", "RUN_NOT_FOUND")
-    await refused(get(runs, "no"), "INVALID_ARGUMENT", "INVALID_NAME")
+    await refused(log(runs, "no"), "NOT_FOUND", "RUN_NOT_FOUND")
+    error = await refused(get(runs, "no"), "NOT_FOUND", "RUN_NOT_FOUND")
+    assert error.message == "There is no run 'no': the id of a run is 32 lower-case hex digits."
+    assert error.metadata == {"run_id": "no"}
 
 
 async def test_update_keeps_name_and_tag_equal(runs, run):
@@ -195,7 +198,6 @@ async def test_params_are_immutable_and_repeatable(runs, run, refused):
         pytest.param({"deleted_tag_keys": [f"t{i}" for i in range(101)]}, "LIMIT_EXCEEDED", id="101 removals"),
         pytest.param({"metrics": [Metric(key="m")] * 1_001}, "LIMIT_EXCEEDED", id="1001 metrics"),
         pytest.param({"metrics": [Metric(key="")]}, "INVALID_NAME", id="empty metric key"),
-        pytest.param({"metrics": [Metric(key="m", model_id="nope")]}, "INVALID_NAME", id="bad model id"),
         pytest.param({"metrics": [Metric(key="m", dataset_name="d" * 501)]}, "LIMIT_EXCEEDED", id="dataset name"),
         pytest.param(
             {"metrics": [Metric(key="m", timestamp=Timestamp(seconds=1 << 62))]}, "INVALID_VALUE", id="absurd time"
@@ -210,6 +212,12 @@ async def test_params_are_immutable_and_repeatable(runs, run, refused):
 async def test_batches_over_a_limit_are_refused_whole(runs, run, refused, batch, reason):
     fields = {"tags": [Tag(key="kept", value="no")], **batch}
     await refused(log(runs, run.run_id, **fields), "INVALID_ARGUMENT", reason)
+    assert await get(runs, run.run_id) == run
+
+
+async def test_a_batch_of_a_model_that_none_can_be_is_refused_whole(runs, run, refused):
+    metrics = [Metric(key="m"), Metric(key="m", model_id="nope")]
+    await refused(log(runs, run.run_id, metrics=metrics), "NOT_FOUND", "MODEL_NOT_FOUND")
     assert await get(runs, run.run_id) == run
 
 

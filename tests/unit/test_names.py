@@ -35,6 +35,24 @@ def test_a_long_key_names_length_and_limit():
     assert caught.value.reason is Reason.LIMIT_EXCEEDED
 
 
+PATHS_ELSEWHERE = [".", "..", "...", "..a", "/a", "//a", "a/", "a//b", "./a", "a/.", "a/./b", "../a", "a/..", "a/../b"]
+
+
+@pytest.mark.parametrize("key", PATHS_ELSEWHERE)
+def test_keys_that_are_paths_to_other_keys_are_refused_and_can_still_be_named(key):
+    """MLflow refuses the same. A database of before may hold them, and they are read and removed there."""
+    with pytest.raises(InvalidArgument, match=r"begins with neither '/' nor '\.\.'") as caught:
+        names.check_key(key, what="A metric key", field="metrics")
+    assert (caught.value.reason, caught.value.field) == (Reason.INVALID_NAME, "metrics")
+    assert names.check_given_key(key) == key
+    assert TagChanges.parse((), [key], TagLimit.RUN).deleted_keys == (key,)
+
+
+@pytest.mark.parametrize("key", [".a", "a..", "a/..b", "a.b/c", "a/ /b", "a/b.", "-/:"])
+def test_other_keys_with_points_and_slashes_are_accepted(key):
+    assert names.check_key(key) == key
+
+
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("7", 7), ("123456789012345678", 123456789012345678)])
 def test_experiment_ids_are_numbers(text, number):
     assert names.check_experiment_id(text) == number

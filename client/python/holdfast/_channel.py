@@ -105,11 +105,13 @@ class Channel:
     Attributes:
         target: The server.
         grpc: A channel for generated stubs. Stubs made on it stay good when the connection is opened anew.
+        takes_columns: Whether the server is believed to know points in columns (``MetricColumns``).
     """
 
     def __init__(self, target: Target, *, retry: RetryPolicy | None = None) -> None:
         self.target = target
         self.retry = retry or RetryPolicy()
+        self.takes_columns = True
         self.grpc = cast("grpc.Channel", _RebindingChannel(self))
         self._lock = threading.Lock()
         self._open: _Connection | None = None

@@ -47,18 +47,19 @@ class MetricCalls(KeptCalls):
             model_id: The logged model it describes.
         """
         journal = self._sender.journal
+        at = now_ms() if timestamp is None else check_ms(timestamp, key)
         try:
             series = journal.series.get((run_id, key, model_id, dataset_name, dataset_digest))
-        except TypeError:  # no key at all, which is told below
+        except TypeError:  # no text at all, which is told below
             series = None
         if series is None or synchronous or self.strict:
             names = (model_id, dataset_name, dataset_digest)
-            self._log_points(run_id, [(key, value)], timestamp, step, names, synchronous=bool(synchronous))
+            self._log_points(run_id, [(key, value)], at, step, names, synchronous=bool(synchronous))
             return
         journal.append_point(
             series,
             value if type(value) is float else metric_value(key, value),
-            now_ms() if timestamp is None else check_ms(timestamp),
+            at,
             step if type(step) is int and -MAX_STEP <= step <= MAX_STEP else metric_step(key, step),
         )
 
@@ -121,7 +122,10 @@ class MetricCalls(KeptCalls):
         """Take points whose series all had some before, without making messages of them; tells whether it did."""
         journal, known = self._sender.journal, []
         for key, value in points:
-            series = journal.series.get((run_id, key, *names))
+            try:
+                series = journal.series.get((run_id, key, *names))
+            except TypeError:  # a name is no text, which is told elsewhere
+                return False
             if series is None:
                 return False
             known.append((series, metric_value(key, value)))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast, overload
 
 from holdfast._calls import build, tags_from_proto
-from holdfast._checks import check_length, check_text, check_value
+from holdfast._checks import check_length, check_text, check_unicode, check_value
 from holdfast._experiments import lifecycle_stage
 from holdfast._times import check_ms, ms_from_proto, ms_to_proto, now_ms
 from holdfast.entities import (
@@ -162,11 +162,9 @@ def metric_to_proto(metric: Metric) -> run_pb2.Metric:
         run_pb2.Metric,
         key=check_text(metric.key, "metric"),
         value=metric_value(metric.key, metric.value),
-        timestamp=ms_to_proto(now_ms() if metric.timestamp is None else metric.timestamp),
+        timestamp=ms_to_proto(now_ms() if metric.timestamp is None else check_ms(metric.timestamp, metric.key)),
         step=metric_step(metric.key, metric.step),
-        model_id=metric.model_id or "",
-        dataset_name=metric.dataset_name or "",
-        dataset_digest=metric.dataset_digest or "",
+        **_names_of(metric),
     )
 
 
@@ -191,7 +189,7 @@ def columns_of(metrics: Iterable[Metric]) -> metric_columns_pb2.MetricColumns:
             columns.series.append(_series_of(metric))
             position = known[names] = len(known)
         value = metric_value(key, metric.value)
-        points.append((position, value, metric_step(key, step), now if ms is None else check_ms(ms)))
+        points.append((position, value, metric_step(key, step), now if ms is None else check_ms(ms, key)))
     if points:
         add_points(columns, points)
     return columns
@@ -208,13 +206,25 @@ def add_points(columns: metric_columns_pb2.MetricColumns, points: Iterable[tuple
 
 
 def _series_of(metric: Metric) -> metric_columns_pb2.MetricSeries:
-    return build(
-        metric_columns_pb2.MetricSeries,
-        key=check_text(metric.key, "metric"),
-        model_id=metric.model_id or "",
-        dataset_name=metric.dataset_name or "",
-        dataset_digest=metric.dataset_digest or "",
-    )
+    key = check_text(metric.key, "metric")
+    return build(metric_columns_pb2.MetricSeries, key=key, **_names_of(metric))
+
+
+def _names_of(metric: Metric) -> dict[str, str]:
+    """What a point describes, as it travels."""
+    names = {}
+    for field, value, limit in (
+        ("model_id", metric.model_id, None),
+        ("dataset_name", metric.dataset_name, MAX_DATASET_NAME),
+        ("dataset_digest", metric.dataset_digest, MAX_DATASET_DIGEST),
+    ):
+        if value is None:
+            continue
+        text = check_unicode(value, f"{field} of metric {metric.key!r}")
+        if limit is not None:
+            check_length(text, f"{field} of metric {metric.key!r}", limit)
+        names[field] = text
+    return names
 
 
 def metric_value(key: str, value: Any) -> float:
@@ -297,8 +307,6 @@ def points_to_proto(
     Raises:
         InvalidArgumentError: One breaks a rule.
     """
-    check_length(dataset_name, "The dataset's name", MAX_DATASET_NAME)
-    check_length(dataset_digest, "The dataset's digest", MAX_DATASET_DIGEST)
     at = now_ms() if timestamp is None else timestamp
     return [
         metric_to_proto(Metric(key, value, at, step or 0, model_id, dataset_name, dataset_digest))

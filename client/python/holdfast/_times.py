@@ -20,8 +20,12 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def check_ms(ms: Any) -> int:
+def check_ms(ms: Any, metric: object = None) -> int:
     """Milliseconds since 1970 as a whole number.
+
+    Args:
+        ms: Any number.
+        metric: The key of the point that it is the time of.
 
     Raises:
         InvalidArgumentError: It lies outside the years 1 to 9999, as seconds or nanoseconds passed by mistake often do.
@@ -29,9 +33,8 @@ def check_ms(ms: Any) -> int:
     # numpy's numbers register as Real; NaN compares false. Asking for the type first takes a fifth of the time.
     number: Any = ms if type(ms) is int or isinstance(ms, numbers.Real) else math.nan
     if not _FIRST_MS <= number <= _LAST_MS:
-        raise InvalidArgumentError(
-            f"A time is milliseconds since 1970 in the years 1 to 9999, which {ms!r:.80} is not."
-        )
+        what = "A time" if metric is None else f"The time of metric {metric!r:.250}"
+        raise InvalidArgumentError(f"{what} is milliseconds since 1970 in the years 1 to 9999, not {ms!r:.80}.")
     return int(number)
 
 

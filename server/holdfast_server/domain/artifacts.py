@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, EMPTY_DIGEST, block_count, file_digest
-from holdfast_server.domain.names import check_model_id, check_run_id, shown
+from holdfast_server.domain.names import named_model, named_run, shown
 from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import InvalidArgument, Reason
 
@@ -34,13 +34,13 @@ class Owner:
 
     @classmethod
     def run(cls, run_id: str) -> Owner:
-        """The run of this id; raises ``InvalidArgument`` for what is none."""
-        return cls(check_run_id(run_id, field="owner.run_id"), is_model=False)
+        """The run of this id; raises ``NotFound`` for what is no id."""
+        return cls(named_run(run_id), is_model=False)
 
     @classmethod
     def model(cls, model_id: str) -> Owner:
-        """The logged model of this id; raises ``InvalidArgument`` for what is none."""
-        return cls(check_model_id(model_id, field="owner.model_id"), is_model=True)
+        """The logged model of this id; raises ``NotFound`` for what is no id."""
+        return cls(named_model(model_id), is_model=True)
 
     @classmethod
     def parse(cls, owner_id: str) -> Owner:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from holdfast_server.domain.names import check_count, check_key, check_length, shown
+from holdfast_server.domain.names import check_count, check_given_key, check_key, check_length, shown
 from holdfast_server.errors import InvalidArgument
 
 DEFAULT_EXPERIMENT_ID = 0
@@ -75,7 +75,7 @@ class TagChanges:
         check_count(len(removed), MAX_TAGS_PER_REQUEST, what="tag keys to remove", field="deleted_tag_keys")
         parsed = {key: Tag.parse(key, value, limit) for key, value in pairs}
         for key in removed:
-            check_key(key, what="A tag key", field="deleted_tag_keys")
+            check_given_key(key, what="A tag key", field="deleted_tag_keys")
             if key in parsed:
                 raise InvalidArgument(
                     f"Tag {shown(key)} is both set and removed; do one of the two.", field="deleted_tag_keys"

@@ -1,12 +1,15 @@
-"""Rules of names and ids. Each function returns its argument or raises ``InvalidArgument`` that states the rule."""
+"""Rules of names and ids. Each function returns its argument or raises ``InvalidArgument`` that states the rule.
+
+Ids of what is to be there already raise ``NotFound``, if nothing can have them.
+"""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-from holdfast.format.names import broken_registered_model_name_rule
-from holdfast_server.errors import InvalidArgument, Reason
+from holdfast.format.names import KEY_PATH_RULE, broken_registered_model_name_rule, is_path_elsewhere
+from holdfast_server.errors import InvalidArgument, NotFound, Reason
 
 MAX_REQUEST_ID = 128
 MAX_KEY = 250
@@ -45,7 +48,7 @@ def check_import_id(import_id: str) -> str:
 
 
 def check_run_id(run_id: str, *, field: str = "run_id") -> str:
-    """32 lower-case hex digits."""
+    """An id for a run to be: 32 lower-case hex digits."""
     if not _RUN_ID.fullmatch(run_id):
         raise InvalidArgument(
             f"{shown(run_id)} is not a run id: 32 lower-case hex digits.", reason=Reason.INVALID_NAME, field=field
@@ -53,8 +56,38 @@ def check_run_id(run_id: str, *, field: str = "run_id") -> str:
     return run_id
 
 
+def named_run(run_id: str) -> str:
+    """The id of a run that may be there.
+
+    Raises:
+        NotFound: RUN_NOT_FOUND, no run can have it. That is what callers expect of an id that they mistyped.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise NotFound(
+            f"There is no run {shown(run_id)}: the id of a run is 32 lower-case hex digits.",
+            reason=Reason.RUN_NOT_FOUND,
+            metadata={"run_id": run_id},
+        )
+    return run_id
+
+
+def named_model(model_id: str) -> str:
+    """The id of a logged model that may be there.
+
+    Raises:
+        NotFound: MODEL_NOT_FOUND, no model can have it.
+    """
+    if not _MODEL_ID.fullmatch(model_id):
+        raise NotFound(
+            f"There is no logged model {shown(model_id)}: the id of one is 'm-' and 32 lower-case hex digits.",
+            reason=Reason.MODEL_NOT_FOUND,
+            metadata={"model_id": model_id},
+        )
+    return model_id
+
+
 def check_model_id(model_id: str, *, field: str = "model_id") -> str:
-    """``m-`` and 32 lower-case hex digits."""
+    """An id for a logged model to be: ``m-`` and 32 lower-case hex digits."""
     if not _MODEL_ID.fullmatch(model_id):
         raise InvalidArgument(
             f"{shown(model_id)} is not a model id: 'm-' and 32 lower-case hex digits.",
@@ -66,7 +99,17 @@ def check_model_id(model_id: str, *, field: str = "model_id") -> str:
 
 @lru_cache(maxsize=8_192)  # a batch repeats few keys many times
 def check_key(key: str, *, what: str = "A key", field: str = "key") -> str:
-    """1 to 250 letters, digits, ``_ - . : /`` and spaces: keys of params, metrics and tags."""
+    """A key that a param, metric or tag can be given: as ``check_given_key``, and no path to another key."""
+    check_given_key(key, what=what, field=field)
+    if is_path_elsewhere(key):
+        raise InvalidArgument(
+            f"{what} {shown(key)} is refused: {KEY_PATH_RULE}.", reason=Reason.INVALID_NAME, field=field
+        )
+    return key
+
+
+def check_given_key(key: str, *, what: str = "A key", field: str = "key") -> str:
+    """A key that something may have: 1 to 250 letters, digits, ``_ - . : /`` and spaces."""
     if not _KEY.fullmatch(key) or len(key) > MAX_KEY:
         if len(key) > MAX_KEY:
             raise too_long(f"{what} {shown(key)}", len(key), MAX_KEY, field=field)

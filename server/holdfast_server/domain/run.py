@@ -66,8 +66,9 @@ class Param(NamedTuple):
         Raises:
             InvalidArgument: As ``parse``; also for more than 100, or a key that comes twice.
         """
+        pairs = list(pairs)
+        check_count(len(pairs), MAX_PARAMS_PER_BATCH, what="params", field="params")
         params = [cls.parse(key, value) for key, value in pairs]
-        check_count(len(params), MAX_PARAMS_PER_BATCH, what="params", field="params")
         seen: set[str] = set()
         for param in params:
             if param.key in seen:

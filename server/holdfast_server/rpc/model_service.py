@@ -13,7 +13,7 @@ from holdfast.v1 import model_service_pb2 as pb
 from holdfast.v1 import model_service_pb2_grpc as service_grpc
 from holdfast_server.domain.experiment import TagChanges, TagLimit
 from holdfast_server.domain.model import ModelInfo
-from holdfast_server.domain.names import check_model_id, check_run_id
+from holdfast_server.domain.names import check_run_id, named_model
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert import models as convert
 from holdfast_server.rpc.convert.experiments import experiment_ids_from_proto, tag_pairs, tag_to_proto, view_from_proto
@@ -69,7 +69,7 @@ class ModelServicer(service_grpc.ModelServiceServicer):
 
     async def GetLoggedModel(self, request: pb.GetLoggedModelRequest, context: Any) -> pb.GetLoggedModelResponse:
         """Read one that is not deleted, or a page of it."""
-        model_id = check_model_id(request.model_id)
+        model_id = named_model(request.model_id)
         bound = ("GetLoggedModel", model_id)
 
         def job(tx: Transaction) -> pb.GetLoggedModelResponse:

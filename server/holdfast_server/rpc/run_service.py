@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from holdfast.v1 import run_service_pb2 as pb
 from holdfast.v1 import run_service_pb2_grpc as service_grpc
 from holdfast_server.domain.event import Scope
-from holdfast_server.domain.names import check_key, check_run_id
+from holdfast_server.domain.names import check_given_key, named_run
 from holdfast_server.domain.run import MAX_BATCH_BYTES
 from holdfast_server.errors import InvalidArgument, Reason
 from holdfast_server.rpc.convert import runs as convert
@@ -72,7 +72,7 @@ class RunServicer(service_grpc.RunServiceServicer):
 
     async def GetRun(self, request: pb.GetRunRequest, context: Any) -> pb.GetRunResponse:
         """Read one, or a page of it."""
-        run_id = check_run_id(request.run_id)
+        run_id = named_run(request.run_id)
         bound = ("GetRun", run_id)
 
         def job(tx: Transaction) -> pb.GetRunResponse:
@@ -168,7 +168,7 @@ class RunServicer(service_grpc.RunServiceServicer):
         self, request: pb.ListMetricHistoryRequest, context: Any
     ) -> pb.ListMetricHistoryResponse:
         """Page through all points of one metric."""
-        run_id, key = check_run_id(request.run_id), check_key(request.key, what="A metric key")
+        run_id, key = named_run(request.run_id), check_given_key(request.key, what="A metric key")
         limit = page_limit(request.page_size, default=25_000, maximum=25_000)
         steps = steps_from_proto(request)
         bound = ("ListMetricHistory", run_id, key, steps)
@@ -188,7 +188,7 @@ class RunServicer(service_grpc.RunServiceServicer):
 
     async def ListMetricPoints(self, request: pb.ListMetricPointsRequest, context: Any) -> pb.ListMetricPointsResponse:
         """Page through all points of a run in order of arrival."""
-        run_id, first = check_run_id(request.run_id), request.start_position
+        run_id, first = named_run(request.run_id), request.start_position
         if first < 0:
             raise InvalidArgument(f"A position is 0 or more, not {first}.", field="start_position")
         limit = page_limit(request.page_size, default=25_000, maximum=25_000)
@@ -214,7 +214,7 @@ class RunServicer(service_grpc.RunServiceServicer):
 
     def WatchRun(self, request: pb.WatchRunRequest, context: Any) -> AsyncIterator[pb.WatchRunResponse]:
         """Stream a run and its changes."""
-        watched = ("WatchRun", check_run_id(request.run_id))
+        watched = ("WatchRun", named_run(request.run_id))
         wanted = wanted_from_proto(request.types)
 
         def begin(tx: Transaction) -> Begun:
@@ -229,7 +229,7 @@ class RunServicer(service_grpc.RunServiceServicer):
 
     async def GetMetricChart(self, request: pb.GetMetricChartRequest, context: Any) -> pb.GetMetricChartResponse:
         """Sum up a metric in ranges of steps."""
-        run_id, key = check_run_id(request.run_id), check_key(request.key, what="A metric key")
+        run_id, key = named_run(request.run_id), check_given_key(request.key, what="A metric key")
         steps = steps_from_proto(request)
         most = page_limit(request.max_buckets, default=1_000, maximum=5_000, field="max_buckets")
 

@@ -90,7 +90,7 @@ def place_of(uri: str) -> tuple[Owner, str] | None:
     """The tree and path that a URI names by themselves; None for one that goes through the registry, or for a root.
 
     Raises:
-        InvalidArgument: The id is none.
+        NotFound: No run can have the id.
     """
     scheme, _, rest = uri.partition(":/")
     head, _, path = rest.strip("/").partition("/")

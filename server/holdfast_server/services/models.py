@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from holdfast_server.domain.event import Change, EventType
 from holdfast_server.domain.experiment import Lifecycle, Tag, TagChanges
 from holdfast_server.domain.model import MAX_MODEL_TYPE, MAX_STATUS_MESSAGE, ModelInfo, ModelStatus
-from holdfast_server.domain.names import check_length, check_logged_model_name, check_model_id, check_run_id
+from holdfast_server.domain.names import check_length, check_logged_model_name, check_model_id, named_model, named_run
 from holdfast_server.domain.run import Param
 from holdfast_server.domain.run_names import make_name
 from holdfast_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Reason
@@ -38,7 +38,7 @@ class NewModel:
         if self.name:
             check_logged_model_name(self.name)
         if self.source_run_id:
-            check_run_id(self.source_run_id, field="source_run_id")
+            named_run(self.source_run_id)
         check_length(self.model_type, MAX_MODEL_TYPE, what="The model type", field="model_type")
 
 
@@ -82,7 +82,7 @@ def get_model(tx: Transaction, model_id: str) -> ModelInfo:
     Raises:
         NotFound: MODEL_NOT_FOUND.
     """
-    model = tx.models.get(check_model_id(model_id))
+    model = tx.models.get(named_model(model_id))
     if model is None:
         raise NotFound(
             f"There is no logged model {model_id}.", reason=Reason.MODEL_NOT_FOUND, metadata={"model_id": model_id}

@@ -45,7 +45,7 @@ def log_batch(tx: Transaction, run_id: str, batch: Batch) -> Kept:
     if changed:
         run_changed(tx, run, EventType.UPDATED, changed)
     metrics, mark = _new_metrics(tx, run, batch)
-    numbers = check_models_exist(tx, (m.model_id for m in metrics if m.model_id), field="metrics.model_id")
+    numbers = check_models_exist(tx, (m.model_id for m in metrics if m.model_id))
     newest = tx.runs.add_metrics(run.number, metrics, numbers)
     if metrics:
         metrics_logged(tx, run, metrics, newest)

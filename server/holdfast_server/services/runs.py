@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from holdfast_server.domain.event import Change, EventType
 from holdfast_server.domain.experiment import Lifecycle, Tag, TagChanges, TagLimit
-from holdfast_server.domain.names import check_count, check_model_id, check_run_id, check_run_name, check_user_id, shown
+from holdfast_server.domain.names import (
+    check_count,
+    check_run_id,
+    check_run_name,
+    check_user_id,
+    named_model,
+    named_run,
+    shown,
+)
 from holdfast_server.domain.run import (
     MAX_DATASET_TAGS,
     MAX_LINKS_PER_REQUEST,
@@ -111,7 +119,7 @@ def get_run(tx: Transaction, run_id: str) -> RunInfo:
     Raises:
         NotFound: RUN_NOT_FOUND.
     """
-    run = tx.runs.get(check_run_id(run_id))
+    run = tx.runs.get(named_run(run_id))
     if run is None:
         raise NotFound(f"There is no run {run_id}.", reason=Reason.RUN_NOT_FOUND, metadata={"run_id": run_id})
     return run
@@ -197,7 +205,7 @@ def log_inputs(tx: Transaction, run_id: str, datasets: Sequence[DatasetInput], m
     check_count(len(datasets), MAX_LINKS_PER_REQUEST, what="dataset inputs", field="datasets")
     check_count(len(model_ids), MAX_LINKS_PER_REQUEST, what="model inputs", field="models")
     run = get_active_run(tx, run_id)
-    check_models_exist(tx, model_ids, field="models.model_id")
+    check_models_exist(tx, model_ids)
     most_tags = tx.runs.add_dataset_inputs(run, datasets)
     check_count(most_tags, MAX_DATASET_TAGS, what="tags of one dataset input", field="datasets.tags")
     tx.runs.add_model_inputs(run.number, model_ids)
@@ -217,7 +225,7 @@ def log_outputs(tx: Transaction, run_id: str, outputs: Sequence[ModelOutput]) ->
     """
     check_count(len(outputs), MAX_LINKS_PER_REQUEST, what="model outputs", field="models")
     run = get_active_run(tx, run_id)
-    check_models_exist(tx, [output.model_id for output in outputs], field="models.model_id")
+    check_models_exist(tx, [output.model_id for output in outputs])
     tx.runs.add_model_outputs(run.number, outputs)
     note_activity(tx, run)
     if outputs:
@@ -243,7 +251,7 @@ def parse_run_tags(tags: Iterable[tuple[str, str]], deleted_keys: Iterable[str] 
     return changes
 
 
-def check_models_exist(tx: Transaction, model_ids: Iterable[str], *, field: str) -> dict[str, int]:
+def check_models_exist(tx: Transaction, model_ids: Iterable[str]) -> dict[str, int]:
     """The numbers of logged models, deleted ones included.
 
     Raises:
@@ -253,7 +261,7 @@ def check_models_exist(tx: Transaction, model_ids: Iterable[str], *, field: str)
     if not wanted:
         return {}
     for model_id in wanted:
-        check_model_id(model_id, field=field)
+        named_model(model_id)
     numbers = tx.models.get_numbers(wanted)
     for model_id in wanted:
         if model_id not in numbers:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast._channel import Channel
+from holdfast._journal.columns import as_taken, passed_over
 from holdfast._journal.named import experiment_id_of, is_named
 from holdfast._journal.reading import Outgoing
 from holdfast.errors import (
@@ -54,7 +55,7 @@ class Delivery:
 
     def begin(self, outgoing: Outgoing) -> Callable[[], None]:
         """Send a request once, and return what waits for its answer."""
-        self._continue(outgoing)
+        self._prepare(outgoing)
         if _is_of_named(outgoing):
             return lambda: self.send(outgoing, patience=0)
         try:
@@ -71,9 +72,9 @@ class Delivery:
             outgoing: The request.
             patience: Seconds to try again while the server is away; None for a client's usual ones.
         """
-        self._continue(outgoing)
+        self._prepare(outgoing)
 
-        def answer() -> object:
+        def answer() -> Any:
             request = outgoing.request
             if _is_of_named(outgoing):
                 request.experiment_id = experiment_id_of(self.channel, request.experiment_id, patience=patience)
@@ -81,9 +82,14 @@ class Delivery:
 
         self._receive(outgoing, answer, patience=patience)
 
-    def _receive(self, outgoing: Outgoing, answer: Callable[[], object], *, patience: float | None) -> None:
+    def _receive(self, outgoing: Outgoing, answer: Callable[[], Any], *, patience: float | None) -> None:
         try:
-            self.channel.run(answer, patience=patience)
+            response = self.channel.run(answer, patience=patience)
+            if outgoing.method == "LogBatch":
+                rest = passed_over(self.channel, outgoing.request, response)
+                if rest is not None:
+                    outgoing.request = rest
+                    self.send(outgoing, patience=patience)
         except ConflictError as error:
             if self._goes_on(outgoing, error):
                 self.send(outgoing, patience=patience)
@@ -99,8 +105,10 @@ class Delivery:
     def _method(self, outgoing: Outgoing) -> Any:
         return getattr(self.channel.stub(RunServiceStub), outgoing.method)
 
-    def _continue(self, outgoing: Outgoing) -> None:
-        """Name the stream as it is called since a gap."""
+    def _prepare(self, outgoing: Outgoing) -> None:
+        """Name the stream as it is called since a gap, and put its points as the server takes them."""
+        if outgoing.method == "LogBatch":
+            outgoing.request = as_taken(self.channel, outgoing.request)
         request = outgoing.request
         found = self._continued.get(getattr(request, "writer_id", ""))
         if found is not None and request.writer_sequence >= found.start:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from holdfast._calls import Calls, build
+from holdfast._journal.columns import log_batch
 from holdfast._journal.named import experiment_id_of, is_named, named
 from holdfast._journal.processes import unsent, warn_of_unsent
 from holdfast._journal.sender import AWAY, Sender
@@ -50,19 +51,24 @@ class KeptCalls(Calls):
         if method == "LogBatch" and (request.metrics or request.metric_columns.values):
             # A request id is kept for seven days, a stream's positions for ever.
             request.writer_id = request.request_id
-        call = getattr(self._channel.stub(RunServiceStub), method)
         if self.strict or self._channel.target.data_dir is not None:
             # An embedded server is started when it is needed. Why that cannot be done is not to be learned later.
-            return self._channel.call(call, request)
+            return self._make(method, request)
         self._channel.refuse_if_closed()
         if self._has_to_wait:
             self._sender.hold_change(method, request.SerializeToString())
             return None
         try:
-            return self._channel.call(call, request, timeout=ANSWER_SECONDS, patience=PATIENCE)
+            return self._make(method, request, timeout=ANSWER_SECONDS, patience=PATIENCE)
         except AWAY as error:
             self._sender.hold_change(method, request.SerializeToString(), error)
             return None
+
+    def _make(self, method: str, request: Any, **limits: float) -> Any:
+        call = getattr(self._channel.stub(RunServiceStub), method)
+        if method == "LogBatch":
+            return log_batch(self._channel, request, lambda batch: self._channel.call(call, batch, **limits))
+        return self._channel.call(call, request, **limits)
 
     @property
     def _has_to_wait(self) -> bool:

@@ -5,6 +5,7 @@ Each function returns the first rule that its argument breaks, in words, and an 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from functools import lru_cache
 
@@ -22,6 +23,8 @@ MAX_REGISTRY_BYTES = 480 << 10
 TAG_OVERHEAD = 16
 
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
+# As MLflow has it, which may keep a key as a file.
+KEY_PATH_RULE = "a key begins with neither '/' nor '..', and no part of it between '/' is empty, '.' or '..'"
 _KEY = re.compile(r"[\w\-.:/ ]+")  # \w: letters and digits of any script, as MLflow has it
 _NOT_IN_LOGGED = "/:.%\"'"
 _NOT_IN_REGISTERED = "/:%@"
@@ -34,7 +37,12 @@ def broken_key_rule(key: str) -> str:
         return f"it has {len(key)} characters, and the limit is {MAX_KEY}"
     if not _KEY.fullmatch(key):
         return f"a key is 1 to {MAX_KEY} letters, digits, '_', '-', '.', ':', '/' and spaces"
-    return ""
+    return KEY_PATH_RULE if is_path_elsewhere(key) else ""
+
+
+def is_path_elsewhere(key: str) -> bool:
+    """Whether a key would be the path of another one, such as ``a//b`` and ``../a``; MLflow's ``path_not_unique``."""
+    return key == "." or key.startswith(("/", "..")) or posixpath.normpath(key) != key
 
 
 def broken_logged_model_name_rule(name: str) -> str:

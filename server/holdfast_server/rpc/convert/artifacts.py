@@ -15,7 +15,7 @@ _KIND_FROM_PROTO = {value: key for key, value in _KIND_TO_PROTO.items()}
 
 
 def owner_from_proto(message: pb.TreeOwner) -> Owner:
-    """Raises ``InvalidArgument`` when no owner is set or its id is malformed."""
+    """Raises ``InvalidArgument`` when no owner is set, and ``NotFound`` when nothing can have its id."""
     which = message.WhichOneof("owner")
     if which == "run_id":
         return Owner.run(message.run_id)

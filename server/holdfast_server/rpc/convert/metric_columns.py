@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import repeat
 
 from holdfast.v1 import metric_columns_pb2 as pb
-from holdfast_server.domain.names import check_count, check_key, check_length
+from holdfast_server.domain.names import check_count, check_key, check_length, shown
 from holdfast_server.domain.run import MAX_DATASET_DIGEST, MAX_DATASET_NAME, MAX_METRICS_PER_BATCH, Metric
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.times import check_ms
@@ -18,10 +18,11 @@ def columns_from_proto(columns: pb.MetricColumns, now_ms: int) -> list[Metric]:
     """Points of a request, checked; ``now_ms`` stands in for absent times.
 
     Raises:
-        InvalidArgument: A key, time or name breaks its rule, a column is shorter or longer than the others, or a point
-            is of a series that is not there.
+        InvalidArgument: A key, time or name breaks its rule, a column is shorter or longer than the others, a point is
+            of a series that is not there, or there are more points or series than one request may have.
     """
     count = check_count(len(columns.values), MAX_METRICS_PER_BATCH, what="metrics", field=_FIELD)
+    check_count(len(columns.series), MAX_METRICS_PER_BATCH, what="series", field=f"{_FIELD}.series")
     for name in ("series_positions", "steps", "times_ms"):
         length = len(getattr(columns, name))
         if length not in {0, count}:
@@ -32,8 +33,10 @@ def columns_from_proto(columns: pb.MetricColumns, now_ms: int) -> list[Metric]:
     series = [_checked(one) for one in columns.series]
     positions: Iterable[int] = columns.series_positions or repeat(0, count)
     if count and max(columns.series_positions, default=0) >= len(series):
+        at, wrong = next((at, one) for at, one in enumerate(columns.series_positions or [0]) if one >= len(series))
         raise InvalidArgument(
-            f"A point is of a series that is not there; {_FIELD}.series has {len(series)}.",
+            f"{_FIELD}.series_positions[{at}] is {wrong}, a series that is not there: {_FIELD}.series has "
+            f"{len(series)}.",
             field=f"{_FIELD}.series_positions",
         )
     steps: Iterable[int] = columns.steps or repeat(0, count)
@@ -46,17 +49,21 @@ def columns_from_proto(columns: pb.MetricColumns, now_ms: int) -> list[Metric]:
     ]
 
 
-def check_metric_names(key: str, dataset_name: str, dataset_digest: str) -> None:
-    """Check what names a metric.
+def check_metric_names(key: str, dataset_name: str, dataset_digest: str, *, field: str) -> None:
+    """Check what names a metric, which is in ``field`` of the request.
 
     Raises:
         InvalidArgument: One breaks its rule.
     """
-    check_key(key, what="A metric key", field="metrics")
-    check_length(dataset_name, MAX_DATASET_NAME, what="A metric's dataset name", field="metrics.dataset_name")
-    check_length(dataset_digest, MAX_DATASET_DIGEST, what="A metric's dataset digest", field="metrics.dataset_digest")
+    check_key(key, what="A metric key", field=field)
+    if dataset_name or dataset_digest:
+        of = f"of metric {shown(key)}"
+        check_length(dataset_name, MAX_DATASET_NAME, what=f"The dataset name {of}", field=f"{field}.dataset_name")
+        check_length(
+            dataset_digest, MAX_DATASET_DIGEST, what=f"The dataset digest {of}", field=f"{field}.dataset_digest"
+        )
 
 
 def _checked(series: pb.MetricSeries) -> tuple[str, str, str, str]:
-    check_metric_names(series.key, series.dataset_name, series.dataset_digest)
+    check_metric_names(series.key, series.dataset_name, series.dataset_digest, field=f"{_FIELD}.series")
     return series.key, series.model_id, series.dataset_name, series.dataset_digest

@@ -8,8 +8,9 @@ from typing import Any
 from holdfast.v1 import run_pb2 as pb
 from holdfast.v1 import run_service_pb2 as service_pb
 from holdfast_server.domain.experiment import TagChanges, TagLimit
-from holdfast_server.domain.names import check_model_id, check_writer_id
+from holdfast_server.domain.names import check_count, check_writer_id, named_model
 from holdfast_server.domain.run import (
+    MAX_METRICS_PER_BATCH,
     Batch,
     Dataset,
     DatasetInput,
@@ -123,10 +124,10 @@ def metrics_from_proto(messages: Iterable[pb.Metric], now_ms: int) -> tuple[Metr
     for message in messages:
         names = key, dataset_name, dataset_digest = message.key, message.dataset_name, message.dataset_digest
         if names not in checked:
-            check_metric_names(*names)
+            check_metric_names(*names, field="metrics")
             checked.add(names)
         timed = message.HasField("timestamp")
-        timestamp = ms_from_proto(message.timestamp, field="metrics.timestamp") if timed else now_ms
+        timestamp = ms_from_proto(message.timestamp, field="metrics.timestamp", of=key) if timed else now_ms
         metrics.append(
             Metric(key, message.value, timestamp, message.step, message.model_id, dataset_name, dataset_digest)
         )
@@ -139,6 +140,8 @@ def batch_from_proto(request: service_pb.LogBatchRequest, now_ms: int) -> Batch:
     Raises:
         InvalidArgument: Something in it breaks a rule.
     """
+    # Before each is looked at, as a request has room for many thousands; columns count with them in the end.
+    check_count(len(request.metrics), MAX_METRICS_PER_BATCH, what="metrics", field="metrics")
     changes = parse_run_tags(tag_pairs(request.tags), request.deleted_tag_keys)
     return Batch(
         metrics=(*metrics_from_proto(request.metrics, now_ms), *columns_from_proto(request.metric_columns, now_ms)),
@@ -201,8 +204,8 @@ def model_output_to_proto(output: ModelOutput) -> pb.ModelOutput:
 
 
 def model_output_from_proto(message: pb.ModelOutput) -> ModelOutput:
-    """A link to a model that was produced; raises ``InvalidArgument`` for what is no model id."""
-    return ModelOutput(check_model_id(message.model_id, field="models.model_id"), message.step)
+    """A link to a model that was produced; raises ``NotFound`` for what is no model id."""
+    return ModelOutput(named_model(message.model_id), message.step)
 
 
 def model_input_to_proto(model_id: str) -> pb.ModelInput:
@@ -211,8 +214,8 @@ def model_input_to_proto(model_id: str) -> pb.ModelInput:
 
 
 def model_input_from_proto(message: pb.ModelInput) -> str:
-    """The id of a model that was read; raises ``InvalidArgument`` for what is no model id."""
-    return check_model_id(message.model_id, field="models.model_id")
+    """The id of a model that was read; raises ``NotFound`` for what is no model id."""
+    return named_model(message.model_id)
 
 
 def run_to_proto(run: RunInfo, data: RunData = _NO_DATA) -> pb.Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from holdfast_server.domain.names import check_count, check_key, shown
+from holdfast_server.domain.names import check_count, check_given_key, shown
 from holdfast_server.errors import InvalidArgument
 
 MAX_FIELDS = 1_000
@@ -63,7 +63,7 @@ def parse_mask(fields: Sequence[str], lists: Iterable[str]) -> Mask:
         if not dot or key == "*":
             wanted[name] = None
             continue
-        check_key(key, what=f"The key of the field {shown(text, 40)}", field=_FIELD)
+        check_given_key(key, what=f"The key of the field {shown(text, 40)}", field=_FIELD)
         keys = wanted.setdefault(name, set())
         if keys is not None:  # not all of the list already
             keys.add(key)
