@@ -76,7 +76,10 @@ class SklearnFlavor:
         }
         served = None if self.predict_fn is None else {"model_path": written.path, "predict_fn": self.predict_fn}
         return SavedModel(
-            config=config, pyfunc=served, modules=written.modules, distributions=("scikit-learn", *written.distributions)
+            config=config,
+            pyfunc=served,
+            modules=written.modules,
+            distributions=("scikit-learn", *written.distributions),
         )
 
 
