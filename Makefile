@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml $(PROTOS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --reinstall-package holdfast \
-	  -e '.[server,sklearn,serve,system-metrics]' --group dev
+	  -e '.[server,sklearn,lightgbm,serve,system-metrics]' --group dev
 	@touch $@
 
 .PHONY: proto
@@ -122,7 +122,7 @@ interop: $(INTEROP_STAMP) ## Compare with MLflow itself: the same calls to its s
 $(INTEROP_STAMP): $(STAMP) pyproject.toml $(PROTOS)
 	@test -x $(INTEROP_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(INTEROP_VENV)
 	$(BIN)/uv pip install --quiet --python $(INTEROP_VENV)/bin/python --reinstall-package holdfast \
-	  -e '.[sklearn]' 'mlflow>=3.17'
+	  -e '.[sklearn,lightgbm]' 'mlflow>=3.17'
 	@touch $@
 
 .PHONY: clean

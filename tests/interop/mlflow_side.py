@@ -4,6 +4,9 @@ python mlflow_side.py signatures <cases.py>          print {case: signature or n
 python mlflow_side.py examples <cases.py>            print {case: [info, json, serving json] or null}
 python mlflow_side.py save <directory>               save packages there
 python mlflow_side.py predict <directory>            load the packages there, print {name: predictions}
+python mlflow_side.py info <directory>               print {name: what get_model_info says of the packages there}
+python mlflow_side.py save_python <directory>        save Python models there
+python mlflow_side.py predict_python <directory>     load Python models, as if Holdfast were not installed
 python mlflow_side.py autolog <cases.py>             print {"versions": …, "cases": {case: runs that it left}}
 python mlflow_side.py ask <port>                     ask a model server by MLflow's client, print its predictions
 python mlflow_side.py score <directory>              serve the packages there, print {request: [status, answer]}
@@ -50,26 +53,88 @@ def examples(cases):
     return {name: or_null(parts, value) for name, value in runpy.run_path(cases)["CASES"].items()}
 
 
+def cases_of(name):
+    return runpy.run_path(str(Path(__file__).with_name(name)))
+
+
 def save(directory):
+    import mlflow.lightgbm
     import mlflow.sklearn
 
-    for name, (model, options, _) in runpy.run_path(str(Path(__file__).with_name("model_cases.py")))["MODELS"].items():
-        mlflow.sklearn.save_model(model, f"{directory}/{name}", **{"serialization_format": "cloudpickle", **options})
+    modules = {"sklearn": mlflow.sklearn, "lightgbm": mlflow.lightgbm}
+    for name, (flavor, model, options, _, _) in cases_of("model_cases.py")["MODELS"].items():
+        modules[flavor].save_model(model, f"{directory}/{name}", **options)
     return {}
 
 
 def predict(directory):
+    import mlflow.lightgbm
     import mlflow.pyfunc
     import mlflow.sklearn
+
+    modules = {"sklearn": mlflow.sklearn, "lightgbm": mlflow.lightgbm}
+    cases = cases_of("model_cases.py")["MODELS"]
+    forget_carried()
+    result = {}
+    for name, (flavor, _, _, data, method) in cases.items():
+        path = f"{directory}/{name}"
+        native = getattr(modules[flavor].load_model(path), method)(data)
+        # MLflow's pyfunc has no transform, whoever saved the model.
+        served = None if method == "transform" else mlflow.pyfunc.load_model(path, suppress_warnings=True).predict(data)
+        result[name] = [plain(native), plain(served)]
+    return result
+
+
+def forget_carried():
+    """What loads has these modules from the package, or not at all."""
+    for name in ("carried_estimator", "carried_loader"):
+        sys.modules.pop(name, None)
+
+
+def plain(value):
     import numpy as np
 
+    return np.asarray(value).tolist()
+
+
+def info(directory):
+    from mlflow.models import get_model_info
+
     result = {}
-    for name, (_, _, data) in runpy.run_path(str(Path(__file__).with_name("model_cases.py")))["MODELS"].items():
-        path = f"{directory}/{name}"
-        native = mlflow.sklearn.load_model(path).predict(data)
-        served = mlflow.pyfunc.load_model(path, suppress_warnings=True).predict(data)
-        result[name] = [np.asarray(native).tolist(), np.asarray(served).tolist()]
+    for path in sorted(Path(directory).iterdir()):
+        found = get_model_info(str(path))
+        result[path.name] = {
+            "flavors": found.flavors,
+            "metadata": found.metadata,
+            "mlflow_version": found.mlflow_version,
+            "model_id": found.model_id,
+            "model_uuid": found.model_uuid,
+            "run_id": found.run_id,
+            "saved_input_example_info": found.saved_input_example_info,
+            "signature": found.signature and found.signature.to_dict(),
+            "utc_time_created": found.utc_time_created,
+        }
     return result
+
+
+def save_python(directory):
+    import mlflow.pyfunc
+
+    cases = cases_of("python_cases.py")["build"](mlflow.pyfunc, f"{directory}/sources")
+    for name, (options, _, _) in cases.items():
+        mlflow.pyfunc.save_model(f"{directory}/{name}", **options)
+    return {}
+
+
+def predict_python(directory):
+    sys.modules["holdfast"] = None
+    import mlflow.pyfunc
+
+    cases = cases_of("python_cases.py")["build"](mlflow.pyfunc, f"{directory}/sources")
+    return {
+        name: plain(mlflow.pyfunc.load_model(f"{directory}/{name}", suppress_warnings=True).predict(data))
+        for name, (_, data, _) in cases.items()
+    }
 
 
 def autolog(cases):
@@ -139,6 +204,9 @@ if __name__ == "__main__":
         "examples": examples,
         "save": save,
         "predict": predict,
+        "info": info,
+        "save_python": save_python,
+        "predict_python": predict_python,
         "autolog": autolog,
         "score": score,
         "ask": ask,

@@ -4,14 +4,17 @@ import json
 import os
 import runpy
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.interop.mlflow_python import MLFLOW_PYTHON, SECONDS, beside_mlflow
 
+import holdfast.lightgbm
 import holdfast.pyfunc
 import holdfast.sklearn
+from holdfast.models import get_model_info
 
 HERE = Path(__file__).parent
 CASES = HERE.parent / "client" / "models"
@@ -30,9 +33,15 @@ def mlflow(command, argument, timeout=SECONDS):
     return json.loads(run.stdout.decode().splitlines()[-1])
 
 
+FLAVORS = {"sklearn": holdfast.sklearn, "lightgbm": holdfast.lightgbm}
+
+
 @pytest.fixture
 def models():
-    return runpy.run_path(str(HERE / "model_cases.py"))["MODELS"]
+    """The table of models; what its code defines is forgotten, so that it is found in packages only."""
+    cases = runpy.run_path(str(HERE / "model_cases.py"))["MODELS"]
+    yield cases
+    sys.modules.pop("carried_estimator", None)
 
 
 @pytest.mark.parametrize(("command", "name"), [("signatures", "signature_cases"), ("examples", "example_cases")])
@@ -41,21 +50,58 @@ def test_golden_files_are_what_mlflow_says_today(command, name):
     assert mlflow(command, CASES / f"{name}.py") == golden
 
 
-def test_mlflow_loads_what_holdfast_saved(models, tmp_path):
-    for name, (model, options, _) in models.items():
-        holdfast.sklearn.save_model(model, tmp_path / name, **options)
+def test_mlflow_loads_what_holdfast_saved_and_reads_all_its_fields(models, tmp_path):
+    for name, (flavor, model, options, _, _) in models.items():
+        FLAVORS[flavor].save_model(model, tmp_path / name, **options)
     answers = mlflow("predict", tmp_path)
-    for name, (model, _, data) in models.items():
+    for name, (_, model, _, data, method) in models.items():
         native, served = answers[name]
-        assert np.allclose(native, model.predict(data)), name
-        assert np.allclose(served, model.predict(data)), name
+        assert np.allclose(native, getattr(model, method)(data)), name
+        assert served is None or np.allclose(served, getattr(model, method)(data)), name
+        assert (served is None) == (method == "transform"), name
+    told = mlflow("info", tmp_path)
+    for name in models:
+        info = get_model_info(tmp_path / name)
+        assert told[name] == {
+            "signature": info.signature_dict,
+            **{key: getattr(info, key) for key in told[name] if key != "signature"},
+        }, name
 
 
 def test_holdfast_loads_what_mlflow_saved(models, tmp_path):
-    mlflow("save", tmp_path)
-    for name, (model, _, data) in models.items():
-        assert np.allclose(holdfast.sklearn.load_model(tmp_path / name).predict(data), model.predict(data)), name
-        assert np.allclose(holdfast.pyfunc.load_model(tmp_path / name).predict(data), model.predict(data)), name
+    mlflow("save", tmp_path, timeout=SECONDS)
+    sys.modules.pop("carried_estimator", None)
+    for name, (flavor, model, _, data, method) in models.items():
+        expected = getattr(model, method)(data)
+        native = FLAVORS[flavor].load_model(tmp_path / name)
+        assert np.allclose(getattr(native, method)(data), expected), name
+        assert np.allclose(holdfast.pyfunc.load_model(tmp_path / name).predict(data), expected), name
+        theirs = get_model_info(tmp_path / name)
+        FLAVORS[flavor].save_model(model, tmp_path / f"{name} of Holdfast", **models[name][2])
+        ours = get_model_info(tmp_path / f"{name} of Holdfast")
+        if method != "transform":  # which MLflow infers nothing from
+            assert ours.signature_dict == theirs.signature_dict, name
+        assert set(ours.flavors[flavor]) == set(theirs.flavors[flavor]), name
+
+
+def python_cases(directory):
+    """The Python models, as the main program of whoever saves them defines them."""
+    return runpy.run_path(str(HERE / "python_cases.py"))["build"](holdfast.pyfunc, directory / "sources")
+
+
+def test_mlflow_without_holdfast_loads_python_models_of_holdfast(tmp_path):
+    for name, (options, _, _) in python_cases(tmp_path).items():
+        holdfast.pyfunc.save_model(tmp_path / name, **options)
+    answers = mlflow("predict_python", tmp_path)
+    for name, (_, _, expected) in python_cases(tmp_path).items():
+        assert answers[name] == expected, name
+
+
+def test_holdfast_without_mlflow_loads_python_models_of_mlflow(tmp_path):
+    mlflow("save_python", tmp_path)
+    for name, (_, data, expected) in python_cases(tmp_path).items():
+        answer = holdfast.pyfunc.load_model(tmp_path / name, suppress_warnings=True).predict(data)
+        assert np.asarray(answer).tolist() == expected, name
 
 
 @pytest.mark.timeout(1_500)

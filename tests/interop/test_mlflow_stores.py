@@ -58,7 +58,13 @@ CALLED_OTHERWISE = {
     "artifacts.download_artifacts": "lacks tracking_uri, registry_uri",
     "artifacts.list_artifacts": "lacks tracking_uri",
     "create_experiment": "lacks trace_location",
-    "pyfunc.load_model": "lacks model_config",
+    "lightgbm.save_model": "lacks mlflow_model, kwargs",
+    "pyfunc.log_model": (
+        "lacks infer_code_paths, resources, auth_policy, uv_project_path, uv_groups, uv_extras, prompts"
+    ),
+    "pyfunc.save_model": (
+        "lacks infer_code_paths, mlflow_model, resources, auth_policy, uv_project_path, uv_groups, uv_extras, kwargs"
+    ),
     "register_model": "lacks env_pack",
     "set_experiment": "lacks trace_location",
     "sklearn.save_model": "lacks mlflow_model",

@@ -20,7 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from holdfast import artifacts, entities, errors, models, pyfunc, sklearn, tracking
+    from holdfast import artifacts, entities, errors, lightgbm, models, pyfunc, sklearn, tracking
     from holdfast._client import Client
     from holdfast.entities import Experiment, LoggedModel, ModelVersion, RegisteredModel, Run
     from holdfast.errors import HoldfastError
@@ -152,6 +152,7 @@ __all__ = [
     "initialize_logged_model",
     "iterate_runs",
     "last_active_run",
+    "lightgbm",
     "log_artifact",
     "log_artifacts",
     "log_bytes",
@@ -205,7 +206,7 @@ __all__ = [
     "watch_run",
 ]
 
-_SUBMODULES = frozenset({"artifacts", "entities", "errors", "models", "pyfunc", "sklearn", "tracking"})
+_SUBMODULES = frozenset({"artifacts", "entities", "errors", "lightgbm", "models", "pyfunc", "sklearn", "tracking"})
 _HOMES = {
     "Client": "holdfast._client",
     "Experiment": "holdfast.entities",

@@ -368,7 +368,7 @@ def test_other_loaders_and_missing_modules_say_what_to_do(path):
     model = MLmodel.load(path)
     model.flavors["python_function"]["loader_module"] = "mlflow.pytorch"
     model.save(path)
-    with pytest.raises(InvalidArgumentError, match=r"mlflow\.pytorch.*Holdfast has loaders for mlflow\.sklearn"):
+    with pytest.raises(InvalidArgumentError, match=r"mlflow\.pytorch.*mlflow\.sklearn, mlflow\.lightgbm"):
         holdfast.pyfunc.load_model(path)
 
 

@@ -20,7 +20,8 @@ log_inputs log_outputs get_artifact_uri delete_experiment_tag initialize_logged_
 get_logged_model search_logged_models log_model_params set_logged_model_tags delete_logged_model_tag
 search_registered_models search_model_versions set_model_version_tag register_model models.infer_signature
 models.get_model_info sklearn.log_model
-sklearn.save_model sklearn.load_model pyfunc.load_model
+sklearn.save_model sklearn.load_model pyfunc.load_model pyfunc.log_model pyfunc.save_model lightgbm.log_model
+lightgbm.save_model lightgbm.load_model
 """
 # Of MlflowClient, what Holdfast has no part of.
 ELSEWHERE = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from holdfast.errors import InvalidArgumentError, LocalFileError
 
-__all__ = ["CODE_DIRECTORY", "EXTRA_DIRECTORY", "check_paths", "copy_into", "is_remote"]
+__all__ = ["CODE_DIRECTORY", "EXTRA_DIRECTORY", "check_paths", "copy_into", "is_remote", "local_path"]
 
 CODE_DIRECTORY = "code"
 EXTRA_DIRECTORY = "extra_files"
@@ -20,6 +20,16 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
     """Return whether ``path`` is a URI to download: it has a scheme other than ``file`` and no such file exists."""
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", str(path))  # a drive letter is no scheme
     return match is not None and match[1] != "file" and not Path(path).exists()
+
+
+def local_path(path: str | os.PathLike[str]) -> Path:
+    """Return where a path or ``file:`` URI leads."""
+    text = os.fspath(path)
+    if text.startswith("file:") and not Path(text).exists():
+        from urllib import parse, request  # costs as much as the rest of this package
+
+        text = request.url2pathname(parse.urlsplit(text).path)
+    return Path(text).expanduser()
 
 
 def check_paths(

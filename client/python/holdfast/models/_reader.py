@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 from holdfast.errors import DataLossError, InvalidArgumentError, NotFoundError
 from holdfast.format.digests import bytes_digest
 from holdfast.models._code import PackagedCode
-from holdfast.models._files import is_remote
+from holdfast.models._files import is_remote, local_path
 from holdfast.models._mlmodel import FILE_NAME, MAX_BYTES, MLmodel
 from holdfast.models._sources import LocalFiles, PackageFiles, check_inside
 from holdfast.models._trust import Origin, Trust, judge
-from holdfast.models._unpickle import load_object
+from holdfast.models._unpickle import StandIn, load_object
 
 __all__ = ["Package", "open_package"]
 
@@ -55,22 +55,47 @@ class Package:
         """
         name = check_inside(path)
         data = self.files.read(name)
-        if (digests := self.mlmodel.digests) is not None:
-            expected = digests.get(name)
-            if expected is None:
-                raise DataLossError(
-                    f"{name} is not among the files that {FILE_NAME} has digests of, so it was not saved with this "
-                    "model. Download the model again."
-                )
-            if len(data) != expected.size or bytes_digest(data).hex() != expected.digest:
-                raise DataLossError(
-                    f"{name} is not the file that was saved with this model: its digest differs from the one in "
-                    f"{FILE_NAME}. Download the model again."
-                )
+        self._compare(name, len(data), lambda: bytes_digest(data).hex())
         return data
 
+    def check(self, path: Any) -> None:
+        """Do nothing if the file at ``path`` is what was saved; one on disk is not read into memory at once.
+
+        Raises:
+            InvalidArgumentError: The path leads out of the package.
+            NotFoundError: There is no such file.
+            DataLossError: The content is not what was saved.
+        """
+        name = check_inside(path)
+        if isinstance(self.files, LocalFiles):
+            found = self.files.describe(name)
+            self._compare(name, found.size, lambda: found.digest)
+        else:
+            self.read(name)
+
+    def _compare(self, name: str, size: int, digest: Callable[[], str]) -> None:
+        if (digests := self.mlmodel.digests) is None:
+            return
+        expected = digests.get(name)
+        if expected is None:
+            raise DataLossError(
+                f"{name} is not among the files that {FILE_NAME} has digests of, so it was not saved with this "
+                "model. Download the model again."
+            )
+        if size != expected.size or digest() != expected.digest:
+            raise DataLossError(
+                f"{name} is not the file that was saved with this model: its digest differs from the one in "
+                f"{FILE_NAME}. Download the model again."
+            )
+
     def load_object(
-        self, path: Any, serialization_format: Any, *, code: Any = None, recorded_types: Iterable[str] | None = None
+        self,
+        path: Any,
+        serialization_format: Any,
+        *,
+        code: Any = None,
+        recorded_types: Iterable[str] | None = None,
+        stand_in: StandIn | None = None,
     ) -> Any:
         """Load the object that the file at ``path`` holds.
 
@@ -80,6 +105,7 @@ class Package:
             code: The directory inside the package with modules that the object needs, as the flavor's configuration
                 names it; nothing when empty.
             recorded_types: Types that skops may construct, as the package says.
+            stand_in: What stands for names of modules that are not installed.
 
         Raises:
             UntrustedModelError: It would run code of somebody who is not trusted.
@@ -87,7 +113,7 @@ class Package:
             NotFoundError: There is no such file.
             DataLossError: A file is not the one that was saved.
         """
-        modules = self._code(code) if code else None
+        modules = self.code(code) if code else None
         return load_object(
             self.read(path),
             serialization_format,
@@ -96,9 +122,16 @@ class Package:
             named_types=self.named_types,
             recorded_types=[str(name) for name in recorded_types or ()],
             code=modules,
+            stand_in=stand_in,
         )
 
-    def _code(self, directory: Any) -> PackagedCode | None:
+    def code(self, directory: Any) -> PackagedCode | None:
+        """Return the modules in ``directory`` of the package; None when it has none.
+
+        Raises:
+            UntrustedModelError: Importing them would run code of somebody who is not trusted.
+            DataLossError: One is not the one that was saved.
+        """
         base = check_inside(directory)
         names = [
             name
@@ -145,7 +178,7 @@ def open_package(
     if allow_pickle is not None and not isinstance(allow_pickle, bool):
         raise InvalidArgumentError(f"allow_pickle must be True, False or None, not {allow_pickle!r:.80}.")
     if not is_remote(model_uri):
-        directory = _local_path(model_uri)
+        directory = _local_directory(model_uri)
         if dst_path is not None:
             directory = Path(shutil.copytree(directory, dst_path, dirs_exist_ok=True))
         files: PackageFiles = LocalFiles(directory)
@@ -171,13 +204,8 @@ def _read_mlmodel(files: PackageFiles, place: str) -> MLmodel:
     return MLmodel.parse(files.read(FILE_NAME))
 
 
-def _local_path(uri: str | os.PathLike[str]) -> Path:
-    text = os.fspath(uri)
-    if text.startswith("file:") and not Path(text).exists():
-        from urllib import parse, request  # costs as much as the rest of this package
-
-        text = request.url2pathname(parse.urlsplit(text).path)
-    path = Path(text).expanduser()
+def _local_directory(uri: str | os.PathLike[str]) -> Path:
+    path = local_path(uri)
     if not path.is_dir():
         raise NotFoundError(
             f"There is no model at {str(uri)!r}: it is neither a directory nor a URI such as models:/…."

@@ -50,16 +50,20 @@ def check_inside(path: Any) -> str:
 
 
 class LocalFiles:
-    """Files of a directory of this machine."""
+    """Files of a directory of this machine.
+
+    Attributes:
+        directory: The directory.
+    """
 
     def __init__(self, directory: Path, pinned: Mapping[str, FileDigest] | None = None) -> None:
         """Take the files of ``directory``; ``pinned`` is what the server said of each, when they were downloaded."""
-        self._directory = directory
+        self.directory = directory
         self._pinned = pinned
 
     def names(self) -> Iterable[str]:
         """Paths of all files, sorted."""
-        return files_below(self._directory)
+        return files_below(self.directory)
 
     def describe(self, path: str) -> FileDigest:
         """Size and digest of a file, which reads it."""
@@ -79,8 +83,8 @@ class LocalFiles:
 
     def path(self, path: str) -> Path:
         """Where a file is, for what does not take bytes. What is there may change after it was checked."""
-        file = self._directory / check_inside(path)
-        if not file.resolve().is_relative_to(self._directory.resolve()):
+        file = self.directory / check_inside(path)
+        if not file.resolve().is_relative_to(self.directory.resolve()):
             raise InvalidArgumentError(f"MLmodel names the file {path!r}, which is not a path inside the package.")
         if not file.is_file():
             raise _missing(path)

@@ -18,9 +18,12 @@ from holdfast.models._trust import OWN, Trust
 if TYPE_CHECKING:
     from holdfast.models._code import PackagedCode
 
-__all__ = ["SERIALIZATION_FORMATS", "check_loadable", "load_object"]
+__all__ = ["SERIALIZATION_FORMATS", "StandIn", "check_loadable", "load_object"]
 
 SERIALIZATION_FORMATS = ("cloudpickle", "pickle", "skops")
+
+StandIn = Callable[[str, str], Any]
+"""What stands for a name of a module, both given as text; None for nothing."""
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
@@ -34,6 +37,7 @@ def load_object(
     named_types: Collection[str] = (),
     recorded_types: Collection[str] = (),
     code: PackagedCode | None = None,
+    stand_in: StandIn | None = None,
 ) -> Any:
     """Load one object.
 
@@ -45,6 +49,7 @@ def load_object(
         named_types: Names of types that the user lets skops construct besides those it trusts by itself.
         recorded_types: The same as the package says; believed only where it is trusted.
         code: Modules that come with the package, and go before others of the same name.
+        stand_in: What stands for names of modules that are not installed.
 
     Raises:
         UntrustedModelError: It would run code of somebody who is not trusted.
@@ -66,9 +71,9 @@ def load_object(
         raise InvalidArgumentError(
             f"{name} is declared as {serialization_format} and is none{_what_it_is(data)}. It is not loaded."
         )
-    if code is None:
+    if code is None and stand_in is None:
         return _loading(name, lambda: pickle.loads(data))  # noqa: S301 - the choke point
-    return _loading(name, lambda: _CodeUnpickler(data, code).load())
+    return _loading(name, lambda: _Unpickler(data, code, stand_in).load())
 
 
 def check_loadable(data: bytes, types: Collection[str]) -> None:
@@ -80,17 +85,27 @@ def check_loadable(data: bytes, types: Collection[str]) -> None:
     load_object(data, "skops", name="The model", trust=OWN, named_types=types)
 
 
-class _CodeUnpickler(pickle.Unpickler):
+class _Unpickler(pickle.Unpickler):
     """Finds classes and functions in the package's own modules first, without ``sys.modules`` knowing them."""
 
-    def __init__(self, data: bytes | bytearray, code: PackagedCode) -> None:
+    def __init__(self, data: bytes | bytearray, code: PackagedCode | None, stand_in: StandIn | None) -> None:
         super().__init__(io.BytesIO(data))
-        self._code = code
+        self._code, self._stand_in = code, stand_in
 
     def find_class(self, module: str, name: str) -> Any:
         """What a pickle refers to by name."""
-        found = self._code.find(module, name)
-        return super().find_class(module, name) if found is None else found
+        found = None if self._code is None else self._code.find(module, name)
+        if found is not None:
+            return found
+        try:
+            return super().find_class(module, name)
+        except ModuleNotFoundError as error:
+            stands = None
+            if self._stand_in is not None and error.name == module.partition(".")[0]:
+                stands = self._stand_in(module, name)
+            if stands is None:
+                raise
+            return stands
 
 
 def _what_it_is(data: bytes | bytearray) -> str:

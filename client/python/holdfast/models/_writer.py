@@ -41,14 +41,14 @@ class SavedModel:
     """What a flavor wrote.
 
     Attributes:
-        path: The model's file or directory, relative to the package.
-        config: The flavor's own entry in MLmodel, without ``code`` and ``extra_files``.
+        config: The flavor's own entry in MLmodel, without ``code`` and ``extra_files``; None when it has none.
+        pyfunc: What its entry for pyfunc holds besides what all have; None when pyfunc cannot serve it.
         modules: Dotted names of the modules that loading it imports.
         distributions: Names of distributions that loading it needs whatever it holds.
     """
 
-    path: str
-    config: dict[str, Any]
+    config: dict[str, Any] | None
+    pyfunc: dict[str, Any] | None
     modules: set[str] = field(default_factory=set)
     distributions: tuple[str, ...] = ()
 
@@ -62,15 +62,11 @@ class Flavor(Protocol):
     loader_module: str
     """What MLflow's pyfunc imports to load it."""
 
-    @property
-    def predict_fn(self) -> str | None:
-        """Name of the method that pyfunc serves; None when the model has no such method."""
-
     def write(self, directory: Path) -> SavedModel:
         """Write the model into ``directory``."""
 
     def predict(self, data: Any, params: dict[str, Any] | None) -> Any:
-        """Return what pyfunc would."""
+        """Return what pyfunc would; called after `write`, so that what predicting changes is not saved."""
 
 
 @dataclass(frozen=True)
@@ -142,19 +138,18 @@ def write_package(
         mlmodel.model_uuid = model_id
     code = CODE_DIRECTORY if copy_into(options.code_paths, directory / CODE_DIRECTORY) else None
     mlmodel.signature = options.signature
+    saved = flavor.write(directory)
     if options.example is not None:
         options.example.save(directory)
         mlmodel.saved_input_example_info = options.example.info
         if options.infer_signature:
             mlmodel.signature = _signature_from_example(flavor, options.example)
-    saved = flavor.write(directory)
     extra = copy_into(options.extra_files, directory / EXTRA_DIRECTORY)
-    if flavor.predict_fn is not None:
-        mlmodel.flavors["python_function"] = _pyfunc_config(flavor, saved, code)
-    mlmodel.flavors[flavor.name] = {**saved.config, "code": code}
-    if extra:
+    if saved.pyfunc is not None:
+        mlmodel.flavors["python_function"] = _pyfunc_config(flavor.loader_module, code) | saved.pyfunc
+    if saved.config is not None:
         files = [{"path": f"{EXTRA_DIRECTORY}/{name}"} for name in extra]
-        mlmodel.flavors[flavor.name]["extra_files"] = files
+        mlmodel.flavors[flavor.name] = {**saved.config, "code": code, **({"extra_files": files} if extra else {})}
     mlmodel.model_size_bytes = sum((directory / name).stat().st_size for name in files_below(directory))
     options.environment.write(directory, lambda: _infer_requirements(saved, mlmodel, options))
     mlmodel.digests = {
@@ -166,14 +161,12 @@ def write_package(
     return mlmodel
 
 
-def _pyfunc_config(flavor: Flavor, saved: SavedModel, code: str | None) -> dict[str, Any]:
+def _pyfunc_config(loader_module: str, code: str | None) -> dict[str, Any]:
     import platform
 
     config: dict[str, Any] = {
         "env": {"conda": CONDA_FILE, "virtualenv": PYTHON_ENV_FILE},
-        "loader_module": flavor.loader_module,
-        "model_path": saved.path,
-        "predict_fn": flavor.predict_fn,
+        "loader_module": loader_module,
         "python_version": platform.python_version(),
     }
     return config | ({"code": code} if code else {})

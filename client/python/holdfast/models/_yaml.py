@@ -7,11 +7,14 @@ about which one counts, and tags because they construct Python objects.
 from __future__ import annotations
 
 import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 
-__all__ = ["MAX_BYTES", "dump_yaml", "load_yaml"]
+__all__ = ["MAX_BYTES", "dump_yaml", "load_yaml", "read_mapping"]
 
 MAX_BYTES = 16 << 20
 
@@ -79,3 +82,28 @@ def _dumper() -> Any:
             return True
 
     return PlainDumper
+
+
+def read_mapping(value: Mapping[str, Any] | str | os.PathLike[str] | None, argument: str) -> dict[str, Any] | None:
+    """Return plain data with text keys; of a path, what the YAML file there holds. None stays None.
+
+    Args:
+        value: What the user gave.
+        argument: The name of the argument, for errors.
+
+    Raises:
+        InvalidArgumentError: It is no such mapping.
+        FileNotFoundError: There is no such file.
+    """
+    content: Any = value
+    if isinstance(value, (str, os.PathLike)):
+        path = Path(value)
+        if not path.is_file():
+            raise FileNotFoundError(f"{argument} names {str(path)!r}, which does not exist.")
+        content = load_yaml(path.read_bytes(), str(path))
+    if content is None:
+        return None
+    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
+        raise InvalidArgumentError(f"{argument} must be a dictionary with text keys, or the path of a YAML file.")
+    dump_yaml(dict(content))
+    return dict(content)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from holdfast.errors import HoldfastError, InvalidArgumentError, NotFoundError
 from holdfast.models._files import is_remote
 from holdfast.models._reader import Package, open_package
 from holdfast.models.signature import ModelSignature
+from holdfast.pyfunc._opening import load_package
 from holdfast.serving.decoding import Decoded, Decoder
 from holdfast.serving.encoding import encode
 from holdfast.serving.errors import ServingError, bad_input
@@ -173,19 +173,17 @@ def load_served(identity: Identity) -> ServedModel:
         ModelError: It cannot be loaded, or does not answer.
         UnavailableError: The server that has it cannot be reached.
     """
-    with tempfile.TemporaryDirectory(prefix="holdfast-serve-") as directory:
-        try:
-            remote = is_remote(identity.uri)
-            model = pyfunc.load_model(identity.uri, dst_path=directory if remote else None)
-            with open_package(directory if remote else identity.uri) as package:
-                example = _example(package)
-        except ConnectionError:
-            raise
-        except HoldfastError as error:
-            raise ModelError(f"{identity} cannot be loaded: {error.message}") from error
-        except Exception as error:
-            # Loading runs what the package holds, which may raise anything.
-            raise ModelError(f"{identity} cannot be loaded: {type(error).__name__}: {error}") from error
+    try:
+        with open_package(identity.uri) as package:
+            model = load_package(package)
+            example = _example(package)
+    except ConnectionError:
+        raise
+    except HoldfastError as error:
+        raise ModelError(f"{identity} cannot be loaded: {error.message}") from error
+    except Exception as error:
+        # Loading runs what the package holds, which may raise anything.
+        raise ModelError(f"{identity} cannot be loaded: {type(error).__name__}: {error}") from error
     served = ServedModel(model, identity, example)
     served.answer_example()
     return served

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from holdfast.errors import InvalidArgumentError
-from holdfast.models._pickle_modules import modules_in_pickle, modules_in_skops
-from holdfast.models._pickling import dump_object
+from holdfast.models._calling import LoadedModel, call_predict
 from holdfast.models._reader import Package
-from holdfast.models._unpickle import SERIALIZATION_FORMATS, check_loadable
+from holdfast.models._serialized import check_format, check_types, write_object
 from holdfast.models._warn import warn
 from holdfast.models._writer import SavedModel
 
@@ -40,19 +38,13 @@ class SklearnFlavor:
             InvalidArgumentError: The serialization format is not one of the three, trusted types are no list, or the
                 method is no name.
         """
-        if serialization_format not in SERIALIZATION_FORMATS:
-            raise InvalidArgumentError(
-                f"Unknown serialization_format {serialization_format!r}; use one of {', '.join(SERIALIZATION_FORMATS)}."
-            )
-        if isinstance(skops_trusted_types, str):
-            raise InvalidArgumentError("skops_trusted_types must be a list of names of types, not a string.")
         if pyfunc_predict_fn is not None and (not isinstance(pyfunc_predict_fn, str) or not pyfunc_predict_fn):
             raise InvalidArgumentError(
                 f"pyfunc_predict_fn must be the name of a method, not {pyfunc_predict_fn!r:.80}."
             )
         self._estimator = estimator
-        self._format = serialization_format
-        self._trusted = None if skops_trusted_types is None else list(skops_trusted_types)
+        self._format = check_format(serialization_format)
+        self._trusted = check_types(skops_trusted_types)
         self.predict_fn = pyfunc_predict_fn
         if pyfunc_predict_fn is not None and not hasattr(estimator, pyfunc_predict_fn):
             warn(
@@ -75,56 +67,20 @@ class SklearnFlavor:
         """
         import sklearn
 
-        path = "model.skops" if self._format == "skops" else "model.pkl"
-        file = directory / path
-        distributions = ["scikit-learn"]
-        if self._format == "skops":
-            self._write_skops(file)
-            modules = modules_in_skops(file)
-            distributions.append("skops")
-        else:
-            with file.open("wb") as stream:
-                imported = dump_object(self._estimator, stream, self._format)
-            modules = modules_in_pickle(file) | imported
-            if self._format == "cloudpickle":
-                distributions.append("cloudpickle")
-            elif "__main__" in modules:
-                warn(
-                    "The model uses classes or functions of the main program, which pickle stores by name only: other "
-                    "programs cannot load it. Use serialization_format='cloudpickle', or move them to a module."
-                )
+        written = write_object(self._estimator, directory, self._format, self._trusted)
         config = {
-            "pickled_model": path,
+            "pickled_model": written.path,
             "serialization_format": self._format,
             "sklearn_version": sklearn.__version__,
             "skops_trusted_types": self._trusted,
         }
-        return SavedModel(path, config, modules, tuple(distributions))
-
-    def _write_skops(self, file: Path) -> None:
-        import skops.io
-
-        try:
-            data = skops.io.dumps(self._estimator)
-        except Exception as error:
-            raise InvalidArgumentError(
-                f"{type(self._estimator).__name__} cannot be serialized with skops, which takes no functions or "
-                f"classes defined inside others: {error}. serialization_format='cloudpickle' takes them."
-            ) from error
-        check_loadable(data, self._trusted or ())
-        file.write_bytes(data)
-
-
-def call_predict(method: Any, data: Any, params: dict[str, Any] | None) -> Any:
-    """Call ``method`` with ``data``, and with ``params`` where it has an argument of that name."""
-    try:
-        argument = inspect.signature(method).parameters.get("params")
-    except (TypeError, ValueError):  # a method written in C
-        argument = None
-    # A pipeline's **params go to its steps, which is something else.
-    if argument is not None and argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY):
-        return method(data, params=params)
-    return method(data)
+        served = None if self.predict_fn is None else {"model_path": written.path, "predict_fn": self.predict_fn}
+        return SavedModel(
+            config=config,
+            pyfunc=served,
+            modules=written.modules,
+            distributions=("scikit-learn", *written.distributions),
+        )
 
 
 def load_estimator(package: Package) -> Any:
@@ -159,21 +115,6 @@ def _warn_of_other_sklearn(saved: Any) -> None:
         )
 
 
-class _Served:
-    """An estimator as pyfunc calls it: any method of it, parameters only where it takes them."""
-
-    def __init__(self, estimator: Any) -> None:
-        self._estimator = estimator
-
-    def call(self, method: str, data: Any, params: dict[str, Any] | None) -> Any:
-        """Call ``method`` of the estimator."""
-        return call_predict(getattr(self._estimator, method), data, params)
-
-    def get_raw_model(self) -> Any:
-        """Return the estimator."""
-        return self._estimator
-
-
-def load_pyfunc(package: Package) -> _Served:
+def load_pyfunc(package: Package) -> LoadedModel:
     """Load the model of ``package`` for `holdfast.pyfunc`."""
-    return _Served(load_estimator(package))
+    return LoadedModel(load_estimator(package))
