@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.server_process import clean_environment
 
+from holdfast import _embedded
 from holdfast._client import Client
 from holdfast._embedded import ADDRESS_FILE, attach, remove_stale_directories
 from holdfast._leases import RETRY_INTERVAL, LeaseThread
@@ -159,6 +163,58 @@ def test_a_long_data_directory_gets_a_short_socket_path(tmp_path: Path) -> None:
     wait_until(lambda: not directory.exists())  # the server was the last there
 
 
+@pytest.fixture
+def left_by_a_killed_server(tmp_path: Path) -> Iterator[tuple[Client, Path]]:
+    """A client whose server was killed, and the directory of that one's socket, which will soon count as stale."""
+    data_dir = tmp_path / ("long-" * 20)
+    with Client(str(data_dir)) as client:
+        client.create_run("0")
+        directory = Path(attach(data_dir).removeprefix("unix:")).parent
+        pid = server_pid(data_dir)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: server_pid(data_dir) is None)
+        os.utime(directory, times=(time.time() - 1.5 * _embedded.START_SECONDS,) * 2)
+        yield client, directory
+
+
+def test_what_a_killed_server_left_is_not_removed_under_the_next_one(
+    left_by_a_killed_server: tuple[Client, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, directory = left_by_a_killed_server
+    spawn = subprocess.Popen
+    kept: list[bool] = []
+
+    def spawn_after_another_client_looked(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        with monkeypatch.context() as later:
+            later.setattr(_embedded, "START_SECONDS", _embedded.START_SECONDS / 2)  # for this one it is stale by now
+            remove_stale_directories(directory.parent, directory.name[:-12])
+        kept.append(directory.is_dir())
+        return spawn(*args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", spawn_after_another_client_looked)
+    client.create_run("0")
+    assert kept == [True]
+
+
+def test_a_server_whose_directory_was_removed_is_started_again(
+    left_by_a_killed_server: tuple[Client, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, directory = left_by_a_killed_server
+    spawn = subprocess.Popen
+    starts: list[int] = []
+
+    def spawn_without_directory(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if not starts:
+            shutil.rmtree(directory)
+        starts.append(1)
+        return spawn(*args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", spawn_without_directory)
+    client.create_run("0")
+    assert len(starts) == 2
+
+
 def test_directories_of_sockets_of_killed_servers_are_removed(tmp_path: Path) -> None:
     def directory(digit: str, *, listening: bool, age: float) -> Path:
         path = tmp_path / f"holdfast-0-{digit * 12}"
@@ -166,7 +222,7 @@ def test_directories_of_sockets_of_killed_servers_are_removed(tmp_path: Path) ->
         server = socket.socket(socket.AF_UNIX)
         server.bind(f"{path}/x.sock")
         if listening:
-            server.listen()
+            server.listen(1)
             opened.callback(server.close)
         else:
             server.close()
@@ -177,10 +233,16 @@ def test_directories_of_sockets_of_killed_servers_are_removed(tmp_path: Path) ->
         dead = directory("a", listening=False, age=1e4)
         starting = directory("b", listening=False, age=0)
         alive = directory("c", listening=True, age=1e4)
+        busy = directory("d", listening=True, age=1e4)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # until nobody more can wait for it
+                waiting = opened.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(f"{busy}/x.sock")
         (tmp_path / "holdfast-0-of-somebody-else").mkdir()
         remove_stale_directories(tmp_path, "holdfast-0-")
-        assert (dead.exists(), starting.exists(), alive.exists()) == (False, True, True)
-        assert len(list(tmp_path.iterdir())) == 3
+        assert [path.exists() for path in (dead, starting, alive, busy)] == [False, True, True, True]
+        assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_the_data_directory_is_private(tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.server_process import clean_environment
@@ -23,6 +27,10 @@ def tail(server, *args: str, expect: int = 0) -> bytes:
     done = subprocess.run(command, env=clean_environment(), capture_output=True, timeout=60, check=False)
     assert done.returncode == expect, done.stderr
     return done.stderr if expect else done.stdout
+
+
+def objects(output: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
 
 
 def test_the_end_of_a_file_is_printed(server, client, run_id):
@@ -59,6 +67,28 @@ def test_a_follower_goes_on_with_a_file_that_is_begun_anew(server, client, run_i
             assert process.stdout.read() == "new\n"
             assert "begun anew" in process.stderr.read()
             assert process.wait(30) == 0
+
+
+def test_json_tells_offsets_and_in_the_end_what_became_of_the_file(server, client, run_id):
+    uri = f"runs:/{run_id}/log"
+    with client.open_artifact(run_id, "log", "wb") as file:
+        file.write(LINES)
+        file.flush()
+        *pieces, end = objects(tail(server, "-n", "1", "--json", uri))
+        assert pieces == [{"uri": uri, "offset": len(LINES) - 9, "base64": base64.b64encode(b"line 100\n").decode()}]
+        assert end == {"uri": uri, "state": "OPEN", "size": len(LINES), "digest": None}
+        command = [HOLDFAST, "--uri", server.uri, "artifacts", "tail", "-f", "-n", "1", "--json", uri]
+        follower = subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with follower:
+            assert [json.loads(follower.stdout.readline())] == pieces
+            with client.open_artifact(run_id, "log", "wb") as second:
+                second.write(b"new\n")
+            with pytest.raises(Exception, match="begun anew"):
+                file.close()
+            replaced, piece, closed = objects(follower.stdout.read())
+    assert (replaced["state"], piece["offset"], base64.b64decode(piece["base64"])) == ("REPLACED", 0, b"new\n")
+    assert closed == {"uri": uri, "state": "CLOSED", "size": 4, "digest": hashlib.sha256(b"new\n").hexdigest()}
+    assert objects(tail(server, "-n", "0", "--json", uri)) == [closed]
 
 
 def test_a_follower_can_come_before_the_writer(server, client, run_id):

@@ -23,6 +23,8 @@ from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 NO_RETRIES = RetryPolicy(window=0, first_window=0)
 # More entries than one transaction takes: such a commit is staged in parts and then sealed.
 MANY = 2_010
+# More than the first part of a commit: the others are staged by the transaction that makes all visible.
+SEVERAL = 600
 KEPT_SETS = 3
 # Seconds; far longer than one call of this workload takes.
 GRACE = 10.0
@@ -37,8 +39,10 @@ class Worker:
         self._scratch.mkdir(parents=True)
         self._run_id = ""
         self._count = 0
-        self._many = {f"{i:04}": b"%d" % (i % 7) for i in range(MANY)} if name == "worker-0" else {}
-        self._many_folder = self._write(self._many)  # once: making so many files takes longer than a server's life
+        # Written once: making so many files takes longer than a server's life.
+        count = {"worker-0": MANY, "worker-1": SEVERAL}.get(name, 0)
+        self._many = {f"{i:04}": b"%d" % (i % 7) for i in range(count)}
+        self._many_folder = self._write(self._many)
 
     def begin(self, client: Client) -> None:
         """Make the run."""
@@ -101,7 +105,7 @@ class Worker:
             shutil.rmtree(folder)
 
     def _log_many(self, client: Client) -> None:
-        """So many files that the commit is staged; one such set at a time."""
+        """So many files that the commit is staged in parts; one such set at a time."""
         earlier = [path for path in self._sets() if path.startswith("set-many")]
         if earlier:
             self._delete_path(client, earlier[0])

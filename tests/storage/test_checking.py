@@ -10,10 +10,12 @@ from tests.storage.upkeep_store import DAY, UpkeepStore, random_bytes, sha
 from holdfast_server.domain.artifacts import Kind, NewEntry, Owner
 from holdfast_server.domain.upkeep import HOUR_MS, Finding, FindingKind, Place
 from holdfast_server.errors import DataLoss
-from holdfast_server.services.commits import BlocksMissing
+from holdfast_server.services.commits import FIRST_STAGE_SIZE, STAGE_SIZE, BlocksMissing
 from holdfast_server.storage.sql.connection import connect
 
 MIB = 1 << 20
+# Commits whose entries are staged before all have come: the last part of the first is staged by what makes it visible.
+in_several_parts = pytest.mark.parametrize("count", [FIRST_STAGE_SIZE + 50, STAGE_SIZE + 1], ids=["few", "many"])
 
 
 @pytest.fixture
@@ -145,13 +147,16 @@ async def test_a_commit_of_a_known_content_whose_block_is_lost_asks_for_it(store
     assert caught.value.digests == [sha(data)]
 
 
+@in_several_parts
 @pytest.mark.parametrize("known", [True, False], ids=["of a file that is there", "of its own"])
-async def test_a_repair_while_a_large_commit_is_staged_makes_it_ask_for_what_is_lost(store: UpkeepStore, known: bool):
+async def test_a_repair_while_a_large_commit_is_staged_makes_it_ask_for_what_is_lost(
+    store: UpkeepStore, known: bool, count: int
+):
     run, other, data = await store.new_run(), await store.new_run(), random_bytes(MIB)
     await store.put(other, {"kept": random_bytes(MIB), **({"f": data} if known else {})})
     if not known:
         await store.write(data)
-    many = [NewEntry(f"d/{n}", Kind.DIRECTORY) for n in range(2_001)]
+    many = [NewEntry(f"d/{n}", Kind.DIRECTORY) for n in range(count)]
     entry = NewEntry("f", Kind.FILE, size=len(data), block_digests=(sha(data),))
     commit = store.artifacts.begin_commit(run)
     await commit.add([entry, *many])
@@ -172,12 +177,13 @@ async def test_a_repair_while_a_large_commit_is_staged_makes_it_ask_for_what_is_
     assert await store.read(run, "f") == data
 
 
-async def test_a_repair_of_what_a_large_commit_does_not_need_is_none_of_its_business(store: UpkeepStore):
+@in_several_parts
+async def test_a_repair_of_what_a_large_commit_does_not_need_is_none_of_its_business(store: UpkeepStore, count: int):
     run, data, lost = await store.new_run(), random_bytes(MIB), random_bytes(MIB)
     await store.put(await store.new_run(), {"lost": lost})
     await store.write(data)
     commit = store.artifacts.begin_commit(run)
-    await commit.add([NewEntry(f"d/{n}", Kind.DIRECTORY) for n in range(2_001)])
+    await commit.add([NewEntry(f"d/{n}", Kind.DIRECTORY) for n in range(count)])
     await commit.add([NewEntry("f", Kind.FILE, size=len(data), block_digests=(sha(data),))])
     store.objects.delete(next(key for key in store.listed() if sha(lost).hex() in key))
     assert (await store.check(repair=True))[1].repaired == 1

@@ -7,10 +7,11 @@ import asyncio
 import pytest
 from tests.storage.upkeep_store import DAY, UpkeepStore, finalize, random_bytes, sha
 
-from holdfast_server.domain.artifacts import Extent, Owner
+from holdfast_server.domain.artifacts import Extent, Kind, NewEntry, Owner
 from holdfast_server.domain.registry_history import Actor
-from holdfast_server.domain.upkeep import HOUR_MS, Collected, Phase
-from holdfast_server.errors import Conflict, FailedPrecondition, NotFound, Reason, Unavailable
+from holdfast_server.domain.upkeep import HOUR_MS, Collected, FindingKind, Phase
+from holdfast_server.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, Reason, Unavailable
+from holdfast_server.services.commits import FIRST_STAGE_SIZE, InlineEntry
 from holdfast_server.services.garbage import CollectionSettings, GarbageCollector
 from holdfast_server.services.models import delete_model
 from holdfast_server.services.registry import delete_version
@@ -136,6 +137,23 @@ async def test_entries_of_a_commit_that_was_given_up_go(store: UpkeepStore):
     assert collected.blocks == 2_500
     assert rows(store, "SELECT COUNT(*) FROM entries") == [(1,)]
     await store.assert_clean()
+
+
+async def test_contents_of_a_part_whose_predecessor_is_refused_are_kept_like_those_of_any_upload(store: UpkeepStore):
+    def inline(path: str, data: bytes) -> InlineEntry:
+        return InlineEntry(NewEntry(path, Kind.FILE, size=len(data), block_digests=(sha(data),)), data)
+
+    refused = [inline("twice", b"a")] * (FIRST_STAGE_SIZE + 1)
+    following = [inline(f"{n}", b"%d" % n) for n in range(2 * FIRST_STAGE_SIZE + 1)]
+    commit = store.artifacts.begin_commit(await store.new_run())
+    await commit.add([*refused, *following])
+    with pytest.raises(InvalidArgument):
+        await commit.finish()
+    await commit.abandon()
+    assert await store.artifacts.find_missing_blocks([sha(entry.data) for entry in following]) == []
+    store.advance(2 * DAY)
+    findings, _ = await store.check()
+    assert [finding.kind for finding in findings] == [FindingKind.UNREFERENCED]  # and no object without a row
 
 
 async def test_a_version_outlives_the_run_that_it_was_made_of(store: UpkeepStore):

@@ -71,6 +71,23 @@ def key_of(store: UpkeepStore, data: bytes) -> str:
     return next(key for key in store.listed() if sha(data).hex() in key)
 
 
+def note(store: UpkeepStore, take: Callable[[bool], None]) -> None:
+    """Tell ``take`` of each of a check's reads before it is made, and how patiently; it may raise instead."""
+
+    class Noting:
+        def __init__(self, objects: ObjectStore) -> None:
+            self._objects = objects
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._objects, name)
+
+        def get(self, key: str, offset: int, length: int, *, patient: bool = True) -> bytes:
+            take(patient)
+            return self._objects.get(key, offset, length, patient=patient)
+
+    store.access = dataclasses.replace(store.access, objects=Noting(store.access.objects))
+
+
 async def test_a_check_names_what_cannot_be_read_and_goes_on(store: UpkeepStore, broken: Broken):
     run, other, one, two = await store.new_run(), await store.new_run(), random_bytes(MIB), random_bytes(MIB)
     await store.put(run, {"one": one, "two": two, **{f"small/{n}": random_bytes(900) for n in range(5)}})
@@ -166,22 +183,29 @@ async def test_of_a_pack_that_gives_errors_only_one_block_is_waited_for(store: U
     await store.put(run, {f"{n}": random_bytes(1_000) for n in range(10)})
     (key,) = store.listed()
     asked: list[bool] = []
-
-    class Noting:
-        """The store, and how patiently it is asked."""
-
-        def __init__(self, objects: ObjectStore) -> None:
-            self._objects = objects
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._objects, name)
-
-        def get(self, key: str, offset: int, length: int, *, patient: bool = True) -> bytes:
-            asked.append(patient)
-            return self._objects.get(key, offset, length, patient=patient)
-
-    store.access = dataclasses.replace(store.access, objects=Noting(store.access.objects))
+    note(store, asked.append)
     with broken(key):
         findings, _ = await store.check()
     assert problems(findings) == [FindingKind.UNREADABLE] * 10
-    assert (asked.count(True), asked.count(False)) == (ATTEMPTS, 9)
+    assert (asked.count(True), asked.count(False)) == (ATTEMPTS, 9 * ATTEMPTS)
+
+
+async def test_blocks_of_which_a_read_fails_but_once_count_as_present(store: UpkeepStore, broken: Broken):
+    run = await store.new_run()
+    await store.put(run, {f"{n}": random_bytes(1_000) for n in range(10)})
+    (key,) = store.listed()
+    whole = contextlib.ExitStack()
+    asked: list[bool] = []
+
+    def fail_the_first_block_and_then_every_other_read(patient: bool) -> None:
+        if not asked:
+            whole.pop_all().close()  # so much for the read of all of them together
+        asked.append(patient)
+        if len(asked) <= ATTEMPTS or len(asked) % 2:
+            raise Unavailable("The block store gave an error.")
+
+    note(store, fail_the_first_block_and_then_every_other_read)
+    whole.enter_context(broken(key))
+    findings, checked = await store.check(repair=True)
+    assert (problems(findings), checked.repaired) == ([FindingKind.UNREADABLE], 1)
+    assert asked == [True] * ATTEMPTS + [False] * 2 + [True] * 2 * 8

@@ -96,8 +96,11 @@ def _accepts(path: str) -> bool:
     import socket
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(path)
+        except BlockingIOError:
+            return True  # a server is there that has not accepted the last ones yet
         except OSError:
             return False
     return True
@@ -110,7 +113,21 @@ def _start(data_dir: Path) -> str:
             "pip install 'holdfast[server]', or name a server: holdfast.connect('holdfast://host:5600'), or by "
             "HOLDFAST_URI."
         )
-    socket_path = _socket_path(data_dir)
+    for _ in range(2):
+        socket_path = _socket_path(data_dir)
+        code = _run(data_dir, socket_path)
+        if code is None:
+            return f"unix:{socket_path}"
+        if socket_path.parent.is_dir():
+            break
+        # Another client that looked before took the directory for that of a killed server.
+    raise UnavailableError(
+        f"The embedded server of {data_dir} did not start (exit code {code}). {_last_line(data_dir / LOG_FILE)}"
+    )
+
+
+def _run(data_dir: Path, socket_path: Path) -> int | None:
+    """Start a server and wait until it serves; returns its exit code when it does not."""
     ready, ready_child = os.pipe()
     with (data_dir / LOG_FILE).open("ab") as log:
         # A session of its own: Ctrl-C in the terminal must not reach it while the client still logs.
@@ -129,12 +146,9 @@ def _start(data_dir: Path) -> str:
         started = bool(answered) and pipe.read(5) == b"ready"
     if not started:
         process.kill()
-        code = process.wait()
-        raise UnavailableError(
-            f"The embedded server of {data_dir} did not start (exit code {code}). {_last_line(data_dir / LOG_FILE)}"
-        )
+        return process.wait()
     _reap_later(process)
-    return f"unix:{socket_path}"
+    return None
 
 
 def _reap_later(process: subprocess.Popen[bytes]) -> None:
@@ -158,6 +172,8 @@ def _socket_path(data_dir: Path) -> Path:
         raise UnavailableError(
             f"{short} is not a private directory of this user; remove it, or use a shorter data path."
         )
+    with contextlib.suppress(FileNotFoundError):  # then the server does not start, and is started again
+        os.utime(short)  # young again, so that no other client removes what a killed server left
     return short / name
 
 

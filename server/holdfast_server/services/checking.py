@@ -16,7 +16,7 @@ from holdfast_server.errors import DataLoss, Unavailable
 from holdfast_server.services.garbage import PREFIXES
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.services.ports.upkeep import BlockRow
-from holdfast_server.services.store_access import ATTEMPTS, StoreAccess, Unreadable, listed
+from holdfast_server.services.store_access import StoreAccess, Unreadable, listed
 from holdfast_server.services.upkeep_lease import UpkeepLease, upkeep_lease
 
 Report = Callable[[Finding], Awaitable[None]]
@@ -109,7 +109,7 @@ class _Check:
         self._access, self._lease, self._settings = access, lease, settings
         self._checked, self._report = checked, report
         self._listed, self._reported = _Bits(), _Bits()
-        # Objects of which a block could not be read. Others may be whole, and are asked for once, without patience.
+        # Objects of which the block before could not be read. The next may be whole, and is asked for without patience.
         self._unreadable: set[str] = set()
 
     async def run(self) -> None:
@@ -258,12 +258,13 @@ class _Check:
     async def _diagnose(self, block: BlockRow) -> tuple[FindingKind | None, str]:
         """What is wrong with a block, if anything is, and what the store says about it."""
         key = block.extent.object_key
-        attempts = 1 if key in self._unreadable else ATTEMPTS
         try:
-            return await self._access.read(lambda: self._judge_bytes(block), attempts=attempts), ""
+            kind = await self._access.read(lambda: self._judge_bytes(block))
         except Unreadable as error:
             self._unreadable.add(key)
             return FindingKind.UNREADABLE, error.message
+        self._unreadable.discard(key)
+        return kind, ""
 
     def _judge_bytes(self, block: BlockRow) -> FindingKind | None:
         extent = block.extent

@@ -168,8 +168,12 @@ class Commit:
         with contextlib.suppress(DomainError):
             began_ms = self._store.now_ms()
             rows, _ = await self._store_inline(self._pending)
-            if rows:
-                await self._store.discard(await self._database.write(lambda tx: record(tx, rows, began_ms).lost))
+            await self._keep(rows, began_ms)
+
+    async def _keep(self, rows: Sequence[BlockRow], began_ms: int) -> None:
+        """Record contents that were stored for entries that are not committed, so that they need not come again."""
+        if rows:
+            await self._store.discard(await self._database.write(lambda tx: record(tx, rows, began_ms).lost))
 
     async def _stage_pending(self) -> None:
         part, size = self._pending, self._pending_bytes
@@ -190,7 +194,12 @@ class Commit:
         began_ms = self._store.now_ms()
         rows, plain = await self._store_inline(part)
         if before is not None:
-            await before
+            try:
+                await before
+            except Exception:
+                with contextlib.suppress(DomainError):
+                    await self._keep(rows, began_ms)
+                raise
 
         def job(tx: Transaction) -> tuple[int, list[bytes], Sequence[Extent]]:
             added = record(tx, rows, began_ms)

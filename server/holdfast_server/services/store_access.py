@@ -63,8 +63,8 @@ class StoreAccess:
         """Make sure that the store is that of the database: in another one everything would be missing or orphaned."""
         await self.in_thread(self.check_identity)
 
-    async def read(self, work: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
-        """Read from the store in a thread, ``attempts`` times while there are errors and the store itself answers.
+    async def read(self, work: Callable[[], T]) -> T:
+        """Read from the store in a thread, and again while there are errors and the store itself answers.
 
         Raises:
             Unreadable: One object is broken, or this user may not read it.
@@ -72,7 +72,7 @@ class StoreAccess:
             FailedPrecondition: STORE_MISMATCH, it is not that of the database any more.
         """
         message = ""
-        for _ in range(attempts):
+        for _ in range(ATTEMPTS):
             try:
                 return await self.in_thread(work)
             except Unavailable as error:

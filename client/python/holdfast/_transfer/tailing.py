@@ -29,6 +29,7 @@ class Tail:
 
     Attributes:
         position: The offset after the last byte that was taken; None before it is known where the first is.
+        end: What the server said of the file in the end: its state, size and, when it is closed, digest. None before.
     """
 
     def __init__(self, channel: Channel, uri: str, offset: int, *, follow: bool) -> None:
@@ -39,6 +40,7 @@ class Tail:
         self._ended = False
         self._reached = 0  # the offset after the last byte that came
         self.position: int | None = None
+        self.end: pb.TailEnd | None = None
 
     def chunks(self) -> Iterator[bytes]:
         """Pieces as they come, each verified; once.
@@ -115,6 +117,7 @@ class Tail:
         return data.data
 
     def _check_end(self, end: pb.TailEnd) -> None:
+        self.end = end
         if end.state == live_pb.LIVE_STATE_REPLACED:
             raise ConflictError(
                 f"{self._uri} was begun anew by another writer, and its earlier bytes are gone. Read it again from the "

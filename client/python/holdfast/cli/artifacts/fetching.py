@@ -79,7 +79,7 @@ def cat(ctx: click.Context, uris: tuple[str, ...], *, part: tuple[int, int | Non
             try:
                 with client.artifacts.open(uri) as reader:
                     for offset, piece in _pieces(reader, *part):
-                        _print(uri, offset, piece, as_json=as_json)
+                        print_piece(uri, offset, piece, as_json=as_json)
             except HoldfastError as error:
                 failed = True
                 sys.stdout.flush()
@@ -103,7 +103,8 @@ def _pieces(reader: io.BufferedReader, offset: int, length: int | None) -> Itera
         left = None if left is None else left - len(data)
 
 
-def _print(uri: str, offset: int, data: bytes, *, as_json: bool) -> None:
+def print_piece(uri: str, offset: int, data: bytes, *, as_json: bool) -> None:
+    """Print bytes of a file as they are, or as an object that says where they are."""
     if as_json:
         click.echo(json.dumps({"uri": uri, "offset": offset, "base64": base64.b64encode(data).decode()}))
     else:
