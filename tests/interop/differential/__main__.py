@@ -79,7 +79,7 @@ def compared(scenario, mlflow_side: Side, holdfast_side: Side) -> dict:
             "differs": one.differs,
         }
         for number, (one, other) in enumerate(pairs)
-        if (one.value == other.value) != (one.differs == "")
+        if (one.value == other.value) != (one.differs == "") or (one.differs and is_defect(other.value))
     ]
     return {
         "calls": len(theirs),
@@ -87,6 +87,12 @@ def compared(scenario, mlflow_side: Side, holdfast_side: Side) -> dict:
         "wrong": wrong,
         "differs": sorted({answer.differs for answer in theirs} - {""}),
     }
+
+
+def is_defect(value: Any) -> bool:
+    """Whether an answer is an error that no difference excuses: an exception of Python's, or a fault of the server."""
+    code = value.get("error", "") if isinstance(value, dict) else ""
+    return code != "" and (code in {"INTERNAL_ERROR", "BAD_REQUEST"} or not code.isupper())
 
 
 def contract(store: type) -> set[str]:

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities.paged_list import PagedList
 
 # Scenarios give times of their own; later ones are of the clock.
-CLOCK = 1_600_000_000_000
+CLOCK, CLOCK_END = 1_600_000_000_000, 4_000_000_000_000
 # What has no counterpart in Holdfast; and what MLflow's store does not keep of a version, where Holdfast does: who
 # registered it, and the logged model.
 IGNORED = {"workspace", "trace_location", "effective_trace_archival_retention", "run_uuid", "deployment_job_state"}
@@ -140,6 +140,6 @@ class Names:
 def _number(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
-    if isinstance(value, int | float) and value > CLOCK:
+    if isinstance(value, int | float) and CLOCK < value < CLOCK_END:
         return "a time of the clock"
     return value

@@ -125,6 +125,10 @@ def runs(store):
     store.create_run("4711", "ada", 5, [], "none")
     store.get_run(run)
     store.get_run(NO_RUN)
+    store.get_run("nosuch")
+    store.delete_run("nosuch")
+    store.log_metric("nosuch", Metric("m", 1.0, 1, 0))
+    store.get_experiment("x")
     store.update_run_info(run, RunStatus.FINISHED, 2_000, None)
     store.update_run_info(run, None, 3_000, None)
     store.update_run_info(run, None, None, "renamed")
@@ -208,6 +212,13 @@ def metrics(store):
     store.get_metric_history(run, "nan")
     store.get_metric_history(run, "absent")
     store.log_metric(run, Metric("bad;key", 1.0, 1, 0))
+    for key in ("a/../b", "./a", "a//b", "/a", "a/", ".", "..", "..a", "a/..", ".a", "a..", "a/ /b", " "):
+        store.log_metric(run, Metric(key, 1.0, 1, 0))
+        store.log_param(run, Param(key, "1"))
+        store.set_tag(run, RunTag(key, "1"))
+    with store.differs("Times of metrics lie in the years 1 to 9999; MLflow's begin at 1970, and do not end."):
+        store.log_batch(run, [Metric("early", 1.0, -5, 0)], [], [])
+        store.log_batch(run, [Metric("late", 1.0, 10**16, 0)], [], [])
     store.log_metric(run, Metric("text", "x", 1, 0))
     store.log_metric(run, Metric("none", None, 1, 0))
     store.log_metric(NO_RUN, Metric("m", 1.0, 1, 0))
@@ -236,6 +247,12 @@ def metric_history(store):
     for most in (1, 2, 3, 7, 19, 20, 100):
         store.get_metric_history_bulk_interval([run, other], "m", most, None, None)
         store.get_metric_history_bulk_interval([run, other], "m", most, 3, 15)
+    for first in range(0, 26_000, 1_000):
+        store.log_batch(other, [Metric("long", float(n % 7), n, n) for n in range(first, first + 1_000)], [], [])
+    for most in (1, 100, 2_500):
+        store.get_metric_history_bulk_interval([other], "long", most, None, None)
+        store.get_metric_history_bulk_interval([other], "long", most, 300, 25_900)
+    store.get_metric_history_bulk_interval_from_steps(other, "long", [25_998, 25_999, 0], 2)
     store.get_metric_history_bulk_interval([run], "absent", 3, None, None)
     store.get_metric_history_bulk_interval([run], "m", 3, 1, None)
     store.get_metric_history_bulk_interval_from_steps(run, "m", [2, 4, 5, 400], 10)
@@ -414,6 +431,7 @@ def logged_models(store):
     store.create_logged_model("4711", "none")
     store.get_logged_model(model)
     store.get_logged_model(NO_MODEL)
+    store.get_logged_model("nope")
     store.set_logged_model_tags(model, [LoggedModelTag("a", "3"), LoggedModelTag("c", "4")])
     store.delete_logged_model_tag(model, "b")
     store.delete_logged_model_tag(model, "b")

@@ -21,6 +21,9 @@ from tests.interop.mlflow_store.errors import translated
 from holdfast import Client
 from holdfast import entities as ours
 
+# Points that one request brings.
+PAGE_SIZE = 25_000
+
 
 def by_key(items: Any) -> dict[str, str]:
     return {item.key: item.value for item in items or ()}
@@ -182,10 +185,15 @@ class HoldfastTrackingStore(AbstractStore):
         wanted = set(steps)
         if not wanted:
             return []
+        points, token, ends = [], None, {"min_step": min(wanted), "max_step": max(wanted)}
         with translated():
-            found = self.client.get_metric_history(run_id, metric_key, min_step=min(wanted), max_step=max(wanted))
-        points = [point for point in found if point.step in wanted][:max_results]
-        return [MetricWithRunId(entities.plain_metric(point), run_id) for point in points]
+            while len(points) < max_results:
+                found = self.client.get_metric_history(run_id, metric_key, PAGE_SIZE, token, **ends)
+                points += [point for point in found if point.step in wanted]
+                token = found.token
+                if token is None:
+                    break
+        return [MetricWithRunId(entities.plain_metric(point), run_id) for point in points[:max_results]]
 
     # Logged models
 
