@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from holdfast.cli import cli
+from holdfast.cli import cli, server
+from holdfast_server.settings import SETTINGS, Setting
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 MARK = "<!-- Below this line `make docs` writes what the commands say of themselves. -->\n"
@@ -43,6 +44,8 @@ def _section(path: str, command: click.Command) -> Iterator[str]:
         yield f"    {usage}\n"
     yield f"{_escaped(inspect.cleandoc(command.help or ''))}\n"
     options = [_option(option) for option in command.params if isinstance(option, click.Option) and not option.is_eager]
+    if command is server.command:
+        options = [_setting(setting) for setting in SETTINGS]
     if options:
         yield "\n".join(options) + "\n"
     if isinstance(command, click.Group) and command.epilog:
@@ -56,6 +59,13 @@ def _option(option: click.Option) -> str:
     default = f" Without it: `{option.default}`." if option.show_default and option.default else ""
     names = ", ".join(f"`{name}`" for name in option.opts)
     return f"- {names}{f' `{takes}`' if takes else ''}: {_escaped(option.help or '')}{default}"
+
+
+def _setting(setting: Setting) -> str:
+    """An option of the server, which its own parser reads."""
+    takes = f" `{setting.metavar}`" if setting.metavar else ""
+    default = f" Without it: `{setting.default}`." if setting.default else ""
+    return f"- `{setting.flag}`{takes}, or `{setting.variable}`: {_escaped(setting.help)}{default}"
 
 
 def _escaped(text: str) -> str:

@@ -10,6 +10,7 @@ from tests.e2e.cli_reference import MARK, all_commands, page_with_reference
 from tests.e2e.pages import check_page, read_page
 
 from holdfast.cli import cli
+from holdfast_server.settings import SETTINGS
 
 PAGE = read_page("cli.md")
 COMMANDS = [pytest.param(path, command, id=path) for path, command in [("holdfast", cli), *all_commands()]]
@@ -35,3 +36,10 @@ def test_every_command_argument_and_option_is_in_the_reference(path: str, comman
             assert all(f"`{name}`" in section for name in parameter.opts), parameter.opts
         elif isinstance(parameter, click.Argument):
             assert parameter.make_metavar(click.Context(command)) in section
+
+
+def test_every_setting_of_the_server_is_in_the_reference() -> None:
+    section = PAGE.partition(MARK)[2].partition("# `holdfast server`\n")[2].partition("\n##")[0]
+    for setting in SETTINGS:
+        assert f"- `{setting.flag}`" in section
+        assert f"`{setting.variable}`: " in section

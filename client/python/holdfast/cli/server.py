@@ -18,7 +18,7 @@ import click
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...]) -> None:
-    """Start a server; takes what ``python -m holdfast_server`` takes."""
+    """Start a server, as ``python -m holdfast_server`` does. Each setting has an option and a variable."""
     missing = [name for name in ("grpc_health", "sqlite_utils") if importlib.util.find_spec(name) is None]
     if missing:
         raise click.ClickException("The server is not installed: pip install 'holdfast[server]'.")
