@@ -18,6 +18,7 @@ from holdfast._client import Client
 PAGE = (Path(__file__).parents[2] / "docs" / "live-artifacts.md").read_text()
 WRITE, READ, LOGGING, TAR = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 (COMMAND,) = re.findall(r"```sh\n(.*?)\n```", PAGE)
+TRAINS = "time.sleep(1)"
 (OUTPUT,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -43,8 +44,25 @@ def run_id_of(output: str) -> str:
 
 
 def test_what_is_written_is_followed_by_the_command_and_in_python(uri: str, tmp_path: Path) -> None:
-    run_id = run_id_of(run_code(WRITE, uri, tmp_path))
-    name, *args = shlex.split(COMMAND.replace("<run id>", run_id))
+    environment = clean_environment({"HOLDFAST_URI": uri})
+    assert TRAINS in WRITE
+    # It trains until this test says so, and the file is there from the beginning.
+    program = [sys.executable, "-u", "-W", "error", "-c", WRITE.replace(TRAINS, "log.flush(); input()")]
+    with subprocess.Popen(program, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        run_id = run_id_of(writer.stdout.readline())
+        name, *args = shlex.split(COMMAND.replace("<run id>", run_id))
+        command = [str(Path(sys.executable).parent / name), *args, "--wait"]
+        with subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE) as follower:
+            assert follower.stdout is not None
+            for line in OUTPUT.splitlines(keepends=True):
+                writer.stdin.write("\n")
+                writer.stdin.flush()
+                assert follower.stdout.readline() == line  # while the next step goes on
+            assert follower.stdout.read() == ""
+            assert follower.wait(60) == 0
+        assert writer.wait(60) == 0
     assert run([str(Path(sys.executable).parent / name), *args], uri, tmp_path) == OUTPUT
     assert run_code(READ, uri, tmp_path, run_id) == OUTPUT
 
