@@ -22,6 +22,8 @@ LABELS = {
 # The calls of benchmarks.clients.*.calls.
 CALLS = ("log_batch", "get_run", "echo")
 MAX_P50, MAX_P99 = 5, 250
+# MiB: of a client, what it needs beyond what it has when connected; of a server, its peak with all it is made of.
+MAX_CLIENT, MAX_SERVER, MAX_STREAM = 96, 128, 16
 THREADS = "16 threads of one process"
 ROUND_TRIP_MS = 50
 # Of what the bare stream reaches over the same line.
@@ -96,11 +98,20 @@ def _resources(samples: Samples) -> list[str]:
                 theirs = _of(samples, row.name, store, peer)
                 if theirs:
                     place = f"{row.title}, {STORE_LABELS[store]}" if peer == "holdfast" else ""
-                    lines.append([place, LABELS[peer], *_used(theirs, store)])
+                    verdicts = _memory_verdicts(row, theirs) if peer == "holdfast" else ["", ""]
+                    lines.append([place, LABELS[peer], *_used(theirs, store), *verdicts])
     return table(
-        ["", "", "client CPU-s/GiB", "server CPU-s/GiB", "MinIO CPU-s/GiB", "client MiB above", "server MiB peak"],
+        ["", "", "client CPU-s/GiB", "server CPU-s/GiB", "MinIO CPU-s/GiB", "client MiB above", "server MiB peak",
+         f"client < {MAX_CLIENT}", f"server < {MAX_SERVER} + {MAX_STREAM} a stream"],
         lines,
-    )
+    )  # fmt: skip
+
+
+def _memory_verdicts(row: Row, samples: Samples) -> list[str]:
+    """Whether the medians of client and server are below their targets."""
+    client = statistics.median(sample["figures"]["client_above"] for sample in samples) / MIB
+    server = statistics.median(sample["figures"]["server_peak"] for sample in samples) / MIB
+    return [_met(client < MAX_CLIENT), _met(server < MAX_SERVER + MAX_STREAM * row.workers)]
 
 
 def _used(samples: Samples, store: str) -> list[str]:

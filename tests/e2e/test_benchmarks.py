@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from benchmarks import processes
 from benchmarks.report import PAGE, rewritten
+from benchmarks.tables import render
 from tests.minio_server import MISSING, find_binary
 
 ROOT = Path(__file__).parent.parent.parent
@@ -81,6 +82,22 @@ def test_serving_is_measured_and_written_down(tmp_path: Path) -> None:
     page = rewritten(PAGE.read_text(), results)
     assert "| Holdfast, each request alone " in page
     assert "| Holdfast, `--batch-size 32` " in page
+
+
+@pytest.mark.parametrize(
+    ("row", "client", "server", "verdicts"),
+    [
+        ("up-1g", 95, 143, ["met", "met"]),
+        ("up-1g", 97, 145, ["missed", "missed"]),
+        ("workers", 95, 383, ["met", "met"]),
+    ],
+)
+def test_memory_is_compared_with_its_targets(row: str, client: int, server: int, verdicts: list[str]) -> None:
+    used = {"client_above": client << 20, "server_peak": server << 20, "client_cpu": 1, "server_cpu": 1, "store_cpu": 0}
+    figures = {"bytes": 1 << 30, "seconds": 1, **used}
+    text = render({"options": {}, "samples": [{"row": row, "store": "local", "peer": "holdfast", "figures": figures}]})
+    (line,) = [line for line in text.partition("### CPU and memory")[2].splitlines() if "Holdfast" in line]
+    assert [cell.strip() for cell in line.strip("|").split("|")][-2:] == verdicts
 
 
 @pytest.mark.slow
