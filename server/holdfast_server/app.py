@@ -95,7 +95,8 @@ class App:
         self.config = config
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.ExitStack() as opened:
-            opened.callback(HostLock(config.data_dir).close)
+            host_lock = HostLock(config.data_dir)
+            opened.callback(host_lock.close)
             self.database = SqliteDatabase(config.data_dir / "holdfast.db", clock=SystemClock(), ids=RandomIds())
             opened.callback(self.database.close)
             objects = open_object_store(config)
@@ -126,6 +127,7 @@ class App:
         self.ports: list[int] = []
         self._server: grpc.aio.Server | None = None
         self._maintenance: asyncio.Task[None] | None = None
+        self._alone_at_ms = host_lock.alone_at_ms
         self._health = health.aio.HealthServicer()
 
     def _check_identity(self, objects: ObjectStore) -> None:
@@ -183,7 +185,7 @@ class App:
     async def _maintain(self) -> None:
         while True:
             try:
-                await self.database.maintain()
+                await self.database.maintain(alone_at_ms=self._alone_at_ms)
                 await self.live.close_abandoned()
             except DomainError as error:
                 logger.warning("maintenance was put off: %s", error.message)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
 import pytest
-from tests.rpc.artifact_api import ArtifactApi, inline
+from tests.rpc.artifact_api import ArtifactApi, commit_parts, inline
 from tests.server_process import running_server
 
 from holdfast.v1 import artifact_pb2, artifact_service_pb2, artifact_service_pb2_grpc, experiment_pb2, run_pb2
@@ -19,6 +21,7 @@ from holdfast.v1 import model_registry_service_pb2 as registry_service
 from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
 from holdfast.v1 import run_service_pb2 as run_service
 from holdfast.v1 import run_service_pb2_grpc as run_grpc
+from holdfast_server.services.commits import FIRST_STAGE_SIZE
 
 
 @pytest.fixture
@@ -175,3 +178,42 @@ async def test_copies_that_are_the_first_of_a_name_agree_across_servers(channels
     request = registry_service.CopyModelVersionRequest(source="models:/m/1", name="n")
     made = await asyncio.gather(*[stub.CopyModelVersion(request) for stub in stubs for _ in range(5)])
     assert sorted(answer.model_version.version for answer in made) == list(range(1, 11))
+
+
+async def test_what_a_killed_server_staged_goes_when_a_server_starts_alone(tmp_path):
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data")]
+
+    async def until_staged(count: int) -> None:
+        statement = "SELECT COUNT(*) FROM commits WHERE sequence IS NULL"
+        while database.execute(statement).fetchone() != (count,):  # noqa: ASYNC110 - another process changes it
+            await asyncio.sleep(0.01)
+
+    with (
+        running_server(*arguments) as killed,
+        contextlib.closing(sqlite3.connect(tmp_path / "data" / "holdfast.db", isolation_level=None)) as database,
+    ):
+        async with grpc.aio.insecure_channel(killed.address) as channel:
+            api = ArtifactApi(channel)
+            owner = await api.new_run()
+            entries = [inline(f"{number}") for number in range(FIRST_STAGE_SIZE + 50)]
+
+            async def never_ending() -> AsyncIterator[artifact_service_pb2.CommitFilesRequest]:
+                for part in commit_parts(artifact_service_pb2.CommitHeader(owner=owner), entries, [inline("next")])[
+                    :-1
+                ]:
+                    yield part
+                await asyncio.Event().wait()
+
+            call = api.stub.CommitFiles(never_ending())
+            await until_staged(1)
+            with running_server(*arguments) as beside:
+                killed.process.kill()
+                killed.process.wait()
+                assert (await outcomes([call])) == ["UNAVAILABLE"]
+                beside.process.kill()
+                beside.process.wait()
+            assert database.execute("SELECT COUNT(*) FROM entries").fetchone()[0] > FIRST_STAGE_SIZE
+            with running_server(*arguments) as alone:
+                await until_staged(0)
+                assert alone.process.poll() is None
+        assert database.execute("SELECT COUNT(*) FROM entries").fetchone() == (0,)

@@ -17,6 +17,9 @@ def test_processes_of_one_host_share_the_directory(tmp_path: Path) -> None:
     third = HostLock(tmp_path)
     second.close()
     third.close()
+    fourth = HostLock(tmp_path)
+    fourth.close()
+    assert [lock.alone_at_ms is not None for lock in (first, second, third, fourth)] == [True, False, False, True]
 
 
 def test_another_host_is_refused_while_the_first_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from pathlib import Path
 from typing import IO
 
@@ -35,6 +36,9 @@ _NETWORK_FUSE = {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse
 class HostLock:
     """Held by every server process on a data directory; processes of one host share it.
 
+    Attributes:
+        alone_at_ms: A time at which this was the only process, in milliseconds since 1970; None when others were there.
+
     Raises:
         FailedPrecondition: Another host uses the directory, or it is on a network file system.
     """
@@ -45,6 +49,7 @@ class HostLock:
             raise FailedPrecondition(
                 f"{data_dir} is on a network file system ({kind}), which cannot hold the database. {_REMEDY}"
             )
+        self.alone_at_ms: int | None = None
         self._file: IO[str] = (data_dir / "host.lock").open("a+")
         try:
             self._acquire(data_dir)
@@ -68,6 +73,7 @@ class HostLock:
                 name = holder.partition(" ")[0] or "another host"
                 raise FailedPrecondition(f"{data_dir} is in use by a server on {name}. {_REMEDY}") from None
             return
+        self.alone_at_ms = time.time_ns() // 1_000_000
         self._file.seek(0)
         self._file.truncate()
         self._file.write(host_id())

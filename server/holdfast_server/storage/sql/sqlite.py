@@ -113,12 +113,15 @@ class SqliteDatabase:
         finally:
             connection.close()
 
-    async def maintain(self) -> None:
-        """Forget what expired and begin roll-ups, some at a time, and let SQLite refresh its statistics."""
+    async def maintain(self, *, alone_at_ms: int | None = None) -> None:
+        """Forget what expired and begin roll-ups, some at a time, and let SQLite refresh its statistics.
+
+        Commits that were begun before ``alone_at_ms`` and not sealed are those of dead processes, and expired.
+        """
 
         def tidy(tx: SqlTransaction) -> int:
             expired = tx.requests.delete_expired() + tx.events.delete_expired()
-            expired += tx.trees.delete_expired_stages(tx.now_ms - STAGE_KEPT_MS)
+            expired += tx.trees.delete_expired_stages(max(tx.now_ms - STAGE_KEPT_MS, alone_at_ms or 0))
             return expired + tx.runs.begin_metric_roll_up()
 
         while await self.write(tidy):  # type: ignore[arg-type]  # it is a SqlTransaction here
