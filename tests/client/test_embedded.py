@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.client.embedded_servers import server_pid, wait_until
 from tests.server_process import clean_environment
 
 from holdfast import _embedded
@@ -36,26 +37,6 @@ client = holdfast.Client(sys.argv[1])
 print(client.create_run("0").info.run_id, flush=True)
 sys.stdin.read()
 """
-
-
-def server_pid(data_dir: Path) -> int | None:
-    """The process that serves ``data_dir``, by its command line."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"holdfast_server.embedded" in command and os.fsencode(data_dir) in command:
-            return int(process.name)
-    return None
-
-
-def wait_until(condition, seconds: float = 20) -> None:
-    """Wait for what another process does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def start_logger(data_dir: Path, run_id: str, word: str) -> subprocess.Popen[str]:

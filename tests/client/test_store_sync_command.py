@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.client.cli_runs import in_process
 from tests.client.conftest import ServerThread
+from tests.client.embedded_servers import server_pid, wait_until
 from tests.client.store_contents import contents
 from tests.server_process import clean_environment, running_server
 
@@ -177,6 +178,7 @@ def test_the_directory_of_a_server_that_runs_is_sent_beside_it(other, store, jou
 )
 def test_a_store_that_cannot_be_opened_says_why(other, store, journals, spoil, told):
     train(store, journals)
+    wait_until(lambda: server_pid(store) is None)  # one that still runs would serve what it has open
     database = store / "holdfast.db"
     if spoil == "newer":
         connection = sqlite3.connect(database)
