@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.lightgbm._flavor import LightgbmFlavor, load_lightgbm
@@ -12,7 +11,7 @@ from holdfast.models._environment import RequirementsArgument
 from holdfast.models._info import ModelInfo
 from holdfast.models._log import LogOptions, log_package, refuse_unknown
 from holdfast.models._reader import open_package
-from holdfast.models._writer import PackageOptions, new_package_directory, write_package
+from holdfast.models._writer import PackageOptions, save_package
 from holdfast.models.signature import ModelSignature
 
 __all__ = ["load_model", "log_model", "save_model"]
@@ -104,8 +103,7 @@ def save_model(  # noqa: PLR0917 - MLflow's own signature, without its mlflow_mo
         metadata=metadata,
     )
     flavor = LightgbmFlavor(lgb_model, serialization_format, skops_trusted_types)
-    with new_package_directory(Path(path)) as directory:
-        write_package(directory, flavor, package)
+    save_package(path, flavor, package)
 
 
 def load_model(

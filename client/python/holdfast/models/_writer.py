@@ -33,7 +33,7 @@ from holdfast.models._warn import warn
 from holdfast.models._yaml import dump_yaml
 from holdfast.models.signature import ModelSignature
 
-__all__ = ["Flavor", "PackageOptions", "SavedModel", "new_package_directory", "write_package"]
+__all__ = ["Flavor", "PackageOptions", "SavedModel", "save_package", "write_package"]
 
 
 @dataclass(frozen=True)
@@ -210,8 +210,18 @@ def _signature_from_example(flavor: Flavor, example: InputExample) -> ModelSigna
     return ModelSignature(inputs, infer_schema_or_any(prediction, "outputs"), params)
 
 
+def save_package(path: str | os.PathLike[str], flavor: Flavor, options: PackageOptions) -> None:
+    """Write the package of one model to ``path``, as a whole or not at all.
+
+    Raises:
+        AlreadyExistsError: ``path`` exists and is not an empty directory.
+    """
+    with _new_package_directory(path) as directory:
+        write_package(directory, flavor, options)
+
+
 @contextlib.contextmanager
-def new_package_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+def _new_package_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a directory that takes the place of ``path`` when the ``with`` block ends well, and vanishes otherwise.
 
     Raises:

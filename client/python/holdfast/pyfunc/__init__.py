@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.models._environment import RequirementsArgument
 from holdfast.models._info import ModelInfo
 from holdfast.models._log import LogOptions, log_package
 from holdfast.models._reader import open_package
-from holdfast.models._writer import PackageOptions, new_package_directory, write_package
+from holdfast.models._writer import PackageOptions, save_package
 from holdfast.models._yaml import read_mapping
 from holdfast.models.signature import ModelSignature
 from holdfast.pyfunc._model import PyFuncModel
@@ -166,8 +165,7 @@ def save_model(
         model_config=model_config,
         streamable=streamable,
     )
-    with new_package_directory(Path(path)) as directory:
-        write_package(directory, flavor, package)
+    save_package(path, flavor, package)
 
 
 def load_model(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.models._environment import RequirementsArgument
 from holdfast.models._info import ModelInfo
 from holdfast.models._log import LogOptions, log_package, refuse_unknown
 from holdfast.models._reader import open_package
-from holdfast.models._writer import PackageOptions, new_package_directory, write_package
+from holdfast.models._writer import PackageOptions, save_package
 from holdfast.models.signature import ModelSignature
 from holdfast.sklearn._flavor import SklearnFlavor, load_estimator
 
@@ -212,8 +211,7 @@ def save_model(  # noqa: PLR0917 - MLflow's own signature, without its mlflow_mo
         pyfunc_predict_fn=pyfunc_predict_fn,
         skops_trusted_types=skops_trusted_types,
     )
-    with new_package_directory(Path(path)) as directory:
-        write_package(directory, flavor, package)
+    save_package(path, flavor, package)
 
 
 def load_model(
