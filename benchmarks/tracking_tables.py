@@ -38,6 +38,11 @@ class Line:
         """The figure that ``most`` is about."""
         return self.figure.replace("_p50", "_p95") if self.row != "import" else self.figure
 
+    @property
+    def unanswered(self) -> str:
+        """The figure that says how long an answer was waited for that did not come."""
+        return self.figure.replace("_p50", "_unanswered")
+
 
 LINES = (
     Line(row="log-batch", title=f"`log_batch` of {METRICS:,} metrics", figure="log_batch_p50", ratio=25),
@@ -70,26 +75,27 @@ def tracking_lines(samples: Samples) -> list[str]:
                 line.title,
                 _shown(ours, line) + _failed(samples, line, "holdfast"),
                 bound,
-                _shown(theirs, line) + _failed(samples, line, "mlflow"),
-                *_ratio(line, ours, theirs),
+                _shown(theirs, line) + _failed(samples, line, "mlflow") or _unanswered(samples, line),
+                *_ratio(line, ours, theirs, unanswered=_values(samples, line.row, "mlflow", line.unanswered)),
                 _met(line, high) or _more(samples, line, ours),
             ]
         )
     return table(["", "Holdfast", "p95", "MLflow", "times better", "wanted", ""], lines)
 
 
-def _ratio(line: Line, ours: list[float], theirs: list[float]) -> tuple[str, str]:
+def _ratio(line: Line, ours: list[float], theirs: list[float], *, unanswered: list[float]) -> tuple[str, str]:
     wanted = [
         f"{line.ratio:g}×" if line.ratio else "",
         f"p95 under {line.most:g} ms" if line.most else "",
         "more than one client, none failed" if line.more_than else "",
     ]
-    if not theirs:
+    if not theirs and not unanswered:
         return "", ", ".join(filter(None, wanted))
-    better = statistics.median(ours) / statistics.median(theirs)
+    better = statistics.median(ours) / statistics.median(theirs or unanswered)
     better = better if line.rate else 1 / better
     verdict = "" if not line.ratio else " met" if better >= line.ratio else " missed"
-    return f"{better:,.1f}{verdict}", ", ".join(filter(None, wanted))
+    least = "" if theirs else "> "
+    return f"{least}{better:,.1f}{verdict}", ", ".join(filter(None, wanted))
 
 
 def _met(line: Line, high: list[float]) -> str:
@@ -110,6 +116,11 @@ def _shown(values: list[float], line: Line) -> str:
     if not values:
         return ""
     return f"{statistics.median(values):,.1f}" + ("/s" if line.rate else " ms")
+
+
+def _unanswered(samples: Samples, line: Line) -> str:
+    waited = _values(samples, line.row, "mlflow", line.unanswered)
+    return f"no answer in {statistics.median(waited) / 1000:,.0f} s" if waited else ""
 
 
 def _failed(samples: Samples, line: Line, peer: str) -> str:

@@ -9,10 +9,12 @@ from benchmarks.clients.job import Job
 from benchmarks.clients.run_calls import RunCalls
 from benchmarks.clients.tracking import PAGE, measure_tracking
 from holdfast.entities import Metric
+from holdfast.errors import UnavailableError
 
 
 class Client(RunCalls, holdfast.Client):
     metric_type = Metric
+    no_answer: type[Exception] = UnavailableError
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)

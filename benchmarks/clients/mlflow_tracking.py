@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
 from mlflow.utils.search_utils import SearchUtils
 
 from benchmarks.clients import mlflow
@@ -20,8 +22,11 @@ from benchmarks.clients.tracking import PAGE, measure_tracking
 
 class Client(RunCalls, mlflow.Client):
     metric_type = Metric
+    no_answer: type[Exception] = MlflowException
 
     def __init__(self, job: Job) -> None:
+        # It waits 120 s for an answer, and would then ask seven times more.
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         super().__init__(job)
         self._job = job
         self._model = ""
