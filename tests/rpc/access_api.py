@@ -118,10 +118,12 @@ class AccessServer:
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[AccessServer]:
+async def serving(folder: Path, **settings: Any) -> AsyncIterator[AccessServer]:
     """A server in this process that asks who calls, on a port and on a Unix socket."""
     socket = folder / "s"
-    config = ServerConfig(data_dir=folder / "data", addresses=("127.0.0.1:0", f"unix:{socket}"), auth="tokens")
+    config = ServerConfig(
+        data_dir=folder / "data", addresses=("127.0.0.1:0", f"unix:{socket}"), auth="tokens", **settings
+    )
     app = App(config)
     await app.start()
     try:

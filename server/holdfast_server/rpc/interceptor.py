@@ -83,17 +83,20 @@ class _Method:
         return make(answer, request_deserializer=None, response_serializer=self._serialize)
 
     async def _answer(self, request: Any, context: Any) -> Any:
+        is_let_in = self._guard is None
         try:
             if self._guard is None:
                 return await self._behavior(self._decode(request), context)
             async with self._guard.admitted(
                 self._name, request, self._decode, context, streams=self._streams
             ) as admitted:
+                is_let_in = True
                 return await self._behavior(admitted.request, context)
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
-            await self._refuse(error, request, context)
+            await self._refuse(error, None if is_let_in else request, context)
 
     async def _answer_by_stream(self, request: Any, context: Any) -> None:
+        is_let_in = self._guard is None
         try:
             if self._guard is None:
                 await self._write(self._decode(request), context)
@@ -101,11 +104,12 @@ class _Method:
             async with self._guard.admitted(
                 self._name, request, self._decode, context, streams=self._streams
             ) as admitted:
+                is_let_in = True
                 await self._write(admitted.request, context, in_vain=admitted.in_vain)
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
             if isinstance(error.__context__, asyncio.CancelledError) and not isinstance(error, _REFUSALS):
                 raise error.__context__ from None  # the peer went away in the middle of a message, which is no defect
-            await self._refuse(error, request, context)
+            await self._refuse(error, None if is_let_in else request, context)
 
     def _decode(self, request: Any) -> Any:
         return _parsed(request, self._parse, self._idle_timeout) if self._streams[0] else self._parse(request)
@@ -120,7 +124,8 @@ class _Method:
             await _write_all(answers, context, self._idle_timeout)
 
     async def _refuse(self, error: Exception, request: Any, context: Any) -> None:
-        if self._streams[0] and isinstance(error, _REFUSALS):
+        """Answer with an error. ``request``: what is still to be read of a call that was not let in."""
+        if request is not None and self._streams[0]:
             await _drain(request)
         await _abort(error, context, self._name)
 

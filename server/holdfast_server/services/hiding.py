@@ -206,8 +206,12 @@ class _Taken:
     def update(self, name: str, *, new_name: str | None, **_: Any) -> NoReturn:
         raise _taken("registered model", new_name or name)
 
-    def __getattr__(self, name: str) -> NoReturn:
-        raise not_there()
+    def __getattr__(self, _name: str) -> Callable[..., NoReturn]:
+        return _refuse
+
+
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    raise not_there()
 
 
 def _taken(what: str, name: str) -> AlreadyExists:
