@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         process = read(arguments)
         _log_to_stderr(process)
-        with _unix_sockets_held(process.config):
-            asyncio.run(serve(process.config))
+        with _unix_sockets_held(process.config), _owner_socket_held(process.config) as config:
+            asyncio.run(serve(config))
     except UsageError as error:
         _say(f"{error} See python -m holdfast_server --help.")
         return EXIT_USAGE
@@ -166,6 +167,24 @@ def _unix_sockets_held(config: ServerConfig) -> Iterator[None]:
                 path = Path(address.removeprefix("unix:"))
                 held.enter_context(_unix_socket_held(path))
         yield
+
+
+@contextlib.contextmanager
+def _owner_socket_held(config: ServerConfig) -> Iterator[ServerConfig]:
+    """The configuration with the socket, in the data directory, by which its owner calls without a token.
+
+    It is how the first token is made. Where it cannot be, the log says what to do instead.
+    """
+    path = config.owner_socket
+    with contextlib.ExitStack() as held:
+        if config.authenticates and f"unix:{path}" not in config.addresses:
+            try:
+                config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+                held.enter_context(_unix_socket_held(path))
+                config = replace(config, addresses=(*config.addresses, f"unix:{path}"))
+            except (StartError, OSError) as error:
+                logger.warning("%s Make the first token through a socket of its own: --unix PATH.", error)
+        yield config
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from holdfast.v1 import access_service_pb2_grpc as access_grpc
 from holdfast.v1 import artifact_service_pb2_grpc as artifact_grpc
 from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
 from holdfast.v1 import live_artifact_service_pb2_grpc as live_grpc
@@ -26,9 +27,11 @@ from holdfast.v1 import run_service_pb2_grpc as run_grpc
 from holdfast.v1 import storage_service_pb2_grpc as storage_grpc
 from holdfast_server.config import MIB, ServerConfig
 from holdfast_server.errors import DomainError
+from holdfast_server.rpc.access_service import AccessServicer
 from holdfast_server.rpc.artifact_service import ArtifactServicer
 from holdfast_server.rpc.byte_budget import ByteBudget
 from holdfast_server.rpc.experiment_service import ExperimentServicer
+from holdfast_server.rpc.guard import Guard
 from holdfast_server.rpc.interceptor import ErrorInterceptor
 from holdfast_server.rpc.live_artifact_service import LiveArtifactServicer
 from holdfast_server.rpc.model_registry_service import ModelRegistryServicer
@@ -38,10 +41,12 @@ from holdfast_server.rpc.storage_service import StorageServicer
 from holdfast_server.rpc.watches import WatchSender
 from holdfast_server.services.artifacts import ArtifactService
 from holdfast_server.services.event_hub import EventHub
+from holdfast_server.services.hiding import HidingDatabase
 from holdfast_server.services.live_artifacts import LiveArtifactService
 from holdfast_server.services.live_tails import TailService
 from holdfast_server.services.live_watch import LiveWatch
 from holdfast_server.services.ports.artifacts import ObjectStore
+from holdfast_server.services.ports.database import Database
 from holdfast_server.services.run_leases import LeaseKeeper, LeaseTerms
 from holdfast_server.services.store_access import StoreAccess
 from holdfast_server.storage.blocks.identity import check_identity, confirm_identity
@@ -63,7 +68,7 @@ BLOCKS_NICE = 10
 SERVICES = (
     *(
         f"holdfast.v1.{name}Service"
-        for name in ("Artifact", "Experiment", "LiveArtifact", "Model", "ModelRegistry", "Run", "Storage")
+        for name in ("Access", "Artifact", "Experiment", "LiveArtifact", "Model", "ModelRegistry", "Run", "Storage")
     ),
     health.SERVICE_NAME,
 )
@@ -106,7 +111,10 @@ class App:
             opened.callback(executor.shutdown)
             self._opened = opened.pop_all()  # nothing failed: ``stop`` closes it, the last first
         store = VerifyingBlockStore(PackedBlockStore(objects))
-        self.artifacts = ArtifactService(self.database, store, executor)
+        # What calls see, who may not see everything where callers are asked who they are.
+        self._seen: Database = HidingDatabase(self.database) if config.authenticates else self.database
+        self._guard = Guard(self.database) if config.authenticates else None
+        self.artifacts = ArtifactService(self._seen, store, executor)
         self.store_access = StoreAccess(
             database=self.database,
             blocks=store,
@@ -117,8 +125,8 @@ class App:
             check_identity=lambda: confirm_identity(objects, self.database.block_store()[0]),
         )
         self._watch = LiveWatch(self.database)
-        self.live = LiveArtifactService(self.database, store, executor, self._watch)
-        self._tails = TailService(self.database, store, executor, self._watch)
+        self.live = LiveArtifactService(self._seen, store, executor, self._watch)
+        self._tails = TailService(self._seen, store, executor, self._watch)
         self._hub = EventHub(self.database)
         self._lease_terms = LeaseTerms(round(config.run_lease * 1000), embedded)
         self.leases = LeaseKeeper(self.database, self._lease_terms)
@@ -147,7 +155,7 @@ class App:
             OSError: An address cannot be bound.
         """
         server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(self.config.idle_timeout)],
+            interceptors=[ErrorInterceptor(self.config.idle_timeout, self._guard)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -172,6 +180,8 @@ class App:
             self._maintenance.cancel()
         self._watch.stop()
         self._hub.stop()
+        if self._guard is not None:
+            self._guard.open_calls.stop()
         await self.leases.stop()
         if self._server is not None:
             await self._server.stop(self.config.drain_timeout)
@@ -193,30 +203,40 @@ class App:
                 logger.exception("maintenance failed; it is tried again in an hour")
             await asyncio.sleep(MAINTENANCE_SECONDS)
 
+    async def _look_at_open_calls(self) -> None:
+        if self._guard is not None:
+            await self._guard.open_calls.look()
+
     def _add_services(self, server: grpc.aio.Server) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        authenticates, database = self.config.authenticates, self._seen
+        access = AccessServicer(
+            self.database, secrets.token_bytes, self._look_at_open_calls, authenticates=authenticates
+        )
+        access_grpc.add_AccessServiceServicer_to_server(access, server)
         servicer = ArtifactServicer(
-            self.database,
+            database,
             self.artifacts,
             DirectorySpool(self.config.data_dir),
             self._small_writes,
             byte_budget=self.config.byte_budget,
             max_message=MAX_MESSAGE,
+            authenticates=authenticates,
         )
         artifact_grpc.add_ArtifactServiceServicer_to_server(servicer, server)
         if self.config.reflection:
             reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
         live = LiveArtifactServicer(
-            self.database, self.live, self._tails, self._small_writes, byte_budget=self.config.byte_budget // 2
+            database, self.live, self._tails, self._small_writes, byte_budget=self.config.byte_budget // 2
         )
         live_grpc.add_LiveArtifactServiceServicer_to_server(live, server)
-        watches = WatchSender(self.database, self._hub)
-        experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(self.database, watches), server)
+        watches = WatchSender(database, self._hub)
+        experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(database, watches), server)
         storage_grpc.add_StorageServiceServicer_to_server(StorageServicer(self.store_access), server)
-        runs = RunServicer(self.database, SystemClock(), self._lease_terms, watches)
+        runs = RunServicer(database, SystemClock(), self._lease_terms, watches)
         run_grpc.add_RunServiceServicer_to_server(runs, server)
-        model_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.database), server)
-        registry_grpc.add_ModelRegistryServiceServicer_to_server(ModelRegistryServicer(self.database, watches), server)
+        model_grpc.add_ModelServiceServicer_to_server(ModelServicer(database), server)
+        registry_grpc.add_ModelRegistryServiceServicer_to_server(ModelRegistryServicer(database, watches), server)
 
 
 def _bind(server: grpc.aio.Server, address: str) -> int:

@@ -24,6 +24,7 @@ class ServerConfig:
         workers: Threads that hash and move blocks.
         reflection: Offer gRPC server reflection.
         run_lease: Seconds after which a run is lost whose client does not renew its lease.
+        auth: ``off``: whoever reaches the server may do everything; ``tokens``: each call needs a token.
         s3_credentials_file: AWS credentials file (INI) for ``store``; None: the environment's.
     """
 
@@ -37,4 +38,15 @@ class ServerConfig:
     workers: int = 2
     reflection: bool = False
     run_lease: float = 60.0
+    auth: str = "off"
     s3_credentials_file: Path | None = field(default=None, repr=False)
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether callers are asked who they are."""
+        return self.auth != "off"
+
+    @property
+    def owner_socket(self) -> Path:
+        """The Unix socket by which the owner of the data directory calls without a token."""
+        return self.data_dir.absolute() / "holdfast.sock"

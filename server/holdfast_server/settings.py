@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from holdfast_server.config import DEFAULT_PORT, MIB, ServerConfig
 
 PREFIX = "HOLDFAST_SERVER_"
+AUTH_MODES = ("off", "tokens")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 # A block has 8 MiB; with less than two of them one upload could not have a block under way while the next arrives.
 MIN_BYTE_BUDGET = 16 * MIB
@@ -129,6 +130,12 @@ def _level(text: str) -> str:
     return text.lower()
 
 
+def _auth(text: str) -> str:
+    if text.lower() not in AUTH_MODES:
+        raise ValueError(f"it is one of {', '.join(AUTH_MODES)}")
+    return text.lower()
+
+
 SETTINGS = (
     Setting(
         name="host",
@@ -184,6 +191,14 @@ SETTINGS = (
         default="off",
         parse=_switch,
         help="Listen without TLS on more than loopback: for private networks only, anyone there can read and write.",
+    ),
+    Setting(
+        name="auth",
+        field="auth",
+        default="off",
+        metavar="MODE",
+        parse=_auth,
+        help="Who may call: off lets in anyone who reaches the server; tokens asks each call for a token.",
     ),
     Setting(
         name="idle_timeout",

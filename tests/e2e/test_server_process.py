@@ -305,3 +305,34 @@ def test_a_start_that_is_interrupted_still_ends_cleanly(tmp_path: Path):
                 process.kill()
                 process.wait()
     assert (tmp_path / "holdfast.db").exists()
+
+
+def test_with_authentication_the_owner_makes_the_first_token_through_the_data_directory(tmp_path: Path):
+    from holdfast.v1.access_service_pb2 import CreateTokenRequest, GetCallerRequest
+    from holdfast.v1.access_service_pb2_grpc import AccessServiceStub
+
+    data = tmp_path / "d"
+    with running_server("--port=0", f"--data-dir={data}", "--auth=tokens") as server:
+        path = data / "holdfast.sock"
+        assert f"and unix:{path}, data in" in server.lines[0]
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+        with grpc.insecure_channel(f"unix:{path}") as channel:
+            request = CreateTokenRequest(principal="ada", new_principal_role="ROLE_READ")
+            secret = AccessServiceStub(channel).CreateToken(request).secret
+        with grpc.insecure_channel(server.address) as channel:
+            stub = AccessServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as refused:
+                stub.GetCaller(GetCallerRequest())
+            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            answer = stub.GetCaller(GetCallerRequest(), metadata=[("authorization", f"Bearer {secret}")])
+            assert answer.principal == "ada"
+        assert server.stop() == 0
+    assert not path.exists()
+    assert not any(secret in line for line in server.lines)
+
+
+def test_a_data_directory_with_a_long_path_has_no_socket_of_its_owner_and_the_log_says_what_to_do(tmp_path: Path):
+    data = tmp_path / ("d" * 90)
+    with running_server("--port=0", f"--data-dir={data}", "--auth=tokens") as server:
+        assert any("--unix PATH" in line for line in server.lines)
+        assert server.stop() == 0

@@ -49,6 +49,7 @@ VALUES = [
     pytest.param("data_dir", "/srv/h", "data_dir", Path("/srv/h"), id="data-dir"),
     pytest.param("store", "s3://b?endpoint=http://h", "store", "s3://b?endpoint=http://h", id="store"),
     pytest.param("s3_credentials_file", "/run/c", "s3_credentials_file", Path("/run/c"), id="s3-credentials-file"),
+    pytest.param("auth", "tokens", "auth", "tokens", id="auth"),
     pytest.param("insecure", "on", "insecure", True, id="insecure"),
     pytest.param("idle_timeout", "2.5", "idle_timeout", 2.5, id="idle-timeout"),
     pytest.param("drain_timeout", "30", "drain_timeout", 30.0, id="drain-timeout"),

@@ -21,11 +21,12 @@ from holdfast_server.rpc.convert import artifacts as convert
 from holdfast_server.rpc.downloads import FileSender
 from holdfast_server.rpc.inline_data import InlineData
 from holdfast_server.rpc.interceptor import raw_requests, raw_responses
-from holdfast_server.rpc.mutations import ANONYMOUS, mutate, request_key
+from holdfast_server.rpc.mutations import mutate, request_key
 from holdfast_server.rpc.page_tokens import decode_path_token, decode_position_token, encode_path_token
 from holdfast_server.rpc.uploads import BlockReceiver
 from holdfast_server.services.artifact_uris import resolve_model
 from holdfast_server.services.artifacts import ArtifactService
+from holdfast_server.services.callers import current_caller
 from holdfast_server.services.commits import BlocksMissing, delete_files
 from holdfast_server.services.ports.database import Database
 from holdfast_server.services.ports.spool import Spool
@@ -48,7 +49,9 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
         *,
         byte_budget: int,
         max_message: int,
+        authenticates: bool = False,
     ) -> None:
+        self._authenticates = authenticates
         self._database, self._service, self._max_message = database, service, max_message
         # Budgets of their own: readers that wait for slow networks must not keep writers from finishing, nor the
         # reverse, and neither of them commits.
@@ -65,8 +68,8 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
             max_message_size=self._max_message,
             max_digests=MAX_DIGESTS,
             store_id=await self._database.read(lambda tx: tx.store_id),
-            authentication_enabled=False,
-            principal=ANONYMOUS,
+            authentication_enabled=self._authenticates,
+            principal=current_caller().principal,
         )
 
     async def FindMissingBlocks(

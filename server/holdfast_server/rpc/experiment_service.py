@@ -137,7 +137,7 @@ class ExperimentServicer(service_grpc.ExperimentServiceServicer):
             response = pb.ListDatasetsResponse()
 
             def find(query: SearchQuery, after: Position | None, most: int) -> Iterable[Found[DatasetSummary]]:
-                return tx.experiments.list_datasets(query.experiment_ids, after, most)
+                return tx.experiments.list_datasets(query.experiment_ids, query.visible_to, after, most)
 
             return read_page(tx, page, find, response, items=response.datasets, convert=dataset_summary_to_proto)
 

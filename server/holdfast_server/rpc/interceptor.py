@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from holdfast_server.errors import IdleTimeout, InvalidArgument, Reason
+from holdfast_server.errors import IdleTimeout, InvalidArgument, PermissionDenied, Reason, Unauthenticated
 from holdfast_server.rpc.errors import status_code, to_domain_error, trailing_metadata
+from holdfast_server.rpc.guard import Guard
 
 Parse = Callable[[bytes], Any]
+# What the guard refuses calls with.
+_REFUSALS = (Unauthenticated, PermissionDenied)
+# How long a peer that is refused may go on sending, and how long nothing comes before it counts as done.
+DRAIN_SECONDS, DRAIN_PAUSE = 3.0, 0.2
 
 
 def raw_requests(method: Any) -> Any:
@@ -34,10 +40,11 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     gRPC itself would answer a malformed message with INTERNAL, and an unexpected exception with UNKNOWN and the
     exception's text; and it would hold a stalled stream, with what it has in memory, as long as the connection lives.
+    With a guard, calls are handled only if it lets them in.
     """
 
-    def __init__(self, idle_timeout: float) -> None:
-        self._idle_timeout = idle_timeout
+    def __init__(self, idle_timeout: float, guard: Guard | None = None) -> None:
+        self._idle_timeout, self._guard = idle_timeout, guard
 
     async def intercept_service(
         self,
@@ -48,46 +55,79 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None  # gRPC answers UNIMPLEMENTED
-        return _wrap(handler, handler_call_details.method, self._idle_timeout)
+        return _Method(handler, handler_call_details.method, self._idle_timeout, self._guard).handler()
 
 
-def _wrap(handler: Any, method: str, idle_timeout: float) -> Any:
-    behavior = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    # grpcio types deserializers as optional: None hands over the bytes as they came.
-    parse: Parse = bytes if getattr(behavior, "raw_requests", False) else _parser(handler.request_deserializer)
-    serialize = None if getattr(behavior, "raw_responses", False) else handler.response_serializer
-    streaming = bool(handler.request_streaming)
+class _Method:
+    """Answers the calls of one method."""
 
-    def decode(request: Any) -> Any:
-        return _parsed(request, parse, idle_timeout) if streaming else parse(request)
+    def __init__(self, handler: Any, name: str, idle_timeout: float, guard: Guard | None) -> None:
+        behavior = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        self._behavior, self._name, self._idle_timeout, self._guard = behavior, name, idle_timeout, guard
+        # grpcio types deserializers as optional: None hands over the bytes as they came.
+        is_raw = getattr(behavior, "raw_requests", False)
+        self._parse: Parse = bytes if is_raw else _parser(handler.request_deserializer)
+        self._serialize = None if getattr(behavior, "raw_responses", False) else handler.response_serializer
+        self._streams = (bool(handler.request_streaming), bool(handler.response_streaming))
 
-    async def stream(request: Any, context: Any) -> None:
+    def handler(self) -> Any:
+        """What gRPC calls."""
+        makers = {
+            (False, False): grpc.unary_unary_rpc_method_handler,
+            (False, True): grpc.unary_stream_rpc_method_handler,
+            (True, False): grpc.stream_unary_rpc_method_handler,
+            (True, True): grpc.stream_stream_rpc_method_handler,
+        }
+        make: Any = makers[self._streams]
+        answer = self._answer_by_stream if self._streams[1] else self._answer
+        return make(answer, request_deserializer=None, response_serializer=self._serialize)
+
+    async def _answer(self, request: Any, context: Any) -> Any:
+        is_let_in = self._guard is None
         try:
-            answers = behavior(decode(request), context)
-            if inspect.isawaitable(answers):
-                await answers  # it writes to the context by itself, as gRPC's own health service does
-            else:
-                await _write_all(answers, context, idle_timeout)
+            if self._guard is None:
+                return await self._behavior(self._decode(request), context)
+            async with self._guard.admitted(
+                self._name, request, self._decode, context, streams=self._streams
+            ) as admitted:
+                is_let_in = True
+                return await self._behavior(admitted.request, context)
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
-            if isinstance(error.__context__, asyncio.CancelledError):
+            await self._refuse(error, None if is_let_in else request, context)
+
+    async def _answer_by_stream(self, request: Any, context: Any) -> None:
+        is_let_in = self._guard is None
+        try:
+            if self._guard is None:
+                await self._write(self._decode(request), context)
+                return
+            async with self._guard.admitted(
+                self._name, request, self._decode, context, streams=self._streams
+            ) as admitted:
+                is_let_in = True
+                await self._write(admitted.request, context, in_vain=admitted.in_vain)
+        except Exception as error:  # noqa: BLE001 - this is the place that owns errors
+            if isinstance(error.__context__, asyncio.CancelledError) and not isinstance(error, _REFUSALS):
                 raise error.__context__ from None  # the peer went away in the middle of a message, which is no defect
-            await _abort(error, context, method)
+            await self._refuse(error, None if is_let_in else request, context)
 
-    async def unary(request: Any, context: Any) -> Any:
-        try:
-            return await behavior(decode(request), context)
-        except Exception as error:  # noqa: BLE001 - this is the place that owns errors
-            return await _abort(error, context, method)
+    def _decode(self, request: Any) -> Any:
+        return _parsed(request, self._parse, self._idle_timeout) if self._streams[0] else self._parse(request)
 
-    makers = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }
-    make: Any = makers[streaming, bool(handler.response_streaming)]
-    wrapped = stream if handler.response_streaming else unary
-    return make(wrapped, request_deserializer=None, response_serializer=serialize)
+    async def _write(self, request: Any, context: Any, *, in_vain: bool = False) -> None:
+        answers = self._behavior(request, context)
+        if inspect.isawaitable(answers):
+            await answers  # it writes to the context by itself, as gRPC's own health service does
+        elif in_vain:
+            await _discard(answers)
+        else:
+            await _write_all(answers, context, self._idle_timeout)
+
+    async def _refuse(self, error: Exception, request: Any, context: Any) -> None:
+        """Answer with an error. ``request``: what is still to be read of a call that was not let in."""
+        if request is not None and self._streams[0]:
+            await _drain(request)
+        await _abort(error, context, self._name)
 
 
 async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_timeout: float) -> None:
@@ -102,6 +142,21 @@ async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_time
                 await asyncio.wait_for(context.write(answer), idle_timeout)
             except asyncio.TimeoutError:
                 raise IdleTimeout(f"Nothing was taken for {idle_timeout:g} seconds. Go on where you were.") from None
+
+
+async def _discard(answers: AsyncGenerator[Any, None]) -> None:
+    """Let a method find that what it is asked for is not there; nothing that it says otherwise is sent."""
+    async with contextlib.aclosing(answers):
+        async for _ in answers:
+            return
+
+
+async def _drain(requests: AsyncIterator[bytes]) -> None:
+    """Read what a refused peer is about to send: gRPC loses a status that is sent while the peer writes."""
+    end = time.monotonic() + DRAIN_SECONDS
+    with contextlib.suppress(asyncio.TimeoutError, StopAsyncIteration):
+        while time.monotonic() < end:
+            await asyncio.wait_for(requests.__anext__(), DRAIN_PAUSE)
 
 
 def _parser(from_string: Parse) -> Parse:

@@ -18,12 +18,13 @@ from holdfast_server.rpc.convert import registry as convert
 from holdfast_server.rpc.convert.events import wanted_from_proto
 from holdfast_server.rpc.convert.experiments import tag_pairs
 from holdfast_server.rpc.convert.registry_history import change_to_proto
-from holdfast_server.rpc.mutations import ANONYMOUS, mutate
+from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import fill_page, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.rpc.watches import Begun, WatchSender
 from holdfast_server.services import registry
 from holdfast_server.services.artifact_uris import describe_large_source, resolve_model_source
+from holdfast_server.services.callers import current_caller
 from holdfast_server.services.commits import STAGE_SIZE
 from holdfast_server.services.cursors import begin_watch, resume_watch
 from holdfast_server.services.ports.artifacts import LargeSnapshot
@@ -286,7 +287,7 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
 
 
 def _actor(user_id: str) -> Actor:
-    return Actor(ANONYMOUS, user_id)
+    return Actor(current_caller().principal, user_id)
 
 
 def _expected(request: pb.SetAliasRequest | pb.DeleteAliasRequest | pb.AliasChange) -> int | None:

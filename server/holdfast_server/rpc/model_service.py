@@ -18,10 +18,11 @@ from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert import models as convert
 from holdfast_server.rpc.convert.experiments import experiment_ids_from_proto, tag_pairs, tag_to_proto, view_from_proto
 from holdfast_server.rpc.convert.runs import metric_to_proto, param_to_proto, params_from_proto
-from holdfast_server.rpc.mutations import ANONYMOUS, mutate
+from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import drop_largest_lists, fill_parts, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.services import models
+from holdfast_server.services.callers import current_caller
 from holdfast_server.services.parts import model_parts
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.search import fields
@@ -58,7 +59,7 @@ class ModelServicer(service_grpc.ModelServiceServicer):
             params=params_from_proto(request.params),
             tags=TagChanges.parse(tag_pairs(request.tags), (), TagLimit.MODEL).tags,
             model_id=request.model_id,
-            principal=ANONYMOUS,
+            principal=current_caller().principal,
         )
 
         def job(tx: Transaction) -> pb.CreateLoggedModelResponse:

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from google.protobuf.message import Message
 
 from holdfast_server.domain.names import check_request_id
+from holdfast_server.services.callers import current_caller
 from holdfast_server.services.ports.database import Database, RequestKey, Transaction
 
 M = TypeVar("M", bound=Message)
@@ -22,10 +23,6 @@ class _Mutation(Protocol):
     def SerializeToString(self, *, deterministic: bool = ...) -> bytes:  # noqa: N802 - protobuf's name
         """Serialize, in the same order each time when deterministic."""
         ...
-
-
-# Without authentication everybody is the same principal; with it, request ids of others cannot be probed.
-ANONYMOUS = ""
 
 
 async def mutate(database: Database, request: _Mutation, response_type: type[M], job: Callable[[Transaction], M]) -> M:
@@ -45,4 +42,6 @@ def request_key(request_id: str, response_type: type[Message], payload: bytes) -
     if not request_id:
         return None
     check_request_id(request_id)
-    return RequestKey(ANONYMOUS, request_id, response_type.DESCRIPTOR.full_name, hashlib.sha256(payload).digest())
+    # Each principal has request ids of its own: nobody can probe those of others.
+    principal = current_caller().principal
+    return RequestKey(principal, request_id, response_type.DESCRIPTOR.full_name, hashlib.sha256(payload).digest())

@@ -30,6 +30,14 @@ def decode_path_token(token: str, query: str) -> tuple[int, str]:
     raise _refused()
 
 
+def sequence_of_token(token: str) -> int | None:
+    """The snapshot that a token goes on in, whatever its query; None for what is no token."""
+    try:
+        return int(base64.urlsafe_b64decode(token.encode()).decode().split("\0")[0])
+    except (ValueError, binascii.Error):
+        return None
+
+
 def decode_position_token(token: str, query: str) -> tuple[int, int]:
     """The snapshot and the position of a token made with a position in the place of a path; raises likewise."""
     sequence, position = decode_path_token(token, query)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 
 from holdfast.v1 import run_pb2
@@ -13,6 +14,7 @@ from holdfast_server.rpc.convert.experiments import experiment_ids_from_proto, v
 from holdfast_server.rpc.convert.runs import run_to_proto
 from holdfast_server.rpc.paging import drop_largest_lists, fill_page, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
+from holdfast_server.services.access import current_viewer
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
@@ -50,7 +52,7 @@ async def stream_runs(database: Database, request: pb.StreamRunsRequest) -> Asyn
     message is read by itself, so that a slow peer holds nothing of the database; what waits of a part meanwhile are
     runs without what they logged.
     """
-    query, mask = _query(request), parse_mask(request.fields, RUN_LISTS)
+    query, mask = replace(_query(request), visible_to=current_viewer()), parse_mask(request.fields, RUN_LISTS)
     bound = ("StreamRuns", query)
     token, more = request.resume_token, True
 

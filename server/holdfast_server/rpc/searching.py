@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
 from holdfast_server.rpc.paging import fill_page
+from holdfast_server.services.access import current_viewer
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.search.page_token import open_token, seal_token
 from holdfast_server.services.search.query import Found, Position, SearchQuery
@@ -37,14 +38,16 @@ def read_page(
     convert: Callable[[T], Message],
     shrink: Callable[[Any], None] | None = None,
 ) -> R:
-    """Fill ``items``, a list of ``response``, and set its ``next_page_token``.
+    """Fill ``items``, a list of ``response``, with what the caller may read, and set its ``next_page_token``.
 
     Raises:
         InvalidArgument: INVALID_PAGE_TOKEN.
     """
-    bound = (request.method, request.query)
+    # Here and not in each search, so that none is forgotten. A token is no good to another principal, too.
+    query = replace(request.query, visible_to=current_viewer())
+    bound = (request.method, query)
     after = open_token(tx.page_token_key, bound, request.token) if request.token else None
-    found = walk(request.query, after, request.limit + 1)
+    found = walk(query, after, request.limit + 1)
     last = fill_page(items, found, convert, limit=request.limit, shrink=shrink)
     if last is not None:
         response.next_page_token = seal_token(tx.page_token_key, bound, last)  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ import contextlib
 import re
 from dataclasses import dataclass
 
+from holdfast_server.domain.access import ResourceKind, Role
 from holdfast_server.domain.artifacts import Kind, Owner, Tree
 from holdfast_server.domain.experiment import Lifecycle
 from holdfast_server.domain.model import ModelStatus
@@ -13,6 +14,7 @@ from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import check_path
 from holdfast_server.domain.registry import ModelVersion, ResolvedSource, Stage
 from holdfast_server.errors import DomainError, FailedPrecondition, InvalidArgument, NotFound, Reason
+from holdfast_server.services.access import may
 from holdfast_server.services.owners import not_found, snapshot
 from holdfast_server.services.ports.database import Database, Transaction
 
@@ -199,7 +201,14 @@ def _resolve_run(tx: Transaction, rest: str) -> list[Location]:
 
 
 def _models_of(tx: Transaction, run_id: str) -> dict[str, Owner]:
-    return {name: Owner.model(model_id) for name, model_id in tx.models.newest_by_name(run_id)}
+    """The logged models of a run, by name, as far as the caller may read them: they may be in another experiment."""
+    found = tx.models.newest_by_name(run_id)
+    experiments = tx.access.experiments_of_models([model_id for _, model_id in found])
+    return {
+        name: Owner.model(model_id)
+        for name, model_id in found
+        if may(tx, Role.READ, ResourceKind.EXPERIMENT, experiments[model_id])
+    }
 
 
 def _resolve_model(tx: Transaction, rest: str, uri: str) -> list[Location]:

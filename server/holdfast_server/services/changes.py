@@ -13,6 +13,7 @@ from holdfast_server.domain.event import Change, Event, EventType, Subject, boun
 from holdfast_server.domain.experiment import Experiment, TagChanges
 from holdfast_server.domain.model import ModelInfo
 from holdfast_server.domain.run import Metric, Param, RunInfo
+from holdfast_server.services.callers import current_caller
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.ports.upkeep import Purged
 
@@ -42,6 +43,7 @@ def metrics_logged(tx: Transaction, run: RunInfo, metrics: Sequence[Metric], new
             experiment_id=run.experiment_id,
             metrics=listed,
             truncated=truncated,
+            principal=current_caller().principal,
         )
     )
 
@@ -108,4 +110,5 @@ def param_changes(params: Iterable[Param]) -> list[Change]:
 
 def _append(tx: Transaction, changes: Iterable[Change], **fields: Any) -> None:
     listed, truncated = bounded(changes)
-    tx.events.append(Event(changes=listed, truncated=truncated, **fields))
+    principal = current_caller().principal
+    tx.events.append(Event(changes=listed, truncated=truncated, principal=principal, **fields))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from holdfast_server.domain.access import ResourceKind
 from holdfast_server.domain.event import Change, EventType
 from holdfast_server.domain.experiment import (
     DEFAULT_EXPERIMENT_ID,
@@ -15,6 +16,7 @@ from holdfast_server.domain.experiment import (
 )
 from holdfast_server.domain.names import check_experiment_id, check_experiment_name, check_length, shown
 from holdfast_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Reason
+from holdfast_server.services.access import make_manager
 from holdfast_server.services.changes import experiment_changed, tag_changes
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.sizes import check_experiment_size
@@ -34,6 +36,7 @@ def create_experiment(
     _check_free(tx, check_experiment_name(name))
     experiment = tx.experiments.create(name, changes.tags, artifact_location, now_ms=tx.now_ms)
     check_experiment_size(experiment)
+    make_manager(tx, ResourceKind.EXPERIMENT, experiment.id)
     experiment_changed(tx, experiment, EventType.CREATED, [Change("name", None, name), *tag_changes(changes)])
     return experiment
 

@@ -30,6 +30,15 @@ def check_writable(tx: Transaction, owner: Owner) -> None:
         )
 
 
+def check_exists(tx: Transaction, owner: Owner) -> None:
+    """Refuse what is not there.
+
+    Raises:
+        NotFound: RUN_NOT_FOUND or MODEL_NOT_FOUND.
+    """
+    _lifecycle(tx, owner)
+
+
 def snapshot(tx: Transaction, owner: Owner, sequence: int | None) -> int:
     """The number of the snapshot to read: that asked for, or the newest. One that a version pins outlives its owner.
 

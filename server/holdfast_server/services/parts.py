@@ -12,6 +12,7 @@ from typing import Any
 from holdfast_server.domain.experiment import Tag
 from holdfast_server.domain.model import ModelInfo
 from holdfast_server.domain.run import RunInfo
+from holdfast_server.services.access import current_viewer
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.search.query import Position
 
@@ -61,7 +62,7 @@ def tag_parts(tags: Sequence[Tag]) -> Iterator[Part]:
 
 def model_parts(tx: Transaction, model: ModelInfo, after: Position | None) -> Iterator[Part]:
     """Everything that a logged model holds, list by list."""
-    number, models = model.number, tx.models
+    number, models, viewer = model.number, tx.models, current_viewer()
     return _parts(
         [
             ("params", ("",), _by_key(lambda key, n: models.list_params(number, key, n))),
@@ -78,7 +79,8 @@ def model_parts(tx: Transaction, model: ModelInfo, after: Position | None) -> It
                 "registrations",
                 ("", 0),
                 lambda k, n: [
-                    (r, (r.name, r.version)) for r in models.list_registrations(model.id, (str(k[0]), int(k[1])), n)
+                    (r, (r.name, r.version))
+                    for r in models.list_registrations(model.id, viewer, (str(k[0]), int(k[1])), n)
                 ],
             ),
         ],

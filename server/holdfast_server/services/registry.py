@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from holdfast_server.domain.access import ResourceKind
 from holdfast_server.domain.experiment import Tag, TagChanges
 from holdfast_server.domain.names import (
     check_alias,
@@ -26,6 +27,7 @@ from holdfast_server.domain.registry import (
 )
 from holdfast_server.domain.registry_history import Actor
 from holdfast_server.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, Reason
+from holdfast_server.services.access import make_manager
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.sizes import check_alias_count, check_registered_model_size, check_version_size
 
@@ -88,8 +90,18 @@ def create_registered_model(
     """
     check_length(description, MAX_DESCRIPTION, what="The description", field="description")
     _check_free(tx, check_registered_model_name(name))
-    tx.change_registry(actor).create(name, description, tags)
+    add_registered_model(tx, actor, name, description, tags)
     return _checked(get_registered_model(tx, name))
+
+
+def add_registered_model(
+    tx: Transaction, actor: Actor, name: str, description: str = "", tags: tuple[Tag, ...] = ()
+) -> None:
+    """Add a model of a name that is free, which its creator manages."""
+    tx.change_registry(actor).create(name, description, tags)
+    number = tx.access.number_of_model(name)
+    assert number is not None
+    make_manager(tx, ResourceKind.REGISTERED_MODEL, number)
 
 
 def get_registered_model(tx: Transaction, name: str) -> RegisteredModel:
@@ -146,12 +158,11 @@ def create_version(tx: Transaction, new: NewVersion, resolve: ResolveSource) -> 
         if imported is not None:
             return imported
     source = resolve(tx, new.source)
-    changes = tx.change_registry(new.actor)
     if not tx.registry.exists(new.name):
         if not new.create_registered_model:
             raise _no_model(new.name)
-        changes.create(new.name, "", ())
-    version = changes.create_version(
+        add_registered_model(tx, new.actor, new.name)
+    version = tx.change_registry(new.actor).create_version(
         new.name,
         source_uri=new.source,
         source=source,

@@ -8,10 +8,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from holdfast_server.domain.access import ResourceKind, Role
 from holdfast_server.domain.event import EventType
 from holdfast_server.domain.names import check_count, check_run_id
 from holdfast_server.domain.run import RunInfo, RunStatus
 from holdfast_server.errors import DomainError
+from holdfast_server.services.access import may
 from holdfast_server.services.changes import run_changed
 from holdfast_server.services.ports.database import Database, Transaction
 
@@ -58,12 +60,18 @@ def hold_lease(tx: Transaction, run: RunInfo, terms: LeaseTerms) -> bool:
 def renew_leases(tx: Transaction, run_ids: Sequence[str], terms: LeaseTerms) -> list[str]:
     """Take or renew leases; returns the ids of those runs that go on, the others are passed over.
 
+    So are those that the caller may not write: a client that renews the leases of many runs keeps those of the others.
+
     Raises:
         InvalidArgument: LIMIT_EXCEEDED, or an id is none.
     """
     check_count(len(run_ids), MAX_RENEWED, what="runs", field="run_ids")
     runs = [tx.runs.get(check_run_id(run_id, field="run_ids")) for run_id in dict.fromkeys(run_ids)]
-    return [run.id for run in runs if run is not None and hold_lease(tx, run, terms)]
+    return [run.id for run in runs if run is not None and _may_write(tx, run) and hold_lease(tx, run, terms)]
+
+
+def _may_write(tx: Transaction, run: RunInfo) -> bool:
+    return may(tx, Role.WRITE, ResourceKind.EXPERIMENT, run.experiment_id)
 
 
 def give_back_outage(tx: Transaction, terms: LeaseTerms) -> None:

@@ -283,7 +283,7 @@ def _check_same(run: RunInfo, new: NewRun) -> RunInfo:
     if str(run.experiment_id) == new.experiment_id and run.user_id == new.user_id and same_start:
         return run
     raise AlreadyExists(
-        f"Run {run.id} exists in experiment {run.experiment_id} with another user or start. Choose another id.",
+        f"Run {run.id} exists, in another experiment or with another user or start. Choose another id.",
         metadata={"run_id": run.id},
         field="run_id",
     )

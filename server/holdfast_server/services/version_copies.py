@@ -21,10 +21,9 @@ def copy_version(tx: Transaction, actor: Actor, source_uri: str, name: str) -> M
     """
     check_registered_model_name(name)
     copied = find_version(tx, source_uri)
-    changes = tx.change_registry(actor)
     if not tx.registry.exists(name):
-        changes.create(name, "", ())
-    version = changes.create_version(
+        registry.add_registered_model(tx, actor, name)
+    version = tx.change_registry(actor).create_version(
         name,
         source_uri=f"models:/{copied.name}/{copied.version}",
         source=copied.source,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from holdfast_server.domain.registry_history import Actor
+from holdfast_server.services.ports.access import AccessRepository
 from holdfast_server.services.ports.artifacts import BlockIndex, TreeRepository
 from holdfast_server.services.ports.events import EventRepository, RunLeaseRepository
 from holdfast_server.services.ports.live import LiveRepository
@@ -103,6 +104,11 @@ class Transaction(Protocol):
     @property
     def run_leases(self) -> RunLeaseRepository:
         """Whose clients are there."""
+        ...
+
+    @property
+    def access(self) -> AccessRepository:
+        """Who may do what."""
         ...
 
     @property

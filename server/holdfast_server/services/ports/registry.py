@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from holdfast_server.domain.access import Viewer
 from holdfast_server.domain.experiment import Tag, TagChanges
 from holdfast_server.domain.registry import ModelVersion, RegisteredModel, ResolvedSource, Stage
 from holdfast_server.domain.registry_history import RecordedChange
@@ -132,9 +133,12 @@ class RegistryWriter(Protocol):
 class RegistryHistory(Protocol):
     """What happened to registered models and versions, for good."""
 
-    def list_before(self, name: str, version: int, before: int | None, limit: int) -> list[RecordedChange]:
+    def list_before(
+        self, name: str, version: int, before: int | None, limit: int, visible_to: Viewer | None = None
+    ) -> list[RecordedChange]:
         """The newest changes with a lower number than ``before``; of one version unless that is 0.
 
-        To a name belongs what happened under it, and what happened before to models that were renamed to it.
+        To a name belongs what happened under it, and what happened before to models that were renamed to it, as far as
+        ``visible_to`` may read these models.
         """
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
+from holdfast_server.domain.access import Viewer
 from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, TagChanges
 from holdfast_server.domain.metric_chart import MetricBucket, StepRange
 from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
@@ -58,9 +59,9 @@ class ExperimentRepository(Protocol):
         ...
 
     def list_datasets(
-        self, experiment_ids: Sequence[int], after: Position | None, limit: int
+        self, experiment_ids: Sequence[int], visible_to: Viewer | None, after: Position | None, limit: int
     ) -> list[Found[DatasetSummary]]:
-        """Datasets that runs of these experiments read, from the one after ``after`` on."""
+        """Datasets that runs of these experiments read, from the one after ``after`` on, as far as they may be read."""
         ...
 
 
@@ -268,8 +269,13 @@ class LoggedModelRepository(Protocol):
         """Set and remove tags; absent keys are passed over."""
         ...
 
-    def load_data(self, models: Iterable[ModelInfo], mask: Mask = EVERYTHING) -> dict[int, ModelData]:
-        """What many models hold, as far as it is wanted; every model has an entry."""
+    def load_data(
+        self, models: Iterable[ModelInfo], mask: Mask = EVERYTHING, visible_to: Viewer | None = None
+    ) -> dict[int, ModelData]:
+        """What many models hold, as far as it is wanted; every model has an entry.
+
+        Of registrations those are left out that ``visible_to`` may not read.
+        """
         ...
 
     def list_params(self, number: int, after: str, limit: int) -> list[Param]:
@@ -284,8 +290,10 @@ class LoggedModelRepository(Protocol):
         """The newest points, in order of (key, dataset name, dataset digest), after ``after``."""
         ...
 
-    def list_registrations(self, model_id: str, after: tuple[str, int], limit: int) -> list[ModelRegistration]:
-        """Versions made of a model, in order of (name, version), after ``after``."""
+    def list_registrations(
+        self, model_id: str, visible_to: Viewer | None, after: tuple[str, int], limit: int
+    ) -> list[ModelRegistration]:
+        """Versions made of a model that ``visible_to`` may read, in order of (name, version), after ``after``."""
         ...
 
     def search(self, query: SearchQuery, after: Position | None, limit: int) -> list[Found[ModelInfo]]:

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from holdfast_server.domain.access import Viewer
 from holdfast_server.domain.experiment import ViewType
 
 T = TypeVar("T")
@@ -75,6 +76,7 @@ class SearchQuery:
 
     ``experiment_ids`` empty: any; ``active_experiments``: those that are not deleted. ``source_run_id`` empty: any.
     ``datasets``: conditions on metrics are about these; without such conditions, what was measured on one of them.
+    ``visible_to``: only what that one may read; None for everything.
     """
 
     conditions: tuple[Condition, ...] = ()
@@ -84,6 +86,7 @@ class SearchQuery:
     source_run_id: str = ""
     active_experiments: bool = False
     datasets: tuple[DatasetName, ...] = ()
+    visible_to: Viewer | None = None
 
 
 @dataclass(frozen=True, slots=True)

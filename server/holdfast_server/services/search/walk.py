@@ -60,7 +60,7 @@ def walk_models(
     """Like ``walk``: logged models with what is wanted of what they hold."""
 
     def load(models: Sequence[ModelInfo]) -> Mapping[int, tuple[ModelInfo, ModelData]]:
-        data = tx.models.load_data(models, mask)
+        data = tx.models.load_data(models, mask, query.visible_to)
         return {model.number: (model, data[model.number]) for model in models}
 
     for found in _pieces(tx.models.search, query, after, limit):

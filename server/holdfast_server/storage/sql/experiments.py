@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from holdfast_server.domain.access import ResourceKind, Viewer
 from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, TagChanges
 from holdfast_server.domain.run import DATASET_CONTEXT_TAG, DatasetSummary
 from holdfast_server.services.search.query import Found, Position, SearchQuery
@@ -12,6 +13,7 @@ from holdfast_server.storage.sql.blocks import marks
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.key_values import KeyValues
 from holdfast_server.storage.sql.search import EXPERIMENTS, find
+from holdfast_server.storage.sql.visibility import visible
 
 _SELECT = "SELECT experiment_id, name, lifecycle, create_time, update_time, artifact_location FROM experiments"
 
@@ -72,17 +74,18 @@ class SqlExperiments:
         return [Found(_experiment(row, tags.get(row["experiment_id"], ())), position) for row, position in rows]
 
     def list_datasets(
-        self, experiment_ids: Sequence[int], after: Position | None, limit: int
+        self, experiment_ids: Sequence[int], visible_to: Viewer | None, after: Position | None, limit: int
     ) -> list[Found[DatasetSummary]]:
-        """Datasets that runs of these experiments read, from the one after ``after`` on."""
+        """Datasets that runs of these experiments read, from the one after ``after`` on, as far as they may be read."""
+        shown, values = visible(visible_to, ResourceKind.EXPERIMENT, "d.experiment_id")
         rows = self._connection.execute(
             "SELECT DISTINCT d.experiment_id, d.name, d.digest, COALESCE(t.value, '') AS context FROM datasets d"  # noqa: S608
             " JOIN run_datasets r ON r.dataset_no = d.dataset_no LEFT JOIN run_dataset_tags t"
             " ON t.run_no = r.run_no AND t.dataset_no = r.dataset_no AND t.key = ?"
-            f" WHERE d.experiment_id IN ({marks(len(experiment_ids))})"
+            f" WHERE d.experiment_id IN ({marks(len(experiment_ids))}) AND {shown}"
             " AND (d.experiment_id, d.name, d.digest, COALESCE(t.value, '')) > (?, ?, ?, ?)"
             " ORDER BY d.experiment_id, d.name, d.digest, context LIMIT ?",
-            (DATASET_CONTEXT_TAG, *experiment_ids, *(after or (-1, "", "", "")), limit),
+            (DATASET_CONTEXT_TAG, *experiment_ids, *values, *(after or (-1, "", "", "")), limit),
         )
         return [Found(DatasetSummary(*row), tuple(row)) for row in rows]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from holdfast_server.domain.access import ResourceKind, Viewer
 from holdfast_server.domain.experiment import Lifecycle, Tag, TagChanges
 from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
 from holdfast_server.domain.run import Metric, Param
@@ -15,6 +16,7 @@ from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.key_values import KeyValues, among
 from holdfast_server.storage.sql.metrics import metric_of
 from holdfast_server.storage.sql.search import LOGGED_MODELS, find
+from holdfast_server.storage.sql.visibility import visible
 
 _METRIC_COLUMNS = (
     "model_no, key, value, special, timestamp, step, dataset_name, dataset_digest,"
@@ -124,14 +126,20 @@ class SqlLoggedModels:
         self._tags.set(number, changes.tags)
         self._tags.delete(number, changes.deleted_keys)
 
-    def load_data(self, models: Iterable[ModelInfo], mask: Mask = EVERYTHING) -> dict[int, ModelData]:
-        """What many models hold, as far as it is wanted; every model has an entry."""
+    def load_data(
+        self, models: Iterable[ModelInfo], mask: Mask = EVERYTHING, visible_to: Viewer | None = None
+    ) -> dict[int, ModelData]:
+        """What many models hold, as far as it is wanted; every model has an entry.
+
+        Of registrations those are left out that ``visible_to`` may not read.
+        """
         models = list(models)
         numbers = [model.number for model in models]
         params = self._params.load(Param, numbers, mask.keys("params"))
         tags = self._tags.load(Tag, numbers, mask.keys("tags"))
         metrics = self._load_metrics({model.number: model.id for model in models}, mask.keys("metrics"))
-        registrations = self._load_registrations([model.id for model in models] if mask.wants("registrations") else [])
+        registered = [model.id for model in models] if mask.wants("registrations") else []
+        registrations = self._load_registrations(registered, visible_to)
         return {
             model.number: ModelData(
                 params=tuple(params.get(model.number, ())),
@@ -160,12 +168,15 @@ class SqlLoggedModels:
         )
         return [metric_of(row) for row in rows]
 
-    def list_registrations(self, model_id: str, after: tuple[str, int], limit: int) -> list[ModelRegistration]:
-        """Versions made of a model, in order of (name, version), after ``after``."""
+    def list_registrations(
+        self, model_id: str, visible_to: Viewer | None, after: tuple[str, int], limit: int
+    ) -> list[ModelRegistration]:
+        """Versions made of a model that ``visible_to`` may read, in order of (name, version), after ``after``."""
+        shown, values = visible(visible_to, ResourceKind.REGISTERED_MODEL, "r.lineage")
         rows = self._connection.execute(
-            f"{_REGISTRATIONS} WHERE v.model_id = ? AND v.model_id != '' AND (r.name, v.version) > (?, ?)"
+            f"{_REGISTRATIONS} WHERE v.model_id = ? AND v.model_id != '' AND {shown} AND (r.name, v.version) > (?, ?)"
             " ORDER BY r.name, v.version LIMIT ?",
-            (model_id, *after, limit),
+            (model_id, *values, *after, limit),
         )
         return [ModelRegistration(row["name"], row["version"]) for row in rows]
 
@@ -187,13 +198,16 @@ class SqlLoggedModels:
                 found.setdefault(row["model_no"], []).append(metric_of(row, ids[row["model_no"]]))
         return found
 
-    def _load_registrations(self, model_ids: Sequence[str]) -> dict[str, list[ModelRegistration]]:
+    def _load_registrations(
+        self, model_ids: Sequence[str], visible_to: Viewer | None
+    ) -> dict[str, list[ModelRegistration]]:
         found: dict[str, list[ModelRegistration]] = {}
+        shown, values = visible(visible_to, ResourceKind.REGISTERED_MODEL, "r.lineage")
         for part in chunks(model_ids):
             rows = self._connection.execute(
-                f"{_REGISTRATIONS} WHERE v.model_id IN ({marks(len(part))}) AND v.model_id != ''"
+                f"{_REGISTRATIONS} WHERE v.model_id IN ({marks(len(part))}) AND v.model_id != '' AND {shown}"
                 " ORDER BY r.name, v.version",
-                part,
+                (*part, *values),
             )
             for row in rows:
                 found.setdefault(row["model_id"], []).append(ModelRegistration(row["name"], row["version"]))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from holdfast_server.domain.access import ResourceKind, Viewer
 from holdfast_server.domain.registry_history import Actor, Change, ChangeKind, RecordedChange
 from holdfast_server.storage.sql.connection import Connection
+from holdfast_server.storage.sql.visibility import visible
 
 _RENAMED = ChangeKind.MODEL_RENAMED.value
 _ALIAS = ChangeKind.ALIAS_CHANGED.value
@@ -42,10 +44,13 @@ class SqlRegistryHistory:
             ],
         )
 
-    def list_before(self, name: str, version: int, before: int | None, limit: int) -> list[RecordedChange]:
+    def list_before(
+        self, name: str, version: int, before: int | None, limit: int, visible_to: Viewer | None = None
+    ) -> list[RecordedChange]:
         """The newest changes with a lower number than ``before``; of one version unless that is 0.
 
-        To a name belongs what happened under it, and what happened before to models that were renamed to it.
+        To a name belongs what happened under it, and what happened before to models that were renamed to it, as far as
+        ``visible_to`` may read these models.
         """
         renamed = self._connection.execute(
             # The kind is no parameter, or the index on renamings alone would not be used.
@@ -56,8 +61,9 @@ class SqlRegistryHistory:
         scopes: list[tuple[str, tuple[object, ...]]] = [("name = ?", (name,))]
         scopes += [("lineage = ? AND change_no <= ?", (row[0], row[1])) for row in renamed]
         found: dict[int, Any] = {}
+        shown, viewer = visible(visible_to, ResourceKind.REGISTERED_MODEL, "lineage")
         for where, values in scopes:
-            for row in self._newest(where, values, version, before, limit):
+            for row in self._newest(f"{where} AND {shown}", (*values, *viewer), version, before, limit):
                 found[row["change_no"]] = row
         return [_recorded(found[number]) for number in sorted(found, reverse=True)[:limit]]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from holdfast_server.domain.access import ResourceKind
 from holdfast_server.services.search.query import (
     Condition,
     DatasetName,
@@ -25,6 +26,7 @@ from holdfast_server.storage.sql.blocks import marks
 from holdfast_server.storage.sql.conditions import compare, compare_metric
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.selective import Few, are_few, find_few
+from holdfast_server.storage.sql.visibility import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,13 @@ class Searchable:
 
     ``number`` is the column that rows of the tables in ``pairs`` and ``metrics`` hang on. ``by_value`` names indexes
     of these tables by key and value, ``by_attribute`` those of the rows by an attribute; without them all are sorted.
-    ``id`` is the attribute that names one row.
+    ``id`` is the attribute that names one row. ``access`` is what grants are given on that decides who may read a row,
+    and the expression of its number.
     """
 
     source: str
     number: str
+    access: tuple[ResourceKind, str]
     columns: Mapping[str, Column]
     pairs: Mapping[Kind, str] = field(default_factory=dict)
     metrics: str = ""
@@ -61,6 +65,7 @@ class Searchable:
 RUNS = Searchable(
     source="runs t",
     number="run_no",
+    access=(ResourceKind.EXPERIMENT, "t.experiment_id"),
     columns={
         "run_id": Column("t.run_id"),
         "run_name": Column("t.run_name"),
@@ -86,6 +91,7 @@ RUNS = Searchable(
 EXPERIMENTS = Searchable(
     source="experiments t",
     number="experiment_id",
+    access=(ResourceKind.EXPERIMENT, "t.experiment_id"),
     columns={
         "name": Column("t.name"),
         "experiment_id": Column("CAST(t.experiment_id AS TEXT)", "t.experiment_id"),
@@ -99,6 +105,7 @@ EXPERIMENTS = Searchable(
 LOGGED_MODELS = Searchable(
     source="logged_models t",
     number="model_no",
+    access=(ResourceKind.EXPERIMENT, "t.experiment_id"),
     columns={
         "model_id": Column("t.model_id"),
         "name": Column("t.name"),
@@ -118,6 +125,7 @@ LOGGED_MODELS = Searchable(
 REGISTERED_MODELS = Searchable(
     source="registered_models t",
     number="registered_no",
+    access=(ResourceKind.REGISTERED_MODEL, "t.lineage"),
     columns={
         "name": Column("t.name"),
         "creation_timestamp": Column("t.create_time"),
@@ -129,6 +137,7 @@ MODEL_VERSIONS = Searchable(
     source="model_versions t JOIN registered_models r ON r.registered_no = t.registered_no",
     select="t.*, r.name",
     number="version_no",
+    access=(ResourceKind.REGISTERED_MODEL, "r.lineage"),
     columns={
         "name": Column("r.name"),
         "version_number": Column("t.version"),
@@ -308,6 +317,8 @@ def _scope(statement: _Statement, table: Searchable, query: SearchQuery) -> None
     if table.has_lifecycle:
         stages = [stage.value for stage in query.view.value]
         statement.require(_one_of(f"{plus}t.lifecycle", len(stages)), stages)
+    if query.visible_to is not None:
+        statement.require(*visible(query.visible_to, *table.access))
     if query.datasets and not any(condition.kind is Kind.METRIC for condition in query.conditions):
         measured, values = _on_datasets("x", query.datasets)
         _require_some(statement, table, f"{table.metrics} x", measured, values)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ class _Job:
     run: Callable[[Transaction], Any]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
     result: Any = None
     error: BaseException | None = None
 
@@ -64,7 +66,9 @@ class SqliteDatabase:
 
     async def read(self, job: Callable[[Transaction], T]) -> T:
         """Run ``job`` on a snapshot; it cannot write."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
+        # In the caller's context: whoever makes the call is known in its transactions too.
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, context.run, self._read, job)
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
         """Run ``job`` and return when its transaction is durable. If it raises, nothing it did is kept."""
@@ -226,7 +230,7 @@ class SqliteDatabase:
     def _run_job(connection: Connection, transaction: Transaction, job: _Job) -> None:
         connection.execute("SAVEPOINT job")
         try:
-            job.result = job.run(transaction)
+            job.result = job.context.run(job.run, transaction)
         except Exception as error:
             job.error = failure_of(error)
             if job.error is not None or not connection.in_transaction:

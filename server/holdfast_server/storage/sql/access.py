@@ -1,0 +1,219 @@
+"""Rows of principals, tokens and grants, and what the resources of a call belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from holdfast_server.domain.access import Caller, Grant, Principal, ResourceKind, Role, Token
+from holdfast_server.services.ports.access import Known, Pin
+from holdfast_server.storage.sql.blocks import chunks, marks
+from holdfast_server.storage.sql.connection import Connection
+
+_KNOWN = (
+    "SELECT t.token_id, t.hash, t.ceiling, t.expire_time, t.revoke_time, t.last_use_time, p.name, p.role"
+    " FROM tokens t JOIN principals p ON p.name = t.principal"
+)
+# What people call the resource of a grant; a purged one has no name and no grants.
+_NAME = (
+    "CASE g.kind WHEN 'experiment' THEN CAST(g.resource AS TEXT)"
+    " ELSE (SELECT name FROM registered_models WHERE lineage = g.resource) END"
+)
+
+
+class SqlAccess:
+    """Implements ``AccessRepository``."""
+
+    def __init__(self, connection: Connection, now_ms: int) -> None:
+        self._connection, self._now_ms = connection, now_ms
+
+    def generation(self) -> int:
+        """Grows whenever an answer to who may do what may change."""
+        return int(self._connection.execute("SELECT generation FROM access_state").fetchone()[0])
+
+    def find_token(self, digest: bytes) -> Known | None:
+        """The token whose secret has this SHA-256, expired and revoked ones included."""
+        row = self._connection.execute(f"{_KNOWN} WHERE t.hash = ?", (digest,)).fetchone()
+        return _known(row) if row else None
+
+    def find_token_by_id(self, token_id: str) -> Known | None:
+        """The token of this id, expired and revoked ones included."""
+        row = self._connection.execute(f"{_KNOWN} WHERE t.token_id = ?", (token_id,)).fetchone()
+        return _known(row) if row else None
+
+    def get_token(self, token_id: str) -> Token | None:
+        """The token of this id."""
+        row = self._connection.execute("SELECT * FROM tokens WHERE token_id = ?", (token_id,)).fetchone()
+        return _token(row) if row else None
+
+    def add_token(self, token: Token, digest: bytes) -> None:
+        """Keep a new token; its principal is there."""
+        self._connection.execute(
+            "INSERT INTO tokens (token_id, principal, hash, ceiling, description, create_time, expire_time)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                token.id,
+                token.principal,
+                digest,
+                int(token.ceiling),
+                token.description,
+                token.create_time,
+                token.expire_time,
+            ),
+        )
+
+    def revoke_token(self, token_id: str) -> None:
+        """Revoke a token that is there; one that is revoked stays as it is."""
+        self._connection.execute(
+            "UPDATE tokens SET revoke_time = ? WHERE token_id = ? AND revoke_time IS NULL", (self._now_ms, token_id)
+        )
+
+    def touch_token(self, token_id: str) -> None:
+        """Write down that it is used now."""
+        self._connection.execute("UPDATE tokens SET last_use_time = ? WHERE token_id = ?", (self._now_ms, token_id))
+
+    def list_tokens(self, principal: str, after: tuple[int, str] | None, limit: int) -> list[Token]:
+        """Tokens in order of (create time, id), after ``after``; of one principal unless that is empty."""
+        rows = self._connection.execute(
+            "SELECT * FROM tokens WHERE (?1 = '' OR principal = ?1) AND (create_time, token_id) > (?2, ?3)"
+            " ORDER BY create_time, token_id LIMIT ?4",
+            (principal, *(after or (-1, "")), limit),
+        )
+        return [_token(row) for row in rows]
+
+    def get_principal(self, name: str) -> Principal | None:
+        """The principal of this name."""
+        row = self._connection.execute("SELECT * FROM principals WHERE name = ?", (name,)).fetchone()
+        return _principal(row) if row else None
+
+    def set_principal(self, name: str, role: Role) -> None:
+        """Add a principal, or give one another role on the server."""
+        self._connection.execute(
+            "INSERT INTO principals (name, role, create_time) VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET role = excluded.role",
+            (name, int(role), self._now_ms),
+        )
+
+    def delete_principal(self, name: str) -> None:
+        """Remove a principal with its tokens and grants."""
+        self._connection.execute("DELETE FROM principals WHERE name = ?", (name,))
+
+    def list_principals(self, after: str, limit: int) -> list[Principal]:
+        """Principals in order of names, after ``after``."""
+        rows = self._connection.execute("SELECT * FROM principals WHERE name > ? ORDER BY name LIMIT ?", (after, limit))
+        return [_principal(row) for row in rows]
+
+    def role_on(self, principal: str, kind: ResourceKind, resource: int) -> Role | None:
+        """What a grant says; None when there is none."""
+        row = self._connection.execute(
+            "SELECT role FROM grants WHERE principal = ? AND kind = ? AND resource = ?",
+            (principal, kind.value, resource),
+        ).fetchone()
+        return Role(row["role"]) if row else None
+
+    def set_grant(self, principal: str, kind: ResourceKind, resource: int, role: Role | None) -> None:
+        """Give a principal a role on a resource; None takes the grant away."""
+        if role is None:
+            self._connection.execute(
+                "DELETE FROM grants WHERE principal = ? AND kind = ? AND resource = ?",
+                (principal, kind.value, resource),
+            )
+            return
+        self._connection.execute(
+            "INSERT INTO grants (principal, kind, resource, role) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (principal, kind, resource) DO UPDATE SET role = excluded.role",
+            (principal, kind.value, resource, int(role)),
+        )
+
+    def best_grant(self, principal: str) -> Role:
+        """The highest role that any grant gives; NONE without grants."""
+        row = self._connection.execute(
+            "SELECT COALESCE(MAX(role), 0) FROM grants WHERE principal = ?", (principal,)
+        ).fetchone()
+        return Role(row[0])
+
+    def list_grants(
+        self, principal: str, resource: tuple[ResourceKind, int] | None, after: tuple[str, str, int] | None, limit: int
+    ) -> list[tuple[Grant, tuple[str, str, int]]]:
+        """Grants with their places, after ``after``: of one principal unless that is empty, on one resource or all."""
+        where, values = "1 = 1", list[object]()
+        if principal:
+            where += " AND g.principal = ?"
+            values.append(principal)
+        if resource is not None:
+            where += " AND g.kind = ? AND g.resource = ?"
+            values += [resource[0].value, resource[1]]
+        rows = self._connection.execute(
+            f"SELECT g.*, {_NAME} AS name FROM grants g WHERE {where}"  # noqa: S608 - of constants
+            " AND (g.principal, g.kind, g.resource) > (?, ?, ?)"
+            " ORDER BY g.principal, g.kind, g.resource LIMIT ?",
+            (*values, *(after or ("", "", -1)), limit),
+        )
+        return [
+            (
+                Grant(row["principal"], ResourceKind(row["kind"]), row["name"] or "", Role(row["role"])),
+                (row["principal"], row["kind"], row["resource"]),
+            )
+            for row in rows
+        ]
+
+    def has_experiment(self, number: int) -> bool:
+        """Whether an experiment is there, deleted or not."""
+        statement = "SELECT 1 FROM experiments WHERE experiment_id = ?"
+        return self._connection.execute(statement, (number,)).fetchone() is not None
+
+    def experiment_of_run(self, run_id: str) -> int | None:
+        """The experiment of a run; None when there is none."""
+        row = self._connection.execute("SELECT experiment_id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        return int(row["experiment_id"]) if row else None
+
+    def experiment_of_model(self, model_id: str) -> int | None:
+        """The experiment of a logged model; None when there is none."""
+        return self.experiments_of_models([model_id]).get(model_id)
+
+    def experiments_of_models(self, model_ids: Collection[str]) -> dict[str, int]:
+        """The experiments of those logged models that are there."""
+        found: dict[str, int] = {}
+        for part in chunks(list(model_ids)):
+            rows = self._connection.execute(
+                f"SELECT model_id, experiment_id FROM logged_models WHERE model_id IN ({marks(len(part))})",  # noqa: S608
+                part,
+            )
+            found.update((row["model_id"], row["experiment_id"]) for row in rows)
+        return found
+
+    def number_of_model(self, name: str) -> int | None:
+        """The number of a registered model, whatever it is renamed to; None when there is none."""
+        row = self._connection.execute("SELECT lineage FROM registered_models WHERE name = ?", (name,)).fetchone()
+        return int(row["lineage"]) if row else None
+
+    def pins(self, owner_id: str, sequence: int) -> list[Pin]:
+        """The versions that show a snapshot."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT r.lineage, v.path FROM model_versions v"
+            " JOIN registered_models r ON r.registered_no = v.registered_no WHERE v.owner = ? AND v.sequence = ?",
+            (owner_id, sequence),
+        )
+        return [Pin(row["lineage"], row["path"]) for row in rows]
+
+
+def _known(row: Any) -> Known:
+    caller = Caller(row["name"], Role(row["role"]), Role(row["ceiling"]), row["token_id"])
+    return Known(caller, bytes(row["hash"]), row["expire_time"], row["revoke_time"], row["last_use_time"])
+
+
+def _principal(row: Any) -> Principal:
+    return Principal(name=row["name"], role=Role(row["role"]), create_time=row["create_time"])
+
+
+def _token(row: Any) -> Token:
+    return Token(
+        id=row["token_id"],
+        principal=row["principal"],
+        ceiling=Role(row["ceiling"]),
+        description=row["description"],
+        create_time=row["create_time"],
+        expire_time=row["expire_time"],
+        last_use_time=row["last_use_time"],
+        revoke_time=row["revoke_time"],
+    )
