@@ -1,4 +1,4 @@
-"""``python -m holdfast_server``: a server in the foreground, until SIGTERM or SIGINT."""
+"""``python -m holdfast_server``: a server in the foreground, until SIGTERM or SIGINT; ``config`` shows its settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING
 
 from holdfast_server.config import ServerConfig
 from holdfast_server.errors import DomainError, Unavailable
-from holdfast_server.settings import Process, UsageError, read
+from holdfast_server.exposure import UsageError, exposure_warning
+from holdfast_server.settings import Process, read
+from holdfast_server.settings_report import show_settings
+from holdfast_server.tls import TlsFileError
 
 if TYPE_CHECKING:
     from holdfast_server.app import App
@@ -45,22 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"holdfast {version('holdfast')}")  # noqa: T201 - what was asked for
         return 0
     try:
+        if arguments[:1] == ["config"]:
+            return show_settings(arguments[1:])
         process = read(arguments)
         _log_to_stderr(process)
+        _warn_of_exposure(process.config)
         with _unix_sockets_held(process.config):
             asyncio.run(serve(process.config))
     except UsageError as error:
-        _say(f"{error} See python -m holdfast_server --help.")
+        _say(f"{error} See holdfast server --help.")
         return EXIT_USAGE
-    except StartError as error:
+    except (StartError, DomainError) as error:
         _say(str(error))
-        return EXIT_USAGE
-    except Unavailable as error:
-        _say(error.message)
-        return EXIT_FAILED
-    except DomainError as error:
-        _say(error.message)
-        return EXIT_USAGE
+        return EXIT_FAILED if isinstance(error, Unavailable) else EXIT_USAGE
     return 0
 
 
@@ -68,7 +68,7 @@ async def serve(config: ServerConfig) -> None:
     """Serve until SIGTERM or SIGINT, then let calls in progress finish. A second signal ends the process at once.
 
     Raises:
-        StartError: An address cannot be bound or the data directory cannot be used.
+        StartError: An address cannot be bound, or the data directory or a TLS file cannot be used.
         DomainError: The database or the store cannot be used.
     """
     stopping = asyncio.Event()
@@ -106,6 +106,14 @@ def _tune_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+def _warn_of_exposure(config: ServerConfig) -> None:
+    """Say loudly that strangers can get in: to whoever starts the server, and to whoever reads its log later."""
+    lines = exposure_warning(config)
+    if lines:
+        _say("\n".join(lines))
+        logger.warning("%s", " ".join(line.strip() for line in lines))
+
+
 def _open(config: ServerConfig) -> App:
     from holdfast_server.app import App  # grpc and minio take a while; --help and mistakes need neither
 
@@ -113,6 +121,8 @@ def _open(config: ServerConfig) -> App:
         return App(config)
     except OSError as error:
         raise StartError(f"The data directory {config.data_dir} cannot be used: {error.strerror or error}.") from error
+    except TlsFileError as error:
+        raise StartError(str(error)) from None
 
 
 def _shown_addresses(app: App) -> str:
@@ -122,7 +132,8 @@ def _shown_addresses(app: App) -> str:
         if address.startswith("unix:"):
             shown.append(address)
         else:
-            shown.append(f"holdfast://{address.rpartition(':')[0]}:{port}")
+            scheme = "holdfast" if app.config.tls_cert is None else "holdfast+tls"
+            shown.append(f"{scheme}://{address.rpartition(':')[0]}:{port}")
     return " and ".join(shown)
 
 

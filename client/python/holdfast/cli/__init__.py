@@ -32,7 +32,7 @@ _COMMANDS = {
         "Register, list, show, follow, change, serve, promote, export and import models.",
     ),
     "runs": ("holdfast.cli.runs", "List, show, compare, log, follow, delete and move runs."),
-    "server": ("holdfast.cli.server", "Start a server."),
+    "server": ("holdfast.cli.server", "Start a server, or make what it needs."),
     "sync": ("holdfast.cli.sync", "Send what processes logged and could not send before they ended."),
 }
 
