@@ -22,6 +22,7 @@ from holdfast_server.errors import DomainError, Unavailable
 from holdfast_server.exposure import UsageError, exposure_warning
 from holdfast_server.settings import Process, read
 from holdfast_server.settings_report import show_settings
+from holdfast_server.storage.privacy import make_socket_directory
 from holdfast_server.tls import TlsFileError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return show_settings(arguments[1:])
         process = read(arguments)
         _log_to_stderr(process)
+        # What is made from here on is its owner's alone: data, and sockets, to which connecting needs write permission.
+        os.umask(0o077)
         _warn_of_exposure(process.config)
         with _unix_sockets_held(process.config):
             asyncio.run(serve(process.config))
@@ -87,6 +90,8 @@ async def serve(config: ServerConfig) -> None:
             await app.start()
         except OSError as error:
             raise StartError(_why_not_bound(config, error)) from error
+        for path in _unix_sockets(config):
+            path.chmod(0o600)  # gRPC makes it executable
         _tune_collector()
         _say(f"Holdfast {version('holdfast')} serving on {_shown_addresses(app)}, data in {_shown_data(config)}")
         await stopping.wait()
@@ -172,11 +177,13 @@ def _unix_sockets_held(config: ServerConfig) -> Iterator[None]:
     Binding a socket that another gRPC server holds succeeds and cuts that one off, so the socket itself cannot tell.
     """
     with contextlib.ExitStack() as held:
-        for address in config.addresses:
-            if address.startswith("unix:"):
-                path = Path(address.removeprefix("unix:"))
-                held.enter_context(_unix_socket_held(path))
+        for path in _unix_sockets(config):
+            held.enter_context(_unix_socket_held(path))
         yield
+
+
+def _unix_sockets(config: ServerConfig) -> list[Path]:
+    return [Path(address.removeprefix("unix:")) for address in config.addresses if address.startswith("unix:")]
 
 
 @contextlib.contextmanager
@@ -186,6 +193,7 @@ def _unix_socket_held(path: Path) -> Iterator[None]:
     # Not removed at the end: whoever waits for a removed file's lock holds the lock of nothing.
     lock_path = path.with_name(path.name + ".lock")
     try:
+        make_socket_directory(path.parent)
         lock = lock_path.open("a")
     except OSError as error:
         raise StartError(f"The Unix socket {path} cannot be made: {error.strerror}.") from error
@@ -194,12 +202,9 @@ def _unix_socket_held(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StartError(f"The Unix socket {path} is in use by another server.") from None
-        # Connecting needs write permission; only this user gets it.
-        previous = os.umask(0o077)
         try:
             yield
         finally:
-            os.umask(previous)
             path.unlink(missing_ok=True)
 
 

@@ -50,6 +50,7 @@ from holdfast_server.storage.blocks.local import LocalObjectStore
 from holdfast_server.storage.blocks.packs import PackedBlockStore
 from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
 from holdfast_server.storage.host_lock import HostLock
+from holdfast_server.storage.privacy import make_data_directory
 from holdfast_server.storage.spool import DirectorySpool
 from holdfast_server.storage.sql.sqlite import SqliteDatabase
 
@@ -98,7 +99,7 @@ class App:
     def __init__(self, config: ServerConfig, *, embedded: bool = False) -> None:
         self.config = config
         self._certificates = _certificates(config)
-        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_data_directory(config.data_dir)
         with contextlib.ExitStack() as opened:
             host_lock = HostLock(config.data_dir)
             opened.callback(host_lock.close)
