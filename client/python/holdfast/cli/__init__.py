@@ -19,6 +19,7 @@ _COMMANDS = {
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
     "cache": ("holdfast.cli.cache", "Show or clear the cache of models on this machine."),
     "completion": ("holdfast.cli.completion", "Print what makes a shell complete commands and options."),
+    "config": ("holdfast.cli.config", "Show the settings of clients and servers, and where each is from."),
     "du": ("holdfast.cli.storage:du", "Tell what takes how much space."),
     "experiments": (
         "holdfast.cli.experiments",
