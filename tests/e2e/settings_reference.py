@@ -29,7 +29,12 @@ def reference() -> str:
 def _server() -> Iterator[str]:
     yield "## The server: `holdfast server`\n"
     rows = [
-        (f"`{setting.flag}`{_code(setting.metavar)}", _code(setting.variable), _code(setting.default), setting.help)
+        (
+            _code(f"{setting.flag} {setting.metavar}".strip()),
+            _code(setting.variable),
+            _code(setting.default),
+            setting.help,
+        )
         for setting in SETTINGS
     ]
     yield _table(("option", "variable", "default", "effect"), rows)
@@ -63,7 +68,7 @@ def _default(option: click.Option) -> str:
 
 
 def _code(text: str) -> str:
-    return f" `{text}`".lstrip() if text else ""
+    return f"`{text}`" if text else ""
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

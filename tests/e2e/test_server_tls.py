@@ -243,3 +243,29 @@ def test_it_warns_of_a_key_that_others_can_read_and_of_a_certificate_that_ends_s
         assert len(lines_with(server, f"chmod 600 {key}")) == 1
         assert len(lines_with(server, "expires on")) == 1
         assert server.stop() == 0
+
+
+def test_the_health_check_of_its_own_host_needs_nothing_but_the_server_s_settings(tmp_path: Path, tls, other):
+    def check(**environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "holdfast_server.health_check"],
+            env=clean_environment(environment),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    elsewhere = TlsDirectory(tmp_path / "elsewhere", hosts=("elsewhere.test",))
+    with serving(tmp_path, *elsewhere.mutual_flags) as server:
+        settings = {
+            "HOLDFAST_SERVER_PORT": server.address.rpartition(":")[2],
+            "HOLDFAST_SERVER_TLS_CERT": str(elsewhere.cert),
+        }
+        known = {name: value for name, value in elsewhere.known.items() if name != "HOLDFAST_TLS_CA_FILE"}
+        done = check(**settings, **known)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert check(**settings).returncode == 1, "without the client's certificate"
+        assert check(**{**settings, "HOLDFAST_SERVER_TLS_CERT": str(other.cert)}, **known).returncode == 1
+        absent = check(**{**settings, "HOLDFAST_SERVER_TLS_CERT": "/absent"})
+        assert (absent.returncode, "Traceback" in absent.stderr) == (1, False)

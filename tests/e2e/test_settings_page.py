@@ -22,7 +22,7 @@ def test_the_reference_is_what_the_settings_say_of_themselves():
 
 def test_every_setting_is_on_the_page():
     for setting in SETTINGS:
-        assert f"| `{setting.flag}`" in PAGE
+        assert f"| `{setting.flag}" in PAGE
         assert f"| `{setting.variable}` |" in PAGE
     for variable in VARIABLES:
         assert f"| `{variable.name}` |" in PAGE

@@ -168,6 +168,12 @@ def test_a_broken_value_is_refused_with_its_rule(arguments: list[str], environme
         pytest.param({"HOLDFAST_SERVER_HOST": "10.0.0.2"}, "10.0.0.2:5600", id="one interface"),
         pytest.param({"HOLDFAST_SERVER_UNIX": "/run/h"}, "unix:/run/h", id="socket"),
         pytest.param({"HOLDFAST_SERVER_UNIX": "/run/h", "HOLDFAST_SERVER_PORT": "7"}, "127.0.0.1:7", id="both"),
+        pytest.param({"HOLDFAST_SERVER_TLS_CERT": "/c"}, "holdfast+tls://127.0.0.1:5600", id="TLS"),
+        pytest.param(
+            {"HOLDFAST_SERVER_UNIX": "/h", "HOLDFAST_SERVER_PORT": "7", "HOLDFAST_SERVER_TLS_CERT": "/c"},
+            "unix:/h",
+            id="TLS and a socket",
+        ),
     ],
 )
 def test_the_health_check_asks_where_the_server_listens(environment: dict[str, str], address: str):
