@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _log_to_stderr(process)
         # What is made from here on is its owner's alone: data, and sockets, to which connecting needs write permission.
         os.umask(0o077)
+        # gRPC's own lines, one for each handshake that fails, are in no format of ours and without end.
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         _warn_of_exposure(process.config)
         with _unix_sockets_held(process.config):
             asyncio.run(serve(process.config))

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.server_process import running_server
+from tests.server_process import clean_environment, running_server
 from tests.tls_files import TlsDirectory, write_dated, write_key
 
 import holdfast
 from holdfast import errors
 from holdfast._channel import Channel, RetryPolicy
 from holdfast._config import parse_target
-from holdfast.cli import cli
 from holdfast.v1 import experiment_service_pb2 as messages
 from holdfast.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 
@@ -235,9 +235,15 @@ def test_what_is_logged_while_the_certificate_is_bad_waits_and_arrives(
             assert client.get_run(run_id).data.metrics == {"loss": 0.5}
 
 
-def test_the_command_line_says_it_in_one_line_and_exits_with_1(other, secured, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HOLDFAST_TLS_CA_FILE", str(other.ca))
-    done = CliRunner().invoke(cli, ["--uri", f"holdfast+tls://{secured}", "runs", "ls"])
-    assert done.exit_code == 1
-    assert done.output.startswith("Error: The certificate of the server at holdfast+tls://")
-    assert done.output.count("\n") == 1
+def test_the_command_line_says_it_in_one_line_and_exits_with_1(other, secured):
+    done = subprocess.run(
+        [Path(sys.executable).with_name("holdfast"), "--uri", f"holdfast+tls://{secured}", "runs", "ls"],
+        env=clean_environment(other.trusting),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: The certificate of the server at holdfast+tls://")
+    assert done.stderr.count("\n") == 1

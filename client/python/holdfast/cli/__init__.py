@@ -92,6 +92,8 @@ def main(args: Sequence[str] | None = None) -> None:
         # A name that the terminal's encoding lacks is no reason to fail.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
+    # gRPC would add lines of its own to the one that says what failed.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     cli.main(args=args, prog_name="holdfast", standalone_mode=True)
 
 
