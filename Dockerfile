@@ -1,6 +1,7 @@
 # The server as an image: `docker build -t holdfast .`
 # It listens on every interface without TLS, because a container's own loopback reaches nobody. That is meant for a
-# private network, such as that of compose.yaml; towards anything wider, put a proxy that speaks TLS in front of it.
+# private network, such as that of compose.yaml; towards anything wider, give it certificates (HOLDFAST_SERVER_TLS_CERT,
+# HOLDFAST_SERVER_TLS_KEY and HOLDFAST_SERVER_TLS_CLIENT_CA; docs/tls.md), or put a proxy that speaks TLS in front of it.
 
 FROM python:3.11-slim-bookworm AS builder
 WORKDIR /src

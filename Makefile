@@ -80,8 +80,9 @@ format: $(STAMP) ## Format the code and apply safe fixes
 	$(BIN)/ruff format
 
 .PHONY: docs
-docs: $(STAMP) ## Write the reference of the command line in docs/cli.md from the commands
+docs: $(STAMP) ## Write the references in docs/cli.md and docs/settings.md from commands and settings
 	$(BIN)/python -m tests.e2e.cli_reference
+	$(BIN)/python -m tests.e2e.settings_reference
 
 .PHONY: minio
 minio: ## Build the MinIO that the tests use, when it is absent (five minutes, needs Go)

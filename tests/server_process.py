@@ -72,7 +72,7 @@ def running_server(
     reader.start()
     try:
         assert ready.wait(START_TIMEOUT), f"no answer from the server: {lines}"
-        address = re.search(r" serving on (?:holdfast://)?(\S+?),? ", "\n".join(lines))
+        address = re.search(r" serving on (?:holdfast(?:\+tls)?://)?(\S+?),? ", "\n".join(lines))
         assert address, f"the server did not start: {lines}"
         yield ServerProcess(address[1], process, lines)
     finally:

@@ -1,4 +1,4 @@
-"""``python -m holdfast_server``: a server in the foreground, until SIGTERM or SIGINT."""
+"""``python -m holdfast_server``: a server in the foreground, until SIGTERM or SIGINT; ``config`` shows its settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from typing import TYPE_CHECKING
 
 from holdfast_server.config import ServerConfig
 from holdfast_server.errors import DomainError, Unavailable
-from holdfast_server.settings import Process, UsageError, read
+from holdfast_server.exposure import UsageError, exposure_warning
+from holdfast_server.settings import Process, read
+from holdfast_server.settings_report import show_settings
+from holdfast_server.storage.privacy import make_socket_directory
+from holdfast_server.tls import TlsFileError
 
 if TYPE_CHECKING:
     from holdfast_server.app import App
@@ -46,22 +50,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"holdfast {version('holdfast')}")  # noqa: T201 - what was asked for
         return 0
     try:
+        if arguments[:1] == ["config"]:
+            return show_settings(arguments[1:])
         process = read(arguments)
         _log_to_stderr(process)
+        # What is made from here on is its owner's alone: data, and sockets, to which connecting needs write permission.
+        os.umask(0o077)
+        # gRPC's own lines, one for each handshake that fails, are in no format of ours and without end.
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+        _warn_of_exposure(process.config)
         with _unix_sockets_held(process.config), _owner_socket_held(process.config) as config:
             asyncio.run(serve(config))
     except UsageError as error:
-        _say(f"{error} See python -m holdfast_server --help.")
+        _say(f"{error} See holdfast server --help.")
         return EXIT_USAGE
-    except StartError as error:
+    except (StartError, DomainError) as error:
         _say(str(error))
-        return EXIT_USAGE
-    except Unavailable as error:
-        _say(error.message)
-        return EXIT_FAILED
-    except DomainError as error:
-        _say(error.message)
-        return EXIT_USAGE
+        return EXIT_FAILED if isinstance(error, Unavailable) else EXIT_USAGE
     return 0
 
 
@@ -69,7 +74,7 @@ async def serve(config: ServerConfig) -> None:
     """Serve until SIGTERM or SIGINT, then let calls in progress finish. A second signal ends the process at once.
 
     Raises:
-        StartError: An address cannot be bound or the data directory cannot be used.
+        StartError: An address cannot be bound, or the data directory or a TLS file cannot be used.
         DomainError: The database or the store cannot be used.
     """
     stopping = asyncio.Event()
@@ -88,6 +93,8 @@ async def serve(config: ServerConfig) -> None:
             await app.start()
         except OSError as error:
             raise StartError(_why_not_bound(config, error)) from error
+        for path in _unix_sockets(config):
+            path.chmod(0o600)  # gRPC makes it executable
         _tune_collector()
         _say(f"Holdfast {version('holdfast')} serving on {_shown_addresses(app)}, data in {_shown_data(config)}")
         await stopping.wait()
@@ -107,6 +114,14 @@ def _tune_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+def _warn_of_exposure(config: ServerConfig) -> None:
+    """Say loudly that strangers can get in: to whoever starts the server, and to whoever reads its log later."""
+    lines = exposure_warning(config)
+    if lines:
+        _say("\n".join(lines))
+        logger.warning("%s", " ".join(line.strip() for line in lines))
+
+
 def _open(config: ServerConfig) -> App:
     from holdfast_server.app import App  # grpc and minio take a while; --help and mistakes need neither
 
@@ -114,6 +129,8 @@ def _open(config: ServerConfig) -> App:
         return App(config)
     except OSError as error:
         raise StartError(f"The data directory {config.data_dir} cannot be used: {error.strerror or error}.") from error
+    except TlsFileError as error:
+        raise StartError(str(error)) from None
 
 
 def _shown_addresses(app: App) -> str:
@@ -123,7 +140,8 @@ def _shown_addresses(app: App) -> str:
         if address.startswith("unix:"):
             shown.append(address)
         else:
-            shown.append(f"holdfast://{address.rpartition(':')[0]}:{port}")
+            scheme = "holdfast" if app.config.tls_cert is None else "holdfast+tls"
+            shown.append(f"{scheme}://{address.rpartition(':')[0]}:{port}")
     return " and ".join(shown)
 
 
@@ -162,11 +180,13 @@ def _unix_sockets_held(config: ServerConfig) -> Iterator[None]:
     Binding a socket that another gRPC server holds succeeds and cuts that one off, so the socket itself cannot tell.
     """
     with contextlib.ExitStack() as held:
-        for address in config.addresses:
-            if address.startswith("unix:"):
-                path = Path(address.removeprefix("unix:"))
-                held.enter_context(_unix_socket_held(path))
+        for path in _unix_sockets(config):
+            held.enter_context(_unix_socket_held(path))
         yield
+
+
+def _unix_sockets(config: ServerConfig) -> list[Path]:
+    return [Path(address.removeprefix("unix:")) for address in config.addresses if address.startswith("unix:")]
 
 
 @contextlib.contextmanager
@@ -194,6 +214,7 @@ def _unix_socket_held(path: Path) -> Iterator[None]:
     # Not removed at the end: whoever waits for a removed file's lock holds the lock of nothing.
     lock_path = path.with_name(path.name + ".lock")
     try:
+        make_socket_directory(path.parent)
         lock = lock_path.open("a")
     except OSError as error:
         raise StartError(f"The Unix socket {path} cannot be made: {error.strerror}.") from error
@@ -202,12 +223,9 @@ def _unix_socket_held(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StartError(f"The Unix socket {path} is in use by another server.") from None
-        # Connecting needs write permission; only this user gets it.
-        previous = os.umask(0o077)
         try:
             yield
         finally:
-            os.umask(previous)
             path.unlink(missing_ok=True)
 
 

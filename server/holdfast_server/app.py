@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -54,8 +55,12 @@ from holdfast_server.storage.blocks.local import LocalObjectStore
 from holdfast_server.storage.blocks.packs import PackedBlockStore
 from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
 from holdfast_server.storage.host_lock import HostLock
+from holdfast_server.storage.privacy import make_data_directory
 from holdfast_server.storage.spool import DirectorySpool
 from holdfast_server.storage.sql.sqlite import SqliteDatabase
+
+if TYPE_CHECKING:
+    from holdfast_server.tls.reloading import ReloadingCertificates
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +103,8 @@ class App:
 
     def __init__(self, config: ServerConfig, *, embedded: bool = False) -> None:
         self.config = config
-        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._certificates = _certificates(config)
+        make_data_directory(config.data_dir)
         with contextlib.ExitStack() as opened:
             host_lock = HostLock(config.data_dir)
             opened.callback(host_lock.close)
@@ -167,11 +173,20 @@ class App:
         )
         self._add_services(server)
         await self.leases.start()
-        self.ports = [_bind(server, address) for address in self.config.addresses]
+        self.ports = [self._bind(server, address) for address in self.config.addresses]
         await server.start()
         self._server = server
         self._maintenance = asyncio.create_task(self._maintain())
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    def _bind(self, server: grpc.aio.Server, address: str) -> int:
+        """Bind an address; a Unix socket needs no TLS, as only its owner can connect."""
+        try:
+            if self._certificates is None or address.startswith("unix:"):
+                return server.add_insecure_port(address)
+            return server.add_secure_port(address, self._certificates.credentials())
+        except RuntimeError as error:
+            raise OSError(f"cannot bind {address}: {error}") from error
 
     async def stop(self) -> None:
         """Refuse new calls, let those in progress finish, and close the storage."""
@@ -239,11 +254,15 @@ class App:
         registry_grpc.add_ModelRegistryServiceServicer_to_server(ModelRegistryServicer(database, watches), server)
 
 
-def _bind(server: grpc.aio.Server, address: str) -> int:
-    try:
-        return server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise OSError(f"cannot bind {address}: {error}") from error
+def _certificates(config: ServerConfig) -> ReloadingCertificates | None:
+    """What ports are served with; None: without TLS."""
+    if config.tls_cert is None:
+        return None
+    from holdfast_server.tls.files import TlsFiles  # cryptography takes a while, and few need it
+    from holdfast_server.tls.reloading import ReloadingCertificates
+
+    files = TlsFiles.of(config)
+    return ReloadingCertificates(files) if files is not None else None
 
 
 def _threads(config: ServerConfig) -> int:

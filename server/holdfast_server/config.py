@@ -17,7 +17,10 @@ class ServerConfig:
         data_dir: Holds the database and, unless ``store`` says otherwise, the blocks. Private to its owner.
         addresses: gRPC addresses to bind, such as ``127.0.0.1:5600`` or ``unix:/run/holdfast.sock``.
         store: ``""`` for blocks below ``data_dir``, or ``s3://bucket[/prefix]?endpoint=http://host:port``.
-        insecure: Allow addresses other than loopback without TLS.
+        insecure: Allow addresses other than loopback without TLS or authentication.
+        tls_cert: Certificate chain (PEM) that ports are served with; None: without TLS.
+        tls_key: Its private key (PEM, without a passphrase).
+        tls_client_ca: Certificates (PEM) one of which must have issued a client's; None: clients need none.
         idle_timeout: Seconds after which a stream on which nothing moves is cancelled.
         drain_timeout: Seconds that calls in progress get when the server stops.
         byte_budget: Bytes of uploads and downloads held in memory by all streams together.
@@ -32,6 +35,9 @@ class ServerConfig:
     addresses: tuple[str, ...] = (f"127.0.0.1:{DEFAULT_PORT}",)
     store: str = ""
     insecure: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
     idle_timeout: float = 120.0
     drain_timeout: float = 10.0
     byte_budget: int = 64 * MIB

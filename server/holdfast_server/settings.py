@@ -6,20 +6,20 @@ Only the standard library is imported, so that ``--help`` and mistakes are answe
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import math
 import os
 import re
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from holdfast_server.config import DEFAULT_PORT, MIB, ServerConfig
+from holdfast_server.exposure import UsageError, check_exposure
 
 PREFIX = "HOLDFAST_SERVER_"
 AUTH_MODES = ("off", "tokens")
+DEFAULT = "default"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 # A block has 8 MiB; with less than two of them one upload could not have a block under way while the next arrives.
 MIN_BYTE_BUDGET = 16 * MIB
@@ -59,15 +59,28 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolved:
+    """A setting and what it is set to.
+
+    Attributes:
+        setting: The setting.
+        text: Its value, as it was written.
+        origin: The flag or variable that says so, or ``default``.
+        value: Its value, parsed.
+    """
+
+    setting: Setting
+    text: str
+    origin: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """What the command line asks for."""
 
     config: ServerConfig
     log_level: str
-
-
-class UsageError(Exception):
-    """The command line or a variable breaks a rule; the message names it."""
 
 
 def _text(text: str) -> str:
@@ -186,11 +199,35 @@ SETTINGS = (
         help="Credentials of the store in AWS ini format; without it the usual AWS_… variables and files are read.",
     ),
     Setting(
+        name="tls_cert",
+        field="tls_cert",
+        default="",
+        metavar="FILE",
+        parse=_optional_path,
+        help="Certificate of the server with its chain, in PEM; ports speak TLS then. Read anew when it changes.",
+    ),
+    Setting(
+        name="tls_key",
+        field="tls_key",
+        default="",
+        metavar="FILE",
+        parse=_optional_path,
+        help="Private key of the certificate, in PEM without a passphrase; for its owner's eyes only.",
+    ),
+    Setting(
+        name="tls_client_ca",
+        field="tls_client_ca",
+        default="",
+        metavar="FILE",
+        parse=_optional_path,
+        help="Mutual TLS: only clients are let in whose certificate is by one of these, in PEM.",
+    ),
+    Setting(
         name="insecure",
         field="insecure",
         default="off",
         parse=_switch,
-        help="Listen without TLS on more than loopback: for private networks only, anyone there can read and write.",
+        help="Listen beyond loopback without TLS or authentication: for private networks only; it warns of the risk.",
     ),
     Setting(
         name="auth",
@@ -262,26 +299,41 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
     """Make the configuration of a command line; flags win over variables, variables over defaults.
 
     Raises:
-        UsageError: A value breaks a rule, or an address other than loopback is asked for without ``insecure``.
+        UsageError: A value breaks a rule, or an address beyond loopback is asked for that nothing protects, without
+            ``insecure``.
         SystemExit: ``--help`` and ``--version`` were answered.
+    """
+    chosen = resolve(arguments, environment)
+    values = {found.setting.name: found.value for found in chosen}
+    given = {found.setting.name for found in chosen if found.origin != DEFAULT}
+    direct = {s.field: values[s.name] for s in SETTINGS if s.field == s.name}
+    _check_tls(values)
+    config = ServerConfig(addresses=_addresses(values, given), **direct)
+    check_exposure(config)
+    return Process(config, values["log_level"])
+
+
+def resolve(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> list[Resolved]:
+    """The value of each setting, and where it is from.
+
+    Raises:
+        UsageError: A value breaks its rule.
+        SystemExit: ``--help`` was answered.
     """
     environment = os.environ if environment is None else environment
     flags = vars(parser().parse_args(arguments))
-    values: dict[str, Any] = {}
-    given: set[str] = set()
+    found = []
     for setting in SETTINGS:
-        text, source = flags[setting.name], setting.flag
+        text, origin = flags[setting.name], setting.flag
         if text is None and environment.get(setting.variable):
-            text, source = environment[setting.variable], setting.variable
-        if text is not None:
-            given.add(setting.name)
+            text, origin = environment[setting.variable], setting.variable
+        if text is None:
+            text, origin = setting.default, DEFAULT
         try:
-            values[setting.name] = setting.parse(setting.default if text is None else text)
+            found.append(Resolved(setting, text, origin, setting.parse(text)))
         except ValueError as error:
-            raise UsageError(f"{source}={text}: {error}.") from None
-    direct = {s.field: values[s.name] for s in SETTINGS if s.field == s.name}
-    config = ServerConfig(addresses=_addresses(values, given), **direct)
-    return Process(config, values["log_level"])
+            raise UsageError(f"{origin}={text}: {error}.") from None
+    return found
 
 
 class _Parser(argparse.ArgumentParser):
@@ -294,9 +346,10 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The flags; each value stays text, so that flags and variables are read alike."""
     made = _Parser(
-        prog="python -m holdfast_server",
+        prog="holdfast server",
         description="Serve Holdfast: runs, artifacts and models over gRPC.",
-        epilog="Each setting is read from its flag, else from its variable, else has its default.",
+        epilog="Each setting is read from its flag, else from its variable, else has its default. Commands: "
+        "`holdfast server config` shows the settings; `holdfast server tls-init DIR` makes certificates for a trial.",
         allow_abbrev=False,
     )
     for setting in SETTINGS:
@@ -318,20 +371,14 @@ def _addresses(values: Mapping[str, Any], given: set[str]) -> tuple[str, ...]:
         found.append(f"unix:{values['unix'].absolute()}")
     if values["unix"] is None or given & {"host", "port"}:
         host = values["host"].removeprefix("[").removesuffix("]")
-        if not values["insecure"] and not _is_loopback(host):
-            raise UsageError(
-                f"{host} is not a loopback address, and without TLS anyone who reaches it can read and write "
-                "everything. Listen on 127.0.0.1 behind a proxy that speaks TLS, or give --insecure (or "
-                f"{PREFIX}INSECURE=1) when the network is private."
-            )
         found.append(f"[{host}]:{values['port']}" if ":" in host else f"{host}:{values['port']}")
     return tuple(found)
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether an address, or every address of a name, is loopback."""
-    try:
-        resolved = {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    except (OSError, UnicodeError):
-        raise UsageError(f"--host={host}: it is neither an address nor the name of one.") from None
-    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in resolved)
+def _check_tls(values: Mapping[str, Any]) -> None:
+    cert, key, client_ca = (values[name] is not None for name in ("tls_cert", "tls_key", "tls_client_ca"))
+    if cert != key:
+        there, missing = ("--tls-cert", "--tls-key") if cert else ("--tls-key", "--tls-cert")
+        raise UsageError(f"{there} needs {missing} as well: a certificate and its key make TLS together.")
+    if client_ca and not cert:
+        raise UsageError("--tls-client-ca needs --tls-cert and --tls-key: clients are checked over TLS only.")

@@ -39,7 +39,7 @@ def page_with_reference() -> str:
 def _section(path: str, command: click.Command) -> Iterator[str]:
     context = click.Context(command, info_name=path)
     yield f"{'##' if isinstance(command, click.Group) else '###'} `{path}`\n"
-    if not isinstance(command, click.Group):
+    if not isinstance(command, click.Group) or command.invoke_without_command:
         usage = " ".join([path, *command.collect_usage_pieces(context)]).replace("[OPTIONS]", "[options]")
         yield f"    {usage}\n"
     yield f"{_escaped(inspect.cleandoc(command.help or ''))}\n"

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from holdfast_server.config import MIB, ServerConfig
+from holdfast_server.exposure import UsageError, exposure_warning
 from holdfast_server.health_check import default_address
-from holdfast_server.settings import PREFIX, SETTINGS, UsageError, parser, read
+from holdfast_server.settings import PREFIX, SETTINGS, parser, read
 
 FIELDS = {field.name: field for field in dataclasses.fields(ServerConfig)}
 
@@ -61,7 +62,13 @@ VALUES = [
 
 
 def test_the_table_of_values_is_complete():
-    assert {case.values[0] for case in VALUES} == {setting.name for setting in SETTINGS} - {"log_level"}
+    together = {"tls_cert", "tls_key", "tls_client_ca"}
+    assert {case.values[0] for case in VALUES} == {setting.name for setting in SETTINGS} - {"log_level"} - together
+
+
+def test_tls_files_come_from_flags_and_variables_together():
+    config = read(["--tls-cert=/c"], {"HOLDFAST_SERVER_TLS_KEY": "/k", "HOLDFAST_SERVER_TLS_CLIENT_CA": "/a"}).config
+    assert (config.tls_cert, config.tls_key, config.tls_client_ca) == (Path("/c"), Path("/k"), Path("/a"))
 
 
 @pytest.mark.parametrize(("name", "text", "field", "expected"), VALUES)
@@ -96,15 +103,39 @@ def test_addresses(arguments: list[str], addresses: tuple[str, ...]):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1"])
 def test_more_than_loopback_needs_insecure(host: str):
-    with pytest.raises(UsageError, match=r"without TLS anyone .* --insecure \(or HOLDFAST_SERVER_INSECURE=1\)"):
+    with pytest.raises(UsageError, match=r"without TLS .* --insecure \(or HOLDFAST_SERVER_INSECURE=1\)"):
         read(["--host", host], {})
+    with pytest.raises(UsageError, match="without authentication anyone"):
+        read(["--host", host, "--tls-cert=/c", "--tls-key=/k"], {})
+    protected = read(["--host", host, "--tls-cert=/c", "--tls-key=/k", "--tls-client-ca=/a"], {}).config
+    assert exposure_warning(protected) == []
     with pytest.raises(UsageError, match="loopback"):
         read([], {"HOLDFAST_SERVER_HOST": host})
 
 
 @pytest.mark.parametrize(
+    ("arguments", "risks"),
+    [
+        pytest.param(["--host=0.0.0.0", "--insecure"], ["without TLS", "without authentication"], id="bare"),
+        pytest.param(
+            ["--host=::", "--insecure", "--tls-cert=/c", "--tls-key=/k"], ["without authentication"], id="TLS"
+        ),
+        pytest.param(["--insecure"], [], id="loopback"),
+        pytest.param(["--insecure", "--unix=/a"], [], id="socket"),
+    ],
+)
+def test_insecure_warns_of_what_can_happen_and_only_then(arguments: list[str], risks: list[str]):
+    lines = exposure_warning(read(arguments, {}).config)
+    assert [line.strip()[2 : 2 + len(risk)] for line, risk in zip(lines[1:-1], risks, strict=True)] == risks
+    assert bool(lines) == bool(risks)
+
+
+@pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
+        pytest.param(["--tls-cert=/c"], {}, "--tls-cert needs --tls-key", id="certificate without key"),
+        pytest.param(["--tls-key=/c"], {}, "--tls-key needs --tls-cert", id="key without certificate"),
+        pytest.param(["--tls-client-ca=/c"], {}, "over TLS only", id="clients' authority without TLS"),
         pytest.param(["--port=x"], {}, "--port=x: a port is", id="port"),
         pytest.param(["--port=65536"], {}, "0 to 65535", id="port too high"),
         pytest.param([], {"HOLDFAST_SERVER_PORT": "-1"}, "HOLDFAST_SERVER_PORT=-1: a port is", id="variable"),
@@ -138,6 +169,12 @@ def test_a_broken_value_is_refused_with_its_rule(arguments: list[str], environme
         pytest.param({"HOLDFAST_SERVER_HOST": "10.0.0.2"}, "10.0.0.2:5600", id="one interface"),
         pytest.param({"HOLDFAST_SERVER_UNIX": "/run/h"}, "unix:/run/h", id="socket"),
         pytest.param({"HOLDFAST_SERVER_UNIX": "/run/h", "HOLDFAST_SERVER_PORT": "7"}, "127.0.0.1:7", id="both"),
+        pytest.param({"HOLDFAST_SERVER_TLS_CERT": "/c"}, "holdfast+tls://127.0.0.1:5600", id="TLS"),
+        pytest.param(
+            {"HOLDFAST_SERVER_UNIX": "/h", "HOLDFAST_SERVER_PORT": "7", "HOLDFAST_SERVER_TLS_CERT": "/c"},
+            "unix:/h",
+            id="TLS and a socket",
+        ),
     ],
 )
 def test_the_health_check_asks_where_the_server_listens(environment: dict[str, str], address: str):

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 import grpc
 
-from holdfast import errors
+from holdfast import _tls, errors
 from holdfast._config import Target
 from holdfast._rpc_errors import is_interruption, translate
 
@@ -195,6 +195,8 @@ class Channel:
             if not is_interruption(failure):
                 connection.answered = True
                 raise failure
+            if not connection.answered and self._refuse_bad_tls(connection, failure):
+                continue
             self.refuse_if_closed()
             if position and position() != reached:
                 pauses, reached = None, position()
@@ -202,6 +204,22 @@ class Channel:
             if not pauses.pause(stopped):
                 raise failure
             self._revive(connection)
+
+    def _refuse_bad_tls(self, connection: _Connection, failure: errors.HoldfastError) -> bool:
+        """Raise if TLS is why a server was never heard: trying again would only put off the message.
+
+        One that was heard before may be changing its certificates, and is waited for. Returns whether this side's files
+        were replaced meanwhile, so that another attempt is worth while at once.
+        """
+        if not isinstance(failure, errors.TlsError):
+            problem = None if failure.reason else _tls.probe(self.target, failure.message)
+            if not problem:
+                return False
+            failure = errors.TlsError(problem)
+        self._revive(connection)
+        if self._open is connection:
+            raise failure
+        return True
 
     def _begin_waiting(
         self, connection: _Connection, stopped: threading.Event | None, patience: float | None
@@ -267,15 +285,17 @@ class Channel:
             self._holding = True
 
     def _revive(self, failed: _Connection) -> None:
-        """Find the embedded server again, which has another address when it was started anew."""
-        if self.target.data_dir is None:
+        """Find the embedded server again, which has another address when it was started anew; read new certificates."""
+        if self.target.data_dir is None and not self.target.tls:
             return
         address = _address(self.target)
         with self._lock:
-            if self._open is not failed or address == failed.address or self._closed:
+            same = address == failed.address and _tls.fingerprint(self.target) == failed.files
+            if self._open is not failed or same or self._closed:
                 return
             # The failed one is not closed: that would cancel what other threads are about to try again.
-            self._open = _Connection(address, self.target, answered=failed.answered)
+            with contextlib.suppress(errors.TlsError):  # of a file that is being written; the next attempt looks again
+                self._open = _Connection(address, self.target, answered=failed.answered)
 
     def _leave(self, interrupted: _Connection) -> None:
         """Let later calls use another connection than one that Ctrl-C fell upon.
@@ -303,14 +323,16 @@ class _Connection:
 
     Attributes:
         answered: Whether a server was ever heard on it.
+        files: Tells whether the files of TLS are still those that it was opened with.
     """
 
     def __init__(self, address: str, target: Target, *, answered: bool = False) -> None:
         self.address = address
         self.answered = answered
+        self.files = _tls.fingerprint(target)
         self.metadata = (("authorization", f"Bearer {target.token}"),) if target.token else ()
         if target.tls:
-            self.channel = grpc.secure_channel(address, _credentials(target), options=_options(target))
+            self.channel = grpc.secure_channel(address, _tls.credentials(target), options=_options(target))
         else:
             self.channel = grpc.insecure_channel(address, options=_options(target))
 
@@ -371,15 +393,6 @@ def _address(target: Target) -> str:
     from holdfast._embedded import attach
 
     return attach(target.data_dir)
-
-
-def _credentials(target: Target) -> grpc.ChannelCredentials:
-    if target.ca_file is None:
-        return grpc.ssl_channel_credentials()
-    try:
-        return grpc.ssl_channel_credentials(target.ca_file.read_bytes())
-    except OSError as error:
-        raise errors.InvalidArgumentError(f"HOLDFAST_TLS_CA_FILE cannot be read: {error}") from error
 
 
 def _options(target: Target) -> list[tuple[str, Any]]:

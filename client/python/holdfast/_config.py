@@ -16,6 +16,8 @@ URI_VARIABLE = "HOLDFAST_URI"
 INSECURE_VARIABLE = "HOLDFAST_INSECURE"
 TOKEN_VARIABLE = "HOLDFAST_TOKEN"  # noqa: S105 - the variable's name
 CA_FILE_VARIABLE = "HOLDFAST_TLS_CA_FILE"
+CERT_FILE_VARIABLE = "HOLDFAST_TLS_CERT_FILE"
+KEY_FILE_VARIABLE = "HOLDFAST_TLS_KEY_FILE"
 STRICT_VARIABLE = "HOLDFAST_STRICT"
 PROGRESS_VARIABLE = "HOLDFAST_PROGRESS"
 ALLOW_PICKLE_VARIABLE = "HOLDFAST_ALLOW_PICKLE"
@@ -49,6 +51,8 @@ class Target:
         tls: Whether the connection is encrypted and the server's certificate checked.
         loopback: Whether the connection cannot leave this machine.
         ca_file: Certificates to trust in place of the system's; None for the system's.
+        cert_file: This client's own certificate, for servers that want one; None for none.
+        key_file: The certificate's private key.
         token: Sent as a bearer token with each call; empty for none.
     """
 
@@ -58,6 +62,8 @@ class Target:
     tls: bool = False
     loopback: bool = False
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
     token: str = field(default="", repr=False)
 
     def __repr__(self) -> str:
@@ -73,7 +79,8 @@ def parse_target(uri: str | os.PathLike[str] | None = None, environ: Mapping[str
 
             - ``holdfast://host[:port]``: without encryption, so only loopback addresses, unless ``?insecure=true`` or
               ``HOLDFAST_INSECURE=1`` says that the network is trusted;
-            - ``holdfast+tls://host[:port]``: ``HOLDFAST_TLS_CA_FILE`` may name the certificates to trust;
+            - ``holdfast+tls://host[:port]``: ``HOLDFAST_TLS_CA_FILE`` may name the certificates to trust,
+              ``HOLDFAST_TLS_CERT_FILE`` and ``HOLDFAST_TLS_KEY_FILE`` a certificate of this client's own and its key;
             - ``unix:/path``: a socket;
             - a directory, also as ``file:`` URI: an embedded server, started when first needed.
         environ: Variables to read instead of this process's.
@@ -203,15 +210,26 @@ def _network(text: str, environ: Mapping[str, str]) -> Target:
     shown_host = f"[{host}]" if ":" in host else host
     # The address says by itself that the user agreed, so that it works where the variable is not set.
     query = "?insecure=true" if insecure and not tls and not loopback else ""
-    ca_file = environ.get(CA_FILE_VARIABLE, "") if tls else ""
+    cert_file, key_file = _file(CERT_FILE_VARIABLE, environ), _file(KEY_FILE_VARIABLE, environ)
+    if tls and (cert_file is None) != (key_file is None):
+        raise InvalidArgumentError(
+            f"{CERT_FILE_VARIABLE} and {KEY_FILE_VARIABLE} go together: a certificate, and its private key."
+        )
     return Target(
         uri=f"{parts.scheme.lower()}://{shown_host}:{port}{query}",
         address=f"{shown_host}:{port}",
         tls=tls,
         loopback=loopback,
-        ca_file=Path(ca_file).expanduser().absolute() if ca_file else None,
+        ca_file=_file(CA_FILE_VARIABLE, environ) if tls else None,
+        cert_file=cert_file if tls else None,
+        key_file=key_file if tls else None,
         token=_token(environ),
     )
+
+
+def _file(variable: str, environ: Mapping[str, str]) -> Path | None:
+    value = environ.get(variable, "")
+    return Path(value).expanduser().absolute() if value else None
 
 
 def _host_and_port(text: str) -> tuple[SplitResult, str, int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from holdfast import errors
+from holdfast import _tls, errors
 from holdfast._config import Target
 
 DOMAIN = "holdfast"
@@ -60,6 +60,10 @@ def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
     reason, metadata = _error_info(error)
     if status in _BROKEN and not reason and not text.startswith(_LASTING):
         status = grpc.StatusCode.UNAVAILABLE
+    if status is grpc.StatusCode.UNAVAILABLE and not reason:
+        problem = _tls.problem(target, text)
+        if problem:
+            return errors.TlsError(f"{problem} ({text})")
     return ERRORS[status](
         # A message with a reason comes from our server and says what to do by itself.
         text if reason else _with_advice(status, text, target),

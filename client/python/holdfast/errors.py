@@ -15,6 +15,7 @@
     ├── OutOfRangeError                        what was to be gone on with is not kept any more: read again, begin anew
     ├── DataLossError                          stored or received bytes do not have their digest
     ├── UnavailableError (ConnectionError)     the server cannot be reached, or is stopping
+    │   ├── TlsError                           no secure connection with these certificates and addresses; change them
     │   └── UnsentError                        what was logged waits in the journal, or was refused
     ├── DeadlineExceededError (TimeoutError)
     ├── UnimplementedError                     the server is older than this client
@@ -42,6 +43,7 @@ __all__ = [
     "OutOfRangeError",
     "PermissionDeniedError",
     "ResourceExhaustedError",
+    "TlsError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
@@ -126,6 +128,14 @@ class DataLossError(HoldfastError):
 
 class UnavailableError(HoldfastError, ConnectionError):
     """The server cannot be reached or is stopping; the call may be repeated."""
+
+
+class TlsError(UnavailableError):
+    """No secure connection can be made: a certificate, a name or a file is wrong, or TLS is on one side only.
+
+    The message says which, and what to change. Waiting does not help, so that a first connection is not tried again;
+    what was logged before is kept as when the server is away.
+    """
 
 
 class UnsentError(UnavailableError):

@@ -19,6 +19,7 @@ _COMMANDS = {
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
     "cache": ("holdfast.cli.cache", "Show or clear the cache of models on this machine."),
     "completion": ("holdfast.cli.completion", "Print what makes a shell complete commands and options."),
+    "config": ("holdfast.cli.config", "Show the settings of clients and servers, and where each is from."),
     "du": ("holdfast.cli.storage:du", "Tell what takes how much space."),
     "experiments": (
         "holdfast.cli.experiments",
@@ -32,7 +33,7 @@ _COMMANDS = {
         "Register, list, show, follow, change, serve, promote, export and import models.",
     ),
     "runs": ("holdfast.cli.runs", "List, show, compare, log, follow, delete and move runs."),
-    "server": ("holdfast.cli.server", "Start a server."),
+    "server": ("holdfast.cli.server", "Start a server, or make what it needs."),
     "sync": ("holdfast.cli.sync", "Send what processes logged and could not send before they ended."),
 }
 
@@ -91,6 +92,8 @@ def main(args: Sequence[str] | None = None) -> None:
         # A name that the terminal's encoding lacks is no reason to fail.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
+    # gRPC would add lines of its own to the one that says what failed.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     cli.main(args=args, prog_name="holdfast", standalone_mode=True)
 
 

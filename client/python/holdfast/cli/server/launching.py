@@ -1,4 +1,4 @@
-"""``holdfast server``."""
+"""Turns this process into the server's program, which the client does not import."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
 
-@click.command(
-    "server",
-    # The server declares its settings, once; its own help is the one to show.
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
-    add_help_option=False,
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def command(arguments: tuple[str, ...]) -> None:
-    """Start a server, as ``python -m holdfast_server`` does. Each setting has an option and a variable."""
+def hand_over(arguments: Sequence[str]) -> NoReturn:
+    """Run ``python -m holdfast_server`` with these arguments in this process's place; its exit code becomes ours.
+
+    Raises:
+        click.ClickException: The server is not installed.
+    """
     missing = [name for name in ("grpc_health", "sqlite_utils") if importlib.util.find_spec(name) is None]
     if missing:
         raise click.ClickException("The server is not installed: pip install 'holdfast[server]'.")
