@@ -17,9 +17,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from holdfast_server import logs
 from holdfast_server.config import ServerConfig
 from holdfast_server.errors import DomainError, Unavailable
-from holdfast_server.settings import Process, UsageError, read
+from holdfast_server.settings import UsageError, read
 
 if TYPE_CHECKING:
     from holdfast_server.app import App
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         process = read(arguments)
-        _log_to_stderr(process)
+        logs.configure(level=process.log_level, log_format=process.log_format)
         with _unix_sockets_held(process.config):
             asyncio.run(serve(process.config))
     except UsageError as error:
@@ -195,14 +196,6 @@ def _unix_socket_held(path: Path) -> Iterator[None]:
 def _shown_data(config: ServerConfig) -> str:
     folder = str(config.data_dir.absolute())
     return f"{folder}, blocks in {config.store}" if config.store else folder
-
-
-def _log_to_stderr(process: Process) -> None:
-    logging.basicConfig(
-        level=process.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    # It warns of each attempt to reach a store; that the store is away is said once, by ourselves.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def _say(line: str) -> None:

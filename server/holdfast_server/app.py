@@ -11,7 +11,6 @@ import secrets
 import socket
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -24,8 +23,10 @@ from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
 from holdfast.v1 import model_service_pb2_grpc as model_grpc
 from holdfast.v1 import run_service_pb2_grpc as run_grpc
 from holdfast.v1 import storage_service_pb2_grpc as storage_grpc
+from holdfast_server.calls import CallObserver
 from holdfast_server.config import MIB, ServerConfig
 from holdfast_server.errors import DomainError
+from holdfast_server.rpc.access_log import AccessLog
 from holdfast_server.rpc.artifact_service import ArtifactServicer
 from holdfast_server.rpc.byte_budget import ByteBudget
 from holdfast_server.rpc.experiment_service import ExperimentServicer
@@ -33,6 +34,7 @@ from holdfast_server.rpc.interceptor import ErrorInterceptor
 from holdfast_server.rpc.live_artifact_service import LiveArtifactServicer
 from holdfast_server.rpc.model_registry_service import ModelRegistryServicer
 from holdfast_server.rpc.model_service import ModelServicer
+from holdfast_server.rpc.observing import ObservingInterceptor
 from holdfast_server.rpc.run_service import RunServicer
 from holdfast_server.rpc.storage_service import StorageServicer
 from holdfast_server.rpc.watches import WatchSender
@@ -51,6 +53,7 @@ from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
 from holdfast_server.storage.host_lock import HostLock
 from holdfast_server.storage.spool import DirectorySpool
 from holdfast_server.storage.sql.sqlite import SqliteDatabase
+from holdfast_server.threads import CallThreads
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +105,7 @@ class App:
             objects = open_object_store(config)
             objects.check()
             self._check_identity(objects)
-            executor = ThreadPoolExecutor(_threads(config), thread_name_prefix="blocks", initializer=_give_way)
+            executor = CallThreads(_threads(config), name="blocks", initializer=_give_way)
             opened.callback(executor.shutdown)
             self._opened = opened.pop_all()  # nothing failed: ``stop`` closes it, the last first
         store = VerifyingBlockStore(PackedBlockStore(objects))
@@ -147,7 +150,7 @@ class App:
             OSError: An address cannot be bound.
         """
         server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(self.config.idle_timeout)],
+            interceptors=[ObservingInterceptor(self._observers()), ErrorInterceptor(self.config.idle_timeout)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -192,6 +195,11 @@ class App:
             except Exception:
                 logger.exception("maintenance failed; it is tried again in an hour")
             await asyncio.sleep(MAINTENANCE_SECONDS)
+
+    def _observers(self) -> list[CallObserver]:
+        """Those who hear of each call."""
+        level = logging.getLevelName(self.config.access_log.upper())
+        return [AccessLog(level)] if self.config.access_log != "off" else []
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

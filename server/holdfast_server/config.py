@@ -24,6 +24,7 @@ class ServerConfig:
         workers: Threads that hash and move blocks.
         reflection: Offer gRPC server reflection.
         run_lease: Seconds after which a run is lost whose client does not renew its lease.
+        access_log: Level at which each call is logged: ``debug``, ``info``, or ``off``.
         s3_credentials_file: AWS credentials file (INI) for ``store``; None: the environment's.
     """
 
@@ -37,4 +38,5 @@ class ServerConfig:
     workers: int = 2
     reflection: bool = False
     run_lease: float = 60.0
+    access_log: str = "debug"
     s3_credentials_file: Path | None = field(default=None, repr=False)

@@ -20,6 +20,8 @@ from holdfast_server.config import DEFAULT_PORT, MIB, ServerConfig
 
 PREFIX = "HOLDFAST_SERVER_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("human", "json")
+ACCESS_LOGS = ("debug", "info", "off")
 # A block has 8 MiB; with less than two of them one upload could not have a block under way while the next arrives.
 MIN_BYTE_BUDGET = 16 * MIB
 
@@ -63,6 +65,7 @@ class Process:
 
     config: ServerConfig
     log_level: str
+    log_format: str = "human"
 
 
 class UsageError(Exception):
@@ -121,6 +124,15 @@ def _path(text: str) -> Path:
 
 def _optional_path(text: str) -> Path | None:
     return _path(text) if text else None
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"it is one of {', '.join(choices)}")
+        return text.lower()
+
+    return parse
 
 
 def _level(text: str) -> str:
@@ -240,6 +252,22 @@ SETTINGS = (
         parse=_level,
         help=f"The least that is logged to standard error: {', '.join(LOG_LEVELS)}.",
     ),
+    Setting(
+        name="log_format",
+        field="",
+        default="human",
+        metavar="FORMAT",
+        parse=_one_of(*LOG_FORMATS),
+        help="How lines of the log are written: human, or json, one object a line.",
+    ),
+    Setting(
+        name="access_log",
+        field="access_log",
+        default="debug",
+        metavar="LEVEL",
+        parse=_one_of(*ACCESS_LOGS),
+        help="Level at which each call is logged, with its method, status and time: debug, info or off.",
+    ),
 )
 
 
@@ -266,7 +294,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
             raise UsageError(f"{source}={text}: {error}.") from None
     direct = {s.field: values[s.name] for s in SETTINGS if s.field == s.name}
     config = ServerConfig(addresses=_addresses(values, given), **direct)
-    return Process(config, values["log_level"])
+    return Process(config, values["log_level"], values["log_format"])
 
 
 class _Parser(argparse.ArgumentParser):

@@ -56,11 +56,12 @@ VALUES = [
     pytest.param("workers", "7", "workers", 7, id="workers"),
     pytest.param("reflection", "on", "reflection", True, id="reflection"),
     pytest.param("run_lease", "90", "run_lease", 90.0, id="run-lease"),
+    pytest.param("access_log", "info", "access_log", "info", id="access-log"),
 ]
 
 
 def test_the_table_of_values_is_complete():
-    assert {case.values[0] for case in VALUES} == {setting.name for setting in SETTINGS} - {"log_level"}
+    assert {case.values[0] for case in VALUES} == {setting.name for setting in SETTINGS} - {"log_level", "log_format"}
 
 
 @pytest.mark.parametrize(("name", "text", "field", "expected"), VALUES)

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from holdfast_server.errors import IdleTimeout, InvalidArgument, Reason
 from holdfast_server.rpc.errors import status_code, to_domain_error, trailing_metadata
+from holdfast_server.rpc.handlers import behavior_of, remade
 
 Parse = Callable[[bytes], Any]
 
@@ -52,7 +53,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _wrap(handler: Any, method: str, idle_timeout: float) -> Any:
-    behavior = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    behavior = behavior_of(handler)
     # grpcio types deserializers as optional: None hands over the bytes as they came.
     parse: Parse = bytes if getattr(behavior, "raw_requests", False) else _parser(handler.request_deserializer)
     serialize = None if getattr(behavior, "raw_responses", False) else handler.response_serializer
@@ -79,15 +80,8 @@ def _wrap(handler: Any, method: str, idle_timeout: float) -> Any:
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
             return await _abort(error, context, method)
 
-    makers = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }
-    make: Any = makers[streaming, bool(handler.response_streaming)]
     wrapped = stream if handler.response_streaming else unary
-    return make(wrapped, request_deserializer=None, response_serializer=serialize)
+    return remade(handler, wrapped, parse=None, serialize=serialize)
 
 
 async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_timeout: float) -> None:
@@ -139,4 +133,6 @@ async def _abort(error: Exception, context: Any, method: str) -> None:
             grpc.StatusCode.UNIMPLEMENTED, f"This server does not implement {method}; it may be too old."
         )
     domain_error = to_domain_error(error, method)
-    await context.abort(status_code(domain_error), domain_error.message, trailing_metadata(domain_error))
+    # What is set already, such as the request id, would be lost: gRPC sends the one or the other.
+    metadata = (*(context.trailing_metadata() or ()), *trailing_metadata(domain_error))
+    await context.abort(status_code(domain_error), domain_error.message, metadata)

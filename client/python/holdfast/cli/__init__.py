@@ -13,7 +13,13 @@ from typing import Any
 import click
 
 from holdfast.cli.lazy import LazyGroup
-from holdfast.errors import HoldfastError, NotFoundError
+from holdfast.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    HoldfastError,
+    InvalidArgumentError,
+    NotFoundError,
+)
 
 _COMMANDS = {
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
@@ -48,6 +54,8 @@ _WHERE_TO_LOOK = {
     "MODEL_NOT_FOUND": "`holdfast logged-models ls` lists the logged models there.",
     "REGISTERED_MODEL_NOT_FOUND": "`holdfast models list` lists the models there.",
 }
+# For these nobody has to look into the server's log.
+_SPEAK_FOR_THEMSELVES = (AlreadyExistsError, FailedPreconditionError, InvalidArgumentError, NotFoundError)
 
 
 class _Holdfast(LazyGroup):
@@ -120,6 +128,8 @@ def _one_line(error: HoldfastError, ctx: click.Context) -> str:
 
         # The wrong server is as likely as the wrong name.
         text += f" Asked at {parse_target(ctx.find_root().obj).uri}; {_WHERE_TO_LOOK[error.reason]}"
+    if error.request_id and not isinstance(error, _SPEAK_FOR_THEMSELVES):
+        text += f" [request {error.request_id}]"
     return text
 
 

@@ -8,7 +8,6 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from holdfast_server.storage.sql.failures import failure_of, failure_of_group
 from holdfast_server.storage.sql.migrate import migrate
 from holdfast_server.storage.sql.requests import SqlRequests
 from holdfast_server.storage.sql.transaction import SqlTransaction
+from holdfast_server.threads import CallThreads
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class SqliteDatabase:
         self._closing = threading.Lock()
         self._local = threading.local()
         self._reader_connections: list[Connection] = []
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="sql-read")
+        self._readers = CallThreads(readers, name="sql-read")
         # Opened here, so that a database that cannot be written fails the start and not each write.
         self._connection: Connection | None = connect(path)
         self._writer = threading.Thread(target=self._write_loop, name="sql-write", daemon=True)
