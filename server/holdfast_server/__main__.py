@@ -90,6 +90,8 @@ async def serve(config: ServerConfig) -> None:
             raise StartError(_why_not_bound(config, error)) from error
         _tune_collector()
         _say(f"Holdfast {version('holdfast')} serving on {_shown_addresses(app)}, data in {_shown_data(config)}")
+        if app.operations is not None:
+            _say(f"Metrics on http://{config.metrics_address.rpartition(':')[0]}:{app.operations.port}/metrics")
         await stopping.wait()
         logger.info("stopping: calls in progress have %g s", config.drain_timeout)
     finally:

@@ -126,6 +126,16 @@ def _optional_path(text: str) -> Path | None:
     return _path(text) if text else None
 
 
+def _optional_address(text: str) -> str:
+    if not text:
+        return ""
+    host, _, port = text.rpartition(":")
+    if not host or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+        raise ValueError("it is HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464")
+    _port(port)
+    return text
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in choices:
@@ -268,6 +278,22 @@ SETTINGS = (
         parse=_one_of(*ACCESS_LOGS),
         help="Level at which each call is logged, with its method, status and time: debug, info or off.",
     ),
+    Setting(
+        name="metrics_address",
+        field="metrics_address",
+        default="",
+        metavar="HOST:PORT",
+        parse=_optional_address,
+        help="Serve /metrics for Prometheus, /livez and /readyz there, over plain HTTP; none without it.",
+    ),
+    Setting(
+        name="probe_interval",
+        field="probe_interval",
+        default="10",
+        metavar="SECONDS",
+        parse=_seconds,
+        help="How often database and store are tried out, for health checks and /readyz.",
+    ),
 )
 
 
@@ -293,6 +319,8 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
         except ValueError as error:
             raise UsageError(f"{source}={text}: {error}.") from None
     direct = {s.field: values[s.name] for s in SETTINGS if s.field == s.name}
+    if values["metrics_address"]:
+        _refuse_open_metrics(values)
     config = ServerConfig(addresses=_addresses(values, given), **direct)
     return Process(config, values["log_level"], values["log_format"])
 
@@ -339,6 +367,15 @@ def _addresses(values: Mapping[str, Any], given: set[str]) -> tuple[str, ...]:
             )
         found.append(f"[{host}]:{values['port']}" if ":" in host else f"{host}:{values['port']}")
     return tuple(found)
+
+
+def _refuse_open_metrics(values: Mapping[str, Any]) -> None:
+    host = values["metrics_address"].rpartition(":")[0].removeprefix("[").removesuffix("]")
+    if not values["insecure"] and not _is_loopback(host):
+        raise UsageError(
+            f"{host} is not a loopback address, and metrics are served without TLS and login. Give a loopback address "
+            f"to --metrics-address, or --insecure (or {PREFIX}INSECURE=1) when the network is private."
+        )
 
 
 def _is_loopback(host: str) -> bool:

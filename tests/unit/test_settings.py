@@ -56,6 +56,8 @@ VALUES = [
     pytest.param("workers", "7", "workers", 7, id="workers"),
     pytest.param("reflection", "on", "reflection", True, id="reflection"),
     pytest.param("run_lease", "90", "run_lease", 90.0, id="run-lease"),
+    pytest.param("metrics_address", "[::1]:9464", "metrics_address", "[::1]:9464", id="metrics-address"),
+    pytest.param("probe_interval", "2", "probe_interval", 2.0, id="probe-interval"),
     pytest.param("access_log", "info", "access_log", "info", id="access-log"),
 ]
 

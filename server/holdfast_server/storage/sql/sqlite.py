@@ -93,6 +93,25 @@ class SqliteDatabase:
 
         return await self.write(once)
 
+    async def probe(self) -> None:
+        """Make sure that the database can be written: a row comes and goes in a transaction, which reaches the disk.
+
+        Raises:
+            Unavailable: It cannot; the message says why.
+            DataLoss: It is damaged.
+        """
+        await self.write(lambda tx: tx.prove_writable())  # type: ignore[attr-defined]  # it is a SqlTransaction here
+
+    @property
+    def waiting_writes(self) -> int:
+        """Transactions that wait for the writer."""
+        return self._queue.qsize()
+
+    @property
+    def waiting_reads(self) -> int:
+        """Transactions that wait for a reader."""
+        return self._readers.waiting
+
     def on_events(self, callback: Callable[[], None]) -> None:
         """Call ``callback``, from the writer's thread, after each commit that recorded events."""
         self._tell = callback
