@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 import secrets
+import shutil
 import socket
 import sys
 import time
@@ -23,6 +24,7 @@ from holdfast.v1 import live_artifact_service_pb2_grpc as live_grpc
 from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
 from holdfast.v1 import model_service_pb2_grpc as model_grpc
 from holdfast.v1 import run_service_pb2_grpc as run_grpc
+from holdfast.v1 import server_service_pb2_grpc as server_grpc
 from holdfast.v1 import storage_service_pb2_grpc as storage_grpc
 from holdfast_server.calls import CallObserver
 from holdfast_server.config import MIB, ServerConfig
@@ -38,6 +40,7 @@ from holdfast_server.rpc.model_registry_service import ModelRegistryServicer
 from holdfast_server.rpc.model_service import ModelServicer
 from holdfast_server.rpc.observing import ObservingInterceptor
 from holdfast_server.rpc.run_service import RunServicer
+from holdfast_server.rpc.server_service import ServerFacts, ServerServicer
 from holdfast_server.rpc.storage_service import StorageServicer
 from holdfast_server.rpc.watches import WatchSender
 from holdfast_server.services.artifacts import ArtifactService
@@ -58,7 +61,7 @@ from holdfast_server.storage.blocks.probing import try_out
 from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
 from holdfast_server.storage.host_lock import HostLock
 from holdfast_server.storage.spool import DirectorySpool
-from holdfast_server.storage.sql.connection import sqlite_version
+from holdfast_server.storage.sql.connection import journal_mode, sqlite_version
 from holdfast_server.storage.sql.measuring import MeasuringDatabase
 from holdfast_server.storage.sql.sqlite import SqliteDatabase
 from holdfast_server.threads import CallThreads
@@ -74,7 +77,7 @@ BLOCKS_NICE = 10
 SERVICES = (
     *(
         f"holdfast.v1.{name}Service"
-        for name in ("Artifact", "Experiment", "LiveArtifact", "Model", "ModelRegistry", "Run", "Storage")
+        for name in ("Artifact", "Experiment", "LiveArtifact", "Model", "ModelRegistry", "Run", "Server", "Storage")
     ),
     health.SERVICE_NAME,
 )
@@ -298,10 +301,25 @@ class App:
         watches = WatchSender(database, self._hub)
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(database, watches), server)
         storage_grpc.add_StorageServiceServicer_to_server(StorageServicer(self.store_access), server)
+        info = ServerServicer(self._facts(), self._readiness, SystemClock())
+        server_grpc.add_ServerServiceServicer_to_server(info, server)
         runs = RunServicer(database, SystemClock(), self._lease_terms, watches)
         run_grpc.add_RunServiceServicer_to_server(runs, server)
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(database), server)
         registry_grpc.add_ModelRegistryServiceServicer_to_server(ModelRegistryServicer(database, watches), server)
+
+    def _facts(self) -> ServerFacts:
+        def disk() -> tuple[int, int]:
+            usage = shutil.disk_usage(self.config.data_dir)
+            return usage.free, usage.total
+
+        return ServerFacts(
+            services=SERVICES,
+            sqlite_version=".".join(map(str, sqlite_version)),
+            sqlite_journal=journal_mode(),
+            store_is_s3=bool(self.config.store),
+            disk=disk,
+        )
 
 
 def _bind(server: grpc.aio.Server, address: str) -> int:

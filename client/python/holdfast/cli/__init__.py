@@ -25,6 +25,7 @@ _COMMANDS = {
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
     "cache": ("holdfast.cli.cache", "Show or clear the cache of models on this machine."),
     "completion": ("holdfast.cli.completion", "Print what makes a shell complete commands and options."),
+    "doctor": ("holdfast.cli.doctor", "Check this machine, the server and what is between, and say what to do."),
     "du": ("holdfast.cli.storage:du", "Tell what takes how much space."),
     "experiments": (
         "holdfast.cli.experiments",
