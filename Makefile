@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml $(PROTOS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --reinstall-package holdfast \
-	  -e '.[server,sklearn,lightgbm,serve,system-metrics]' --group dev
+	  -e '.[server,otel,sklearn,lightgbm,serve,system-metrics]' --group dev
 	@touch $@
 
 .PHONY: proto

@@ -18,10 +18,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from holdfast_server import logs
 from holdfast_server.config import ServerConfig
 from holdfast_server.errors import DomainError, Unavailable
 from holdfast_server.exposure import UsageError, exposure_warning
-from holdfast_server.settings import Process, read
+from holdfast_server.settings import read
 from holdfast_server.settings_report import show_settings
 from holdfast_server.storage.privacy import make_socket_directory
 from holdfast_server.tls import TlsFileError
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["config"]:
             return show_settings(arguments[1:])
         process = read(arguments)
-        _log_to_stderr(process)
+        logs.configure(level=process.log_level, log_format=process.log_format)
         # What is made from here on is its owner's alone: data, and sockets, to which connecting needs write permission.
         os.umask(0o077)
         # gRPC's own lines, one for each handshake that fails, are in no format of ours and without end.
@@ -97,6 +98,8 @@ async def serve(config: ServerConfig) -> None:
             path.chmod(0o600)  # gRPC makes it executable
         _tune_collector()
         _say(f"Holdfast {version('holdfast')} serving on {_shown_addresses(app)}, data in {_shown_data(config)}")
+        if app.operations is not None:
+            _say(f"Metrics on http://{config.metrics_address.rpartition(':')[0]}:{app.operations.port}/metrics")
         await stopping.wait()
         logger.info("stopping: calls in progress have %g s", config.drain_timeout)
     finally:
@@ -232,14 +235,6 @@ def _unix_socket_held(path: Path) -> Iterator[None]:
 def _shown_data(config: ServerConfig) -> str:
     folder = str(config.data_dir.absolute())
     return f"{folder}, blocks in {config.store}" if config.store else folder
-
-
-def _log_to_stderr(process: Process) -> None:
-    logging.basicConfig(
-        level=process.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    # It warns of each attempt to reach a store; that the store is away is said once, by ourselves.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def _say(line: str) -> None:

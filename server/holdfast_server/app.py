@@ -8,10 +8,11 @@ import fcntl
 import logging
 import os
 import secrets
+import shutil
 import socket
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import grpc
@@ -25,9 +26,13 @@ from holdfast.v1 import live_artifact_service_pb2_grpc as live_grpc
 from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
 from holdfast.v1 import model_service_pb2_grpc as model_grpc
 from holdfast.v1 import run_service_pb2_grpc as run_grpc
+from holdfast.v1 import server_service_pb2_grpc as server_grpc
 from holdfast.v1 import storage_service_pb2_grpc as storage_grpc
+from holdfast_server.calls import CallObserver
 from holdfast_server.config import MIB, ServerConfig
 from holdfast_server.errors import DomainError
+from holdfast_server.operations import Operations, metrics_for
+from holdfast_server.rpc.access_log import AccessLog
 from holdfast_server.rpc.access_service import AccessServicer
 from holdfast_server.rpc.artifact_service import ArtifactServicer
 from holdfast_server.rpc.byte_budget import ByteBudget
@@ -37,7 +42,9 @@ from holdfast_server.rpc.interceptor import ErrorInterceptor
 from holdfast_server.rpc.live_artifact_service import LiveArtifactServicer
 from holdfast_server.rpc.model_registry_service import ModelRegistryServicer
 from holdfast_server.rpc.model_service import ModelServicer
+from holdfast_server.rpc.observing import ObservingInterceptor
 from holdfast_server.rpc.run_service import RunServicer
+from holdfast_server.rpc.server_service import ServerFacts, ServerServicer
 from holdfast_server.rpc.storage_service import StorageServicer
 from holdfast_server.rpc.watches import WatchSender
 from holdfast_server.services.artifacts import ArtifactService
@@ -48,16 +55,22 @@ from holdfast_server.services.live_tails import TailService
 from holdfast_server.services.live_watch import LiveWatch
 from holdfast_server.services.ports.artifacts import ObjectStore
 from holdfast_server.services.ports.database import Database
+from holdfast_server.services.readiness import Finding, Readiness
 from holdfast_server.services.run_leases import LeaseKeeper, LeaseTerms
 from holdfast_server.services.store_access import StoreAccess
 from holdfast_server.storage.blocks.identity import check_identity, confirm_identity
 from holdfast_server.storage.blocks.local import LocalObjectStore
+from holdfast_server.storage.blocks.measuring import MeasuringObjectStore
 from holdfast_server.storage.blocks.packs import PackedBlockStore
+from holdfast_server.storage.blocks.probing import try_out
 from holdfast_server.storage.blocks.verifying import VerifyingBlockStore
 from holdfast_server.storage.host_lock import HostLock
 from holdfast_server.storage.privacy import make_data_directory
 from holdfast_server.storage.spool import DirectorySpool
+from holdfast_server.storage.sql.connection import journal_mode, sqlite_version
+from holdfast_server.storage.sql.measuring import MeasuringDatabase
 from holdfast_server.storage.sql.sqlite import SqliteDatabase
+from holdfast_server.threads import CallThreads
 
 if TYPE_CHECKING:
     from holdfast_server.tls.reloading import ReloadingCertificates
@@ -73,10 +86,22 @@ BLOCKS_NICE = 10
 SERVICES = (
     *(
         f"holdfast.v1.{name}Service"
-        for name in ("Access", "Artifact", "Experiment", "LiveArtifact", "Model", "ModelRegistry", "Run", "Storage")
+        for name in (
+            "Access",
+            "Artifact",
+            "Experiment",
+            "LiveArtifact",
+            "Model",
+            "ModelRegistry",
+            "Run",
+            "Server",
+            "Storage",
+        )
     ),
     health.SERVICE_NAME,
 )
+# Those that cannot work without the block store.
+NEED_STORE = {f"holdfast.v1.{name}Service" for name in ("Artifact", "LiveArtifact", "Storage")}
 
 
 class SystemClock:
@@ -110,19 +135,25 @@ class App:
             opened.callback(host_lock.close)
             self.database = SqliteDatabase(config.data_dir / "holdfast.db", clock=SystemClock(), ids=RandomIds())
             opened.callback(self.database.close)
+            self._metrics = metrics_for(config)
             objects = open_object_store(config)
             objects.check()
             self._check_identity(objects)
-            executor = ThreadPoolExecutor(_threads(config), thread_name_prefix="blocks", initializer=_give_way)
+            if self._metrics is not None:
+                objects = MeasuringObjectStore(objects, self._metrics)
+            executor = CallThreads(_threads(config), name="blocks", initializer=_give_way)
             opened.callback(executor.shutdown)
             self._opened = opened.pop_all()  # nothing failed: ``stop`` closes it, the last first
         store = VerifyingBlockStore(PackedBlockStore(objects))
+        database: Database = self.database
+        if self._metrics is not None:
+            database = MeasuringDatabase(database, self._metrics)
         # What calls see, who may not see everything where callers are asked who they are.
-        self._seen: Database = HidingDatabase(self.database) if config.authenticates else self.database
-        self._guard = Guard(self.database) if config.authenticates else None
-        self.artifacts = ArtifactService(self._seen, store, executor)
+        seen = self._seen = HidingDatabase(database) if config.authenticates else database
+        self._guard = Guard(database) if config.authenticates else None
+        self.artifacts = ArtifactService(seen, store, executor, observer=self._metrics)
         self.store_access = StoreAccess(
-            database=self.database,
+            database=database,
             blocks=store,
             objects=objects,
             executor=executor,
@@ -130,19 +161,63 @@ class App:
             host=f"Process {os.getpid()} on {socket.gethostname()}",
             check_identity=lambda: confirm_identity(objects, self.database.block_store()[0]),
         )
-        self._watch = LiveWatch(self.database)
-        self.live = LiveArtifactService(self._seen, store, executor, self._watch)
-        self._tails = TailService(self._seen, store, executor, self._watch)
-        self._hub = EventHub(self.database)
+        self._watch = LiveWatch(database)
+        self.live = LiveArtifactService(seen, store, executor, self._watch)
+        self._tails = TailService(seen, store, executor, self._watch)
+        self._hub = EventHub(database)
         self._lease_terms = LeaseTerms(round(config.run_lease * 1000), embedded)
-        self.leases = LeaseKeeper(self.database, self._lease_terms)
-        # For what is small and must get through while blocks wait: commits' inline data, and live artifacts.
-        self._small_writes = ByteBudget(config.byte_budget // 2)
+        self.leases = LeaseKeeper(database, self._lease_terms)
+        # Budgets of their own: readers that wait for slow networks must not keep writers from finishing, nor the
+        # reverse, and neither of them commits. What is small must get through while blocks wait: commits' inline data,
+        # and live artifacts.
+        self._budgets = {
+            "uploads": ByteBudget(config.byte_budget),
+            "downloads": ByteBudget(config.byte_budget),
+            "small_writes": ByteBudget(config.byte_budget // 2),
+            "tails": ByteBudget(config.byte_budget // 2),
+        }
         self.ports: list[int] = []
         self._server: grpc.aio.Server | None = None
         self._maintenance: asyncio.Task[None] | None = None
         self._alone_at_ms = host_lock.alone_at_ms
         self._health = health.aio.HealthServicer()
+        self._probes_by_itself = not embedded  # which nobody asks, and which is to leave an idle laptop alone
+        self._readiness = self._make_readiness(objects)
+        self.operations: Operations | None = None
+        if self._metrics is not None:
+            self.operations = Operations(config, self._metrics, self._readiness, self.store_access)
+            self.operations.show(
+                queues={
+                    "sql_write": lambda: self.database.waiting_writes,
+                    "sql_read": lambda: self.database.waiting_reads,
+                    "blocks": lambda: executor.waiting,
+                },
+                budgets=self._budgets,
+                sqlite_version=".".join(map(str, sqlite_version)),
+            )
+
+    def _make_readiness(self, objects: ObjectStore) -> Readiness:
+        # A thread of its own: those that move blocks may be busy for long, which is no failure of the store.
+        thread = CallThreads(1, name="probe")
+        self._opened.callback(thread.shutdown, wait=False, cancel_futures=True)
+
+        async def probe_store() -> None:
+            await asyncio.get_running_loop().run_in_executor(thread, try_out, objects, "The block store")
+
+        return Readiness(
+            {"database": self.database.probe, "store": probe_store},
+            interval=self.config.probe_interval,
+            report=self._report_health,
+        )
+
+    async def _report_health(self, findings: Mapping[str, Finding]) -> None:
+        """Tell those who ask for the health of a service, or of all ("")."""
+        failed = {name for name, finding in findings.items() if not finding.is_fine}
+        for service in ("", *SERVICES):
+            needs = {"database", "store"} if not service or service in NEED_STORE else {"database"}
+            serving = service == health.SERVICE_NAME or not failed & needs
+            status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+            await self._health.set(service, status)
 
     def _check_identity(self, objects: ObjectStore) -> None:
         """Refuse a store that is not this database's; processes that start together take turns."""
@@ -161,7 +236,10 @@ class App:
             OSError: An address cannot be bound.
         """
         server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(self.config.idle_timeout, self._guard)],
+            interceptors=[
+                ObservingInterceptor(self._observers(), self._metrics),
+                ErrorInterceptor(self.config.idle_timeout, self._guard),
+            ],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -174,10 +252,14 @@ class App:
         self._add_services(server)
         await self.leases.start()
         self.ports = [self._bind(server, address) for address in self.config.addresses]
+        if self.operations is not None:
+            await self.operations.start()
         await server.start()
         self._server = server
         self._maintenance = asyncio.create_task(self._maintain())
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        await self._report_health({})  # what a server stands on was tried out when it was opened
+        if self._probes_by_itself:
+            await self._readiness.start()
 
     def _bind(self, server: grpc.aio.Server, address: str) -> int:
         """Bind an address; a Unix socket needs no TLS, as only its owner can connect."""
@@ -191,6 +273,9 @@ class App:
     async def stop(self) -> None:
         """Refuse new calls, let those in progress finish, and close the storage."""
         await self._health.enter_graceful_shutdown()
+        if self.operations is not None:
+            self.operations.drain()
+        await self._readiness.stop()
         if self._maintenance is not None:
             self._maintenance.cancel()
         self._watch.stop()
@@ -200,6 +285,8 @@ class App:
         await self.leases.stop()
         if self._server is not None:
             await self._server.stop(self.config.drain_timeout)
+        if self.operations is not None:
+            await self.operations.stop()
         await asyncio.get_running_loop().run_in_executor(None, self._opened.close)
 
     async def wait(self) -> None:
@@ -218,13 +305,22 @@ class App:
                 logger.exception("maintenance failed; it is tried again in an hour")
             await asyncio.sleep(MAINTENANCE_SECONDS)
 
+    def _observers(self) -> list[CallObserver]:
+        """Those who hear of each call."""
+        observers: list[CallObserver] = []
+        if self.config.access_log != "off":
+            observers.append(AccessLog(logging.getLevelName(self.config.access_log.upper())))
+        if self._metrics is not None:
+            observers.append(self._metrics)
+        return observers
+
     async def _look_at_open_calls(self) -> None:
         if self._guard is not None:
             await self._guard.open_calls.look()
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        authenticates, database = self.config.authenticates, self._seen
+        authenticates, database, small_writes = self.config.authenticates, self._seen, self._budgets["small_writes"]
         access = AccessServicer(
             self.database, secrets.token_bytes, self._look_at_open_calls, authenticates=authenticates
         )
@@ -233,25 +329,39 @@ class App:
             database,
             self.artifacts,
             DirectorySpool(self.config.data_dir),
-            self._small_writes,
-            byte_budget=self.config.byte_budget,
+            small_writes,
+            uploads=self._budgets["uploads"],
+            downloads=self._budgets["downloads"],
             max_message=MAX_MESSAGE,
             authenticates=authenticates,
         )
         artifact_grpc.add_ArtifactServiceServicer_to_server(servicer, server)
         if self.config.reflection:
             reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
-        live = LiveArtifactServicer(
-            database, self.live, self._tails, self._small_writes, byte_budget=self.config.byte_budget // 2
-        )
+        live = LiveArtifactServicer(database, self.live, self._tails, small_writes, tails_budget=self._budgets["tails"])
         live_grpc.add_LiveArtifactServiceServicer_to_server(live, server)
         watches = WatchSender(database, self._hub)
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(database, watches), server)
         storage_grpc.add_StorageServiceServicer_to_server(StorageServicer(self.store_access), server)
+        info = ServerServicer(self._facts(), self._readiness, SystemClock())
+        server_grpc.add_ServerServiceServicer_to_server(info, server)
         runs = RunServicer(database, SystemClock(), self._lease_terms, watches)
         run_grpc.add_RunServiceServicer_to_server(runs, server)
         model_grpc.add_ModelServiceServicer_to_server(ModelServicer(database), server)
         registry_grpc.add_ModelRegistryServiceServicer_to_server(ModelRegistryServicer(database, watches), server)
+
+    def _facts(self) -> ServerFacts:
+        def disk() -> tuple[int, int]:
+            usage = shutil.disk_usage(self.config.data_dir)
+            return usage.free, usage.total
+
+        return ServerFacts(
+            services=SERVICES,
+            sqlite_version=".".join(map(str, sqlite_version)),
+            sqlite_journal=journal_mode(),
+            store_is_s3=bool(self.config.store),
+            disk=disk,
+        )
 
 
 def _certificates(config: ServerConfig) -> ReloadingCertificates | None:

@@ -28,6 +28,9 @@ class ServerConfig:
         reflection: Offer gRPC server reflection.
         run_lease: Seconds after which a run is lost whose client does not renew its lease.
         auth: ``off``: whoever reaches the server may do everything; ``tokens``: each call needs a token.
+        access_log: Level at which each call is logged: ``debug``, ``info``, or ``off``.
+        metrics_address: ``host:port`` of the HTTP port for Prometheus and probes; empty for none.
+        probe_interval: Seconds between two tries whether database and store can be written.
         s3_credentials_file: AWS credentials file (INI) for ``store``; None: the environment's.
     """
 
@@ -45,6 +48,9 @@ class ServerConfig:
     reflection: bool = False
     run_lease: float = 60.0
     auth: str = "off"
+    access_log: str = "debug"
+    metrics_address: str = ""
+    probe_interval: float = 10.0
     s3_credentials_file: Path | None = field(default=None, repr=False)
 
     @property

@@ -16,6 +16,7 @@ import signal
 import sys
 from pathlib import Path
 
+from holdfast_server import logs
 from holdfast_server.app import App
 from holdfast_server.config import ServerConfig
 from holdfast_server.errors import DomainError
@@ -88,7 +89,7 @@ def main() -> None:
     """Entry point of the child process."""
     data_dir, socket, ready_fd = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     os.umask(0o077)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(level="warning", log_format="human")
     try:
         asyncio.run(serve(data_dir, socket, ready_fd))
     except DomainError as error:

@@ -18,8 +18,16 @@ def check_exposure(config: ServerConfig) -> None:
     Raises:
         UsageError: There is one, or a host that is neither an address nor a name; the message says what to do.
     """
+    if config.insecure:
+        return
+    if config.metrics_address and not _is_loopback(_host(config.metrics_address)):
+        raise UsageError(
+            f"{_host(config.metrics_address)} is not a loopback address, and metrics are served without TLS and login. "
+            "Give a loopback address to --metrics-address, or --insecure (or HOLDFAST_SERVER_INSECURE=1) when the "
+            "network is private."
+        )
     exposed = exposed_addresses(config)
-    if not exposed or config.insecure:
+    if not exposed:
         return
     risks = _risks(config)
     if risks:

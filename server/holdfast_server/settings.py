@@ -21,6 +21,8 @@ PREFIX = "HOLDFAST_SERVER_"
 AUTH_MODES = ("off", "tokens")
 DEFAULT = "default"
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("human", "json")
+ACCESS_LOGS = ("debug", "info", "off")
 # A block has 8 MiB; with less than two of them one upload could not have a block under way while the next arrives.
 MIN_BYTE_BUDGET = 16 * MIB
 
@@ -81,6 +83,7 @@ class Process:
 
     config: ServerConfig
     log_level: str
+    log_format: str = "human"
 
 
 def _text(text: str) -> str:
@@ -135,6 +138,25 @@ def _path(text: str) -> Path:
 
 def _optional_path(text: str) -> Path | None:
     return _path(text) if text else None
+
+
+def _optional_address(text: str) -> str:
+    if not text:
+        return ""
+    host, _, port = text.rpartition(":")
+    if not host or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+        raise ValueError("it is HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464")
+    _port(port)
+    return text
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"it is one of {', '.join(choices)}")
+        return text.lower()
+
+    return parse
 
 
 def _level(text: str) -> str:
@@ -292,6 +314,38 @@ SETTINGS = (
         parse=_level,
         help=f"The least that is logged to standard error: {', '.join(LOG_LEVELS)}.",
     ),
+    Setting(
+        name="log_format",
+        field="",
+        default="human",
+        metavar="FORMAT",
+        parse=_one_of(*LOG_FORMATS),
+        help="How lines of the log are written: human, or json, one object a line.",
+    ),
+    Setting(
+        name="access_log",
+        field="access_log",
+        default="debug",
+        metavar="LEVEL",
+        parse=_one_of(*ACCESS_LOGS),
+        help="Level at which each call is logged, with its method, status and time: debug, info or off.",
+    ),
+    Setting(
+        name="metrics_address",
+        field="metrics_address",
+        default="",
+        metavar="HOST:PORT",
+        parse=_optional_address,
+        help="Serve /metrics for Prometheus, /livez and /readyz there, over plain HTTP; none without it.",
+    ),
+    Setting(
+        name="probe_interval",
+        field="probe_interval",
+        default="10",
+        metavar="SECONDS",
+        parse=_seconds,
+        help="How often database and store are tried out, for health checks and /readyz.",
+    ),
 )
 
 
@@ -310,7 +364,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
     _check_tls(values)
     config = ServerConfig(addresses=_addresses(values, given), **direct)
     check_exposure(config)
-    return Process(config, values["log_level"])
+    return Process(config, values["log_level"], values["log_format"])
 
 
 def resolve(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> list[Resolved]:

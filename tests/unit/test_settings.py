@@ -58,12 +58,16 @@ VALUES = [
     pytest.param("workers", "7", "workers", 7, id="workers"),
     pytest.param("reflection", "on", "reflection", True, id="reflection"),
     pytest.param("run_lease", "90", "run_lease", 90.0, id="run-lease"),
+    pytest.param("metrics_address", "[::1]:9464", "metrics_address", "[::1]:9464", id="metrics-address"),
+    pytest.param("probe_interval", "2", "probe_interval", 2.0, id="probe-interval"),
+    pytest.param("access_log", "info", "access_log", "info", id="access-log"),
 ]
 
 
 def test_the_table_of_values_is_complete():
     together = {"tls_cert", "tls_key", "tls_client_ca"}
-    assert {case.values[0] for case in VALUES} == {setting.name for setting in SETTINGS} - {"log_level"} - together
+    of_process = {"log_level", "log_format"}
+    assert {case.values[0] for case in VALUES} == {setting.name for setting in SETTINGS} - of_process - together
 
 
 def test_tls_files_come_from_flags_and_variables_together():

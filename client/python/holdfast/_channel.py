@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import random
+import secrets
 import threading
 import time
 import weakref
@@ -18,7 +19,7 @@ import grpc
 
 from holdfast import _tls, errors
 from holdfast._config import Target
-from holdfast._rpc_errors import is_interruption, translate
+from holdfast._rpc_errors import REQUEST_ID_KEY, SENT_ID, is_interruption, translate
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -368,23 +369,42 @@ class _Method:
         self._bound: tuple[_Connection, Any] | None = None
 
     def __call__(self, request: Any, **options: Any) -> Any:
-        return self._method(options)(request, **options)
+        method, name = self._method(options)
+        try:
+            return _named(method(request, **options), name)
+        except grpc.RpcError as error:
+            _named(error, name)
+            raise
 
     def future(self, request: Any, **options: Any) -> Any:
-        return self._method(options).future(request, **options)
+        method, name = self._method(options)
+        return _named(method.future(request, **options), name)
 
     def with_call(self, request: Any, **options: Any) -> Any:
-        return self._method(options).with_call(request, **options)
+        method, name = self._method(options)
+        try:
+            return method.with_call(request, **options)
+        except grpc.RpcError as error:
+            _named(error, name)
+            raise
 
-    def _method(self, options: dict[str, Any]) -> Any:
+    def _method(self, options: dict[str, Any]) -> tuple[Any, str]:
+        """The method as the open connection has it, and the request id that is among the options now."""
         connection = self._channel._connection()  # noqa: SLF001 - a part of Channel
-        if connection.metadata:
-            options["metadata"] = (*(options.get("metadata") or ()), *connection.metadata)
+        name = secrets.token_hex(16)
+        options["metadata"] = (*(options.get("metadata") or ()), *connection.metadata, (REQUEST_ID_KEY, name))
         bound = self._bound
         if bound is None or bound[0] is not connection:
             kind, args, made = self._make
             bound = self._bound = (connection, getattr(connection.channel, kind)(*args, **made))
-        return bound[1]
+        return bound[1], name
+
+
+def _named(call: Any, name: str) -> Any:
+    """Note on a call, which gRPC raises when it fails, under which id it went; answers are no calls and stay as is."""
+    if isinstance(call, grpc.RpcError):
+        setattr(call, SENT_ID, name)
+    return call
 
 
 def _address(target: Target) -> str:

@@ -12,6 +12,9 @@ from holdfast._config import Target
 
 DOMAIN = "holdfast"
 DETAILS_KEY = "grpc-status-details-bin"
+REQUEST_ID_KEY = "x-holdfast-request-id"
+# Where ``_channel`` notes on a call, which gRPC raises as its error, which id went with it.
+SENT_ID = "_holdfast_request_id"
 
 ERRORS: dict[grpc.StatusCode, type[errors.HoldfastError]] = {
     grpc.StatusCode.OK: errors.InternalError,  # an error that says OK is a defect
@@ -69,8 +72,16 @@ def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
         text if reason else _with_advice(status, text, target),
         reason=reason,
         metadata=metadata,
-        request_id=metadata.get("request_id", metadata.get("error_id", "")),
+        request_id=_request_id(error, status) or metadata.get("error_id", ""),
     )
+
+
+def _request_id(error: grpc.RpcError, status: grpc.StatusCode) -> str:
+    """The id that the server answered with. One that did not answer in time may well have the call in its log."""
+    answered = next((value for key, value in _trailing_metadata(error) if key == REQUEST_ID_KEY), "")
+    if not answered and status is grpc.StatusCode.DEADLINE_EXCEEDED:
+        answered = getattr(error, SENT_ID, "")
+    return str(answered)
 
 
 def _with_advice(status: grpc.StatusCode, text: str, target: Target) -> str:
@@ -103,11 +114,14 @@ def unreachable(target: Target, text: str) -> str:
     return f"No Holdfast server answers at {target.uri}: {start}, or set HOLDFAST_URI to where it is. ({text})"
 
 
+def _trailing_metadata(error: grpc.RpcError) -> Iterable[Any]:
+    trailing = getattr(error, "trailing_metadata", None)
+    return (trailing() if callable(trailing) else None) or ()
+
+
 def _error_info(error: grpc.RpcError) -> tuple[str, dict[str, str]]:
     """The reason and metadata of our ErrorInfo, with the ``field`` of a BadRequest; empty without them."""
-    trailing = getattr(error, "trailing_metadata", None)
-    pairs: Iterable[Any] = (trailing() if callable(trailing) else None) or ()
-    raw = next((value for key, value in pairs if key == DETAILS_KEY), None)
+    raw = next((value for key, value in _trailing_metadata(error) if key == DETAILS_KEY), None)
     if raw is None:
         return "", {}
     from google.protobuf.message import DecodeError

@@ -55,11 +55,13 @@ __all__ = [
 class HoldfastError(Exception):
     """Base of all errors of this package.
 
+    Its text ends with the request id, where there is one; ``message`` does not.
+
     Attributes:
         message: What went wrong and what to do about it.
         reason: A name of the ``ErrorReason`` enum, such as ``"RUN_NOT_FOUND"``; empty for errors found on this side.
         metadata: What the server adds, such as the names concerned.
-        request_id: Names the call in the server's log; empty when no server was involved.
+        request_id: Names the call in the server's log; empty when no server answered.
     """
 
     def __init__(
@@ -70,6 +72,10 @@ class HoldfastError(Exception):
         self.reason = reason
         self.metadata: dict[str, str] = dict(metadata or {})
         self.request_id = request_id
+
+    def __str__(self) -> str:
+        """The message, and what to tell the one who has the server's log."""
+        return f"{self.message} [request {self.request_id}]" if self.request_id else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle with the keyword attributes, so that errors cross process pools whole."""

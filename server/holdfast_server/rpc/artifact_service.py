@@ -47,16 +47,15 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
         spool: Spool,
         small_writes: ByteBudget,
         *,
-        byte_budget: int,
+        uploads: ByteBudget,
+        downloads: ByteBudget,
         max_message: int,
         authenticates: bool = False,
     ) -> None:
         self._authenticates = authenticates
         self._database, self._service, self._max_message = database, service, max_message
-        # Budgets of their own: readers that wait for slow networks must not keep writers from finishing, nor the
-        # reverse, and neither of them commits.
-        self._receiver = BlockReceiver(service, ByteBudget(byte_budget), spool)
-        self._sender = FileSender(service, ByteBudget(byte_budget))
+        self._receiver = BlockReceiver(service, uploads, spool)
+        self._sender = FileSender(service, downloads)
         self._small_writes = small_writes
 
     async def GetCapabilities(self, request: pb.GetCapabilitiesRequest, context: Any) -> pb.GetCapabilitiesResponse:

@@ -32,6 +32,11 @@ class ByteBudget:
         return self._limit - self._free
 
     @property
+    def waiters(self) -> int:
+        """How many wait for bytes."""
+        return len(self._waiting)
+
+    @property
     def is_wanted(self) -> bool:
         """Whether somebody waits for bytes."""
         return bool(self._waiting)

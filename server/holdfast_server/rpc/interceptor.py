@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from holdfast_server.errors import IdleTimeout, InvalidArgument, PermissionDenied, Reason, Unauthenticated
 from holdfast_server.rpc.errors import status_code, to_domain_error, trailing_metadata
 from holdfast_server.rpc.guard import Guard
+from holdfast_server.rpc.handlers import behavior_of, remade
 
 Parse = Callable[[bytes], Any]
 # What the guard refuses calls with.
@@ -62,7 +63,8 @@ class _Method:
     """Answers the calls of one method."""
 
     def __init__(self, handler: Any, name: str, idle_timeout: float, guard: Guard | None) -> None:
-        behavior = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        behavior = behavior_of(handler)
+        self._handler = handler
         self._behavior, self._name, self._idle_timeout, self._guard = behavior, name, idle_timeout, guard
         # grpcio types deserializers as optional: None hands over the bytes as they came.
         is_raw = getattr(behavior, "raw_requests", False)
@@ -72,15 +74,8 @@ class _Method:
 
     def handler(self) -> Any:
         """What gRPC calls."""
-        makers = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }
-        make: Any = makers[self._streams]
         answer = self._answer_by_stream if self._streams[1] else self._answer
-        return make(answer, request_deserializer=None, response_serializer=self._serialize)
+        return remade(self._handler, answer, parse=None, serialize=self._serialize)
 
     async def _answer(self, request: Any, context: Any) -> Any:
         is_let_in = self._guard is None
@@ -194,4 +189,6 @@ async def _abort(error: Exception, context: Any, method: str) -> None:
             grpc.StatusCode.UNIMPLEMENTED, f"This server does not implement {method}; it may be too old."
         )
     domain_error = to_domain_error(error, method)
-    await context.abort(status_code(domain_error), domain_error.message, trailing_metadata(domain_error))
+    # What is set already, such as the request id, would be lost: gRPC sends the one or the other.
+    metadata = (*(context.trailing_metadata() or ()), *trailing_metadata(domain_error))
+    await context.abort(status_code(domain_error), domain_error.message, metadata)

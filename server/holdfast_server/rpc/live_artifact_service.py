@@ -33,12 +33,11 @@ class LiveArtifactServicer(service_grpc.LiveArtifactServiceServicer):
         tails: TailService,
         small_writes: ByteBudget,
         *,
-        byte_budget: int,
+        tails_budget: ByteBudget,
     ) -> None:
         self._database, self._service, self._tails = database, service, tails
-        # Two budgets: readers that wait for slow networks must not keep writers from going on.
         self._writing = small_writes
-        self._sender = TailSender(tails, ByteBudget(byte_budget))
+        self._sender = TailSender(tails, tails_budget)
 
     async def OpenLiveArtifact(self, request: pb.OpenLiveArtifactRequest, context: Any) -> pb.OpenLiveArtifactResponse:
         """Make the caller the writer of a path."""

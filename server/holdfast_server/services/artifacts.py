@@ -15,6 +15,7 @@ from holdfast_server.services.commits import STAGE_SIZE, Commit, InlineEntry
 from holdfast_server.services.owners import expired, not_found, snapshot
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
+from holdfast_server.services.ports.measures import BlockObserver
 from holdfast_server.services.recording import BlockRow, record
 
 T = TypeVar("T")
@@ -24,10 +25,17 @@ class ArtifactService:
     """What can be done with artifacts. Blocking work goes to ``executor``, never on the event loop."""
 
     def __init__(
-        self, database: Database, store: BlockStore, executor: Executor, *, now_ms: Callable[[], int] = recording.now_ms
+        self,
+        database: Database,
+        store: BlockStore,
+        executor: Executor,
+        *,
+        now_ms: Callable[[], int] = recording.now_ms,
+        observer: BlockObserver | None = None,
     ) -> None:
         self._database, self._store, self._executor = database, store, executor
         self.now_ms = now_ms
+        self._observer = observer
 
     async def find_missing_blocks(self, digests: Sequence[bytes]) -> list[bytes]:
         """Those that must be written; the others live on for another day."""
@@ -36,6 +44,10 @@ class ArtifactService:
         )
         if stale:
             await self._database.write(lambda tx: tx.blocks.touch(stale))
+        if self._observer is not None and len(missing) < len(digests):
+            present = list(set(digests).difference(missing))
+            sizes = await self._database.read(lambda tx: [x.length for x in tx.blocks.find_places(present).values()])
+            self._observer.spared(len(sizes), sum(sizes))
         return missing
 
     async def write_blocks(self, blocks: Sequence[NewBlock]) -> None:
@@ -48,13 +60,21 @@ class ArtifactService:
         began_ms = self.now_ms()
         extents = await self._in_thread(lambda: self._store.write(blocks))
         rows = [(block.digest, block.size, extent) for block, extent in zip(blocks, extents, strict=True)]
-        lost = await self._database.write(lambda tx: record(tx, rows, began_ms).lost)
-        if lost:
-            await self._in_thread(lambda: self._store.discard(lost))
+        added = await self._database.write(lambda tx: record(tx, rows, began_ms))
+        if self._observer is not None:
+            new_size = sum(size for _, size in added.new.values())
+            self._observer.received(len(rows), sum(row[1] for row in rows), new=len(added.new), new_size=new_size)
+        if added.lost:
+            await self._in_thread(lambda: self._store.discard(added.lost))
 
     async def read_blocks(self, blocks: Sequence[FileBlock]) -> list[bytes]:
         """Read blocks, verified, in order."""
-        places = [(block.digest, block.extent) for block in blocks]
+        found = await self._read_blocks([(block.digest, block.extent) for block in blocks])
+        if self._observer is not None:
+            self._observer.read(len(found), sum(map(len, found)))
+        return found
+
+    async def _read_blocks(self, places: list[tuple[bytes, Extent]]) -> list[bytes]:
         try:
             return await self._in_thread(lambda: self._store.read(places))
         except DataLoss:
@@ -146,6 +166,9 @@ class ArtifactService:
         """Store contents that are not there yet; returns the rows to add."""
         data = {e.entry.block_digests[0]: e.data for e in entries if e.data}
         missing = await self._database.read(lambda tx: tx.blocks.find_missing(list(data)))
+        if self._observer is not None:
+            new_size = sum(len(data[digest]) for digest in missing)
+            self._observer.received(len(data), sum(map(len, data.values())), new=len(missing), new_size=new_size)
         blocks = [NewBlock(digest, (data[digest],), len(data[digest]), computed=True) for digest in missing]
         if not blocks:
             return []

@@ -13,13 +13,20 @@ from typing import Any
 import click
 
 from holdfast.cli.lazy import LazyGroup
-from holdfast.errors import HoldfastError, NotFoundError
+from holdfast.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    HoldfastError,
+    InvalidArgumentError,
+    NotFoundError,
+)
 
 _COMMANDS = {
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
     "cache": ("holdfast.cli.cache", "Show or clear the cache of models on this machine."),
     "completion": ("holdfast.cli.completion", "Print what makes a shell complete commands and options."),
     "config": ("holdfast.cli.config", "Show the settings of clients and servers, and where each is from."),
+    "doctor": ("holdfast.cli.doctor", "Check this machine, the server and what is between, and say what to do."),
     "du": ("holdfast.cli.storage:du", "Tell what takes how much space."),
     "experiments": (
         "holdfast.cli.experiments",
@@ -49,6 +56,8 @@ _WHERE_TO_LOOK = {
     "MODEL_NOT_FOUND": "`holdfast logged-models ls` lists the logged models there.",
     "REGISTERED_MODEL_NOT_FOUND": "`holdfast models list` lists the models there.",
 }
+# For these nobody has to look into the server's log.
+_SPEAK_FOR_THEMSELVES = (AlreadyExistsError, FailedPreconditionError, InvalidArgumentError, NotFoundError)
 
 
 class _Holdfast(LazyGroup):
@@ -123,6 +132,8 @@ def _one_line(error: HoldfastError, ctx: click.Context) -> str:
 
         # The wrong server is as likely as the wrong name.
         text += f" Asked at {parse_target(ctx.find_root().obj).uri}; {_WHERE_TO_LOOK[error.reason]}"
+    if error.request_id and not isinstance(error, _SPEAK_FOR_THEMSELVES):
+        text += f" [request {error.request_id}]"
     return text
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import configparser
-import contextlib
 import io
 import logging
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +23,7 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 from holdfast_server.domain.artifacts import digest_of
 from holdfast_server.errors import Unavailable
 from holdfast_server.services.ports.artifacts import StoredObject
+from holdfast_server.storage.blocks.probing import try_out
 from holdfast_server.storage.blocks.store_url import StoreUrl
 
 logger = logging.getLogger(__name__)
@@ -206,16 +205,7 @@ class S3ObjectStore:
                 self._make_bucket()
         except _FAILURES as error:
             self._fail("used", error)
-        key, content = f"check/{secrets.token_hex(16)}", b"holdfast"
-        self.put(key, [content])
-        try:
-            if self.get(key, 0, len(content)) != content:
-                raise Unavailable(f"The block store {self._url} gives back other bytes than were stored.")
-        except KeyError:
-            raise Unavailable(f"The block store {self._url} does not have what was just stored.") from None
-        finally:
-            with contextlib.suppress(Unavailable):
-                self.delete(key)
+        try_out(self, f"The block store {self._url}")
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -9,7 +9,6 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from holdfast_server.storage.sql.failures import failure_of, failure_of_group
 from holdfast_server.storage.sql.migrate import migrate
 from holdfast_server.storage.sql.requests import SqlRequests
 from holdfast_server.storage.sql.transaction import SqlTransaction
+from holdfast_server.threads import CallThreads
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class SqliteDatabase:
         self._closing = threading.Lock()
         self._local = threading.local()
         self._reader_connections: list[Connection] = []
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="sql-read")
+        self._readers = CallThreads(readers, name="sql-read")
         # Opened here, so that a database that cannot be written fails the start and not each write.
         self._connection: Connection | None = connect(path)
         self._writer = threading.Thread(target=self._write_loop, name="sql-write", daemon=True)
@@ -66,9 +66,7 @@ class SqliteDatabase:
 
     async def read(self, job: Callable[[Transaction], T]) -> T:
         """Run ``job`` on a snapshot; it cannot write."""
-        # In the caller's context: whoever makes the call is known in its transactions too.
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._readers, context.run, self._read, job)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
         """Run ``job`` and return when its transaction is durable. If it raises, nothing it did is kept."""
@@ -96,6 +94,25 @@ class SqliteDatabase:
             return answer
 
         return await self.write(once)
+
+    async def probe(self) -> None:
+        """Make sure that the database can be written: a row comes and goes in a transaction, which reaches the disk.
+
+        Raises:
+            Unavailable: It cannot; the message says why.
+            DataLoss: It is damaged.
+        """
+        await self.write(lambda tx: tx.prove_writable())  # type: ignore[attr-defined]  # it is a SqlTransaction here
+
+    @property
+    def waiting_writes(self) -> int:
+        """Transactions that wait for the writer."""
+        return self._queue.qsize()
+
+    @property
+    def waiting_reads(self) -> int:
+        """Transactions that wait for a reader."""
+        return self._readers.waiting
 
     def on_events(self, callback: Callable[[], None]) -> None:
         """Call ``callback``, from the writer's thread, after each commit that recorded events."""

@@ -116,6 +116,12 @@ class SqlTransaction:
         row = self._connection.execute("SELECT store_id, description FROM block_store").fetchone()
         return row["store_id"], row["description"]
 
+    def prove_writable(self) -> None:
+        """Write a row that nobody sees, and remove it. An update that changes nothing would write nothing."""
+        name = f"probe-{self.ids.new_id()}"
+        self._connection.execute("INSERT INTO leases VALUES (?, '', '', 0, 0)", (name,))
+        self._connection.execute("DELETE FROM leases WHERE name = ?", (name,))
+
     def optimize(self) -> None:
         """Refresh the planner's statistics where they are stale."""
         self._connection.execute("PRAGMA optimize")
