@@ -17,6 +17,7 @@ from holdfast.errors import HoldfastError, NotFoundError
 
 _COMMANDS = {
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
+    "backup": ("holdfast.cli.backups:backup", "Back up a data directory and its blocks, while servers use it."),
     "cache": ("holdfast.cli.cache", "Show or clear the cache of models on this machine."),
     "completion": ("holdfast.cli.completion", "Print what makes a shell complete commands and options."),
     "du": ("holdfast.cli.storage:du", "Tell what takes how much space."),
@@ -31,6 +32,7 @@ _COMMANDS = {
         "holdfast.cli.models",
         "Register, list, show, follow, change, serve, promote, export and import models.",
     ),
+    "restore": ("holdfast.cli.backups:restore", "Bring a backup back, or verify it."),
     "runs": ("holdfast.cli.runs", "List, show, compare, log, follow, delete and move runs."),
     "server": ("holdfast.cli.server", "Start a server."),
     "sync": ("holdfast.cli.sync", "Send what processes logged and could not send before they ended."),

@@ -6,6 +6,8 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -19,10 +21,19 @@ import click
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...]) -> None:
     """Start a server, as ``python -m holdfast_server`` does. Each setting has an option and a variable."""
+    run_server_module("holdfast_server", arguments)
+
+
+def run_server_module(module: str, arguments: Sequence[str]) -> NoReturn:
+    """Become a program of the server's package, or run it and exit as it does where a process cannot become another.
+
+    Raises:
+        click.ClickException: The server is not installed.
+    """
     missing = [name for name in ("grpc_health", "sqlite_utils") if importlib.util.find_spec(name) is None]
     if missing:
         raise click.ClickException("The server is not installed: pip install 'holdfast[server]'.")
-    program = [sys.executable, "-m", "holdfast_server", *arguments]
+    program = [sys.executable, "-m", module, *arguments]
     if os.name == "posix":
         # The server takes this process's place, so that signals reach it.
         sys.stdout.flush()
