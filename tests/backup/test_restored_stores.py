@@ -55,7 +55,8 @@ def test_a_copy_is_restored_into_a_bucket_of_its_own(
         run_id = log_files(original, tmp_path / "set", contents)
         s3("backup", backups, "--data-dir", minio_backend.data_dir)
         told = s3("restore", backups, "--to", tmp_path / "copy", "--store", minio_backend.store, expect=1).stderr
-        assert "cannot share a store" in told and "--adopt-store" in told
+        assert "cannot share a store" in told
+        assert "--adopt-store" in told
         done = s3("restore", backups, "--to", tmp_path / "copy", "--store", new_store, "--verify")
         assert ": 0 problems." in done.stdout
         with (
@@ -82,7 +83,8 @@ def test_a_copy_that_adopts_the_bucket_shuts_the_original_out(
         lost = next(item.key for item in bucket.list_objects("packs/"))
         bucket.delete(lost)
         done = s3.json("restore", backups, "--to", copy_dir, "--adopt-store", "--verify")
-        assert done["problems"] == [] and done["copied_objects"] == 1  # what the bucket had lost is back
+        assert done["problems"] == []
+        assert done["copied_objects"] == 1
         with pytest.raises(FailedPreconditionError) as refused:
             original.collect_garbage(grace=0)
         assert refused.value.reason == "STORE_MISMATCH"
@@ -108,7 +110,8 @@ def test_a_backup_without_objects_needs_the_bucket_and_says_so(
         assert (made["has_objects"], made["object_count"], made["copied_objects"]) == (False, 3, 0)
         assert objects_below(backups / "objects") == []
         keys = (backups / "backups" / made["id"] / "objects").read_text().splitlines()
-        assert len(keys) == 3 and all(key.startswith(("blocks/", "packs/")) for key in keys)
+        assert len(keys) == 3
+        assert all(key.startswith(("blocks/", "packs/")) for key in keys)
         assert "no objects to be verified" in s3("restore", backups, "--verify", expect=1).stderr
         told = holdfast("restore", backups, "--to", tmp_path / "none", expect=1).stderr
         assert "credentials" in told

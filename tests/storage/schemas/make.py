@@ -24,8 +24,7 @@ FOLDER = Path(__file__).parent
 _INFINITY = r"(?<=,)Inf(?=[,)])"
 # Rows that take too long to come about by themselves.
 _ROWS = (
-    "INSERT INTO metric_buckets (run_no, key, bucket, points, nans, minimum, maximum, first_step, last_step, last_time,"
-    " last_value, last_special) VALUES (1, 'loss', 1, 2, 0, 0.25, 0.5, 0, 1, 5, 0.25, 0)",
+    "INSERT INTO metric_buckets VALUES (1, 'loss', 1, 2, 0, 0.25, 0.5, 0, 1, 5, 0.25, 0)",
     "UPDATE signing_keys SET secret_key = zeroblob(32)",
     "INSERT INTO leases (name, holder, description, begin_time, expire_time) VALUES ('upkeep', 'h', 'Process 1', 1, 2)",
 )
@@ -63,7 +62,9 @@ def fill(uri: str) -> None:
     """Something of everything."""
     with Client(uri) as client:
         experiment = client.create_experiment("vision", tags={"team": "a"})
-        run = client.create_run(experiment, run_name="first", take_lease=True, tags={"note": "umläut ' ; --"}).info.run_id
+        run = client.create_run(
+            experiment, run_name="first", take_lease=True, tags={"note": "umläut ' ; --"}
+        ).info.run_id
         client.log_params(run, {"lr": 0.1})
         client.log_batch(run, metrics=[Metric("loss", value, step, step) for step, value in enumerate([0.5, 0.25])])
         client.log_metrics(run, {"nan": float("nan"), "inf": float("inf")})
