@@ -65,6 +65,14 @@ def test_an_embedded_store_is_backed_up_where_the_uri_names_it(holdfast: Command
         assert read_all(client, run_id, ["file"]) == {"file": b"content"}
 
 
+def test_the_uri_that_is_given_wins_over_the_variable_of_the_server(tmp_path: Path) -> None:
+    holdfast = Command({"HOLDFAST_SERVER_DATA_DIR": str(tmp_path / "elsewhere")})
+    with Client(tmp_path / "store") as client:
+        client.create_run("0")
+        holdfast("--uri", tmp_path / "store", "backup", tmp_path / "backups")
+    assert "elsewhere" in holdfast("backup", tmp_path / "backups", expect=1).stderr
+
+
 def test_old_backups_go_with_the_objects_that_only_they_needed(
     local_backend: Backend, holdfast: Command, tmp_path: Path
 ) -> None:

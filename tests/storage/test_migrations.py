@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,12 @@ def schema_of(database: Path) -> list[str]:
         return applied_migrations(connection)
     finally:
         connection.close()
+
+
+def test_this_release_has_a_fixture_which_others_will_be_migrated_from() -> None:
+    minor = ".".join(version("holdfast").split(".")[:2])
+    assert minor in {path.stem for path in SCHEMAS}, f"run `python -m tests.storage.schemas.make {minor}`"
+    assert set(CHANGED) == {path.stem for path in SCHEMAS}
 
 
 @each_release

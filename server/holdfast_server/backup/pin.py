@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from holdfast_server.storage.sql.connection import OperationalError, connect
+from holdfast_server.backup.errors import BackupError
+from holdfast_server.storage.sql.connection import DatabaseError, connect
 from holdfast_server.storage.sql.pins import SqlPins
 
 T = TypeVar("T")
@@ -44,11 +45,20 @@ class Pin:
 
 @contextmanager
 def pinned(database: Path) -> Iterator[Pin]:
-    """Hold a pin. What the database needs once this is entered stays in the store until it is left."""
+    """Hold a pin. What the database needs once this is entered stays in the store until it is left.
+
+    Raises:
+        BackupError: The database cannot be written.
+    """
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(8)}"
     description = f"Process {os.getpid()} on {socket.gethostname()} (making a backup)"
     pin, stop = Pin(), threading.Event()
-    _change(database, lambda pins: pins.take(name, description, LENGTH_MS))
+    try:
+        _change(database, lambda pins: pins.take(name, description, LENGTH_MS))
+    except DatabaseError as error:
+        raise BackupError(
+            f"{database} cannot be written: {error}. A row in it keeps gc from removing what a backup needs."
+        ) from error
 
     def renew() -> None:
         while not stop.wait(RENEW_SECONDS):
@@ -56,7 +66,7 @@ def pinned(database: Path) -> Iterator[Pin]:
                 if not _change(database, lambda pins: pins.renew(name, LENGTH_MS)):
                     pin.lose()
                     return
-            except OperationalError:
+            except DatabaseError:
                 logger.warning("the database was busy; the backup's pin is renewed later", exc_info=True)
 
     renewer = threading.Thread(target=renew, name="pin", daemon=True)
@@ -68,7 +78,7 @@ def pinned(database: Path) -> Iterator[Pin]:
         renewer.join()
         try:
             _change(database, lambda pins: pins.release(name))
-        except OperationalError:
+        except DatabaseError:
             logger.warning("the backup's pin was not given back; it expires in a minute")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from holdfast.cli.server import run_server_module
 
@@ -68,7 +68,10 @@ def backup(
 
     Run it on the server's host. A later backup to the same DEST copies only what is new.
     """
-    arguments = ["create", "--data-dir", str(data_dir or _directory_of(ctx))]
+    is_named = ctx.get_parameter_source("data_dir") == ParameterSource.COMMANDLINE
+    if data_dir is None or (ctx.find_root().obj and not is_named):  # an option wins over a variable
+        data_dir = _directory_of(ctx)
+    arguments = ["create", "--data-dir", str(data_dir)]
     arguments += _given("--store", store) + _given("--s3-credentials-file", s3_credentials_file)
     arguments += _given("--keep", keep) + ["--no-objects"] * no_objects + ["--json"] * as_json
     run_server_module("holdfast_server.backup", [*arguments, "--", str(destination)])
@@ -147,4 +150,4 @@ def _directory_of(ctx: click.Context) -> Path:
         raise click.UsageError(
             f"{target.uri} is a server; a backup is made on its host, of its data directory: name it by --data-dir."
         )
-    return Path(os.fspath(target.data_dir))
+    return target.data_dir
