@@ -54,7 +54,7 @@ def test_each_kind_of_row_is_measured_and_written_down(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_each_row_of_tracking_is_measured_and_written_down(tmp_path: Path) -> None:
-    rows = ["log-metric", "log-batch", "runs", "search", "chart", "register", "import"]
+    rows = ["restart", "log-metric", "log-batch", "runs", "search", "chart", "register", "import"]
     results = measure(tmp_path, "--peers", "holdfast", "--rows", ",".join(rows))
     figures = {sample["row"]: sample["figures"] for sample in results["samples"]}
     assert list(figures) == rows

@@ -186,6 +186,7 @@ _SERVICES = {
         "RenewLeases": KNOWN,
         "WatchRun": _needs((READ, watched_run)),
     },
+    "holdfast.v1.ServerService": {"GetServerInfo": KNOWN},
     "holdfast.v1.StorageService": {
         "CollectGarbage": ADMIN,
         "CheckStorage": ADMIN,

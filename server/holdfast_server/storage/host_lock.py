@@ -11,6 +11,8 @@ from typing import IO
 
 from holdfast_server.errors import FailedPrecondition
 
+# In a data directory that a backup is being brought back into, as long as not all of it is there.
+RESTORING = ".restoring"
 _REMEDY = (
     "Run one server there and let the others connect to it: set HOLDFAST_URI=holdfast://<host>:5600, or use a data "
     "directory on a local disk."
@@ -40,7 +42,8 @@ class HostLock:
         alone_at_ms: A time at which this was the only process, in milliseconds since 1970; None when others were there.
 
     Raises:
-        FailedPrecondition: Another host uses the directory, or it is on a network file system.
+        FailedPrecondition: Another host uses the directory, it is on a network file system, or a backup is
+            being restored there.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -48,6 +51,10 @@ class HostLock:
         if kind in _NETWORK | _NETWORK_FUSE:
             raise FailedPrecondition(
                 f"{data_dir} is on a network file system ({kind}), which cannot hold the database. {_REMEDY}"
+            )
+        if (data_dir / RESTORING).exists():
+            raise FailedPrecondition(
+                f"A restore into {data_dir} is not finished. Wait for it, or run the same `holdfast restore` again."
             )
         self.alone_at_ms: int | None = None
         self._file: IO[str] = (data_dir / "host.lock").open("a+")

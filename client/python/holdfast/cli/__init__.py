@@ -23,6 +23,7 @@ from holdfast.errors import (
 
 _COMMANDS = {
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
+    "backup": ("holdfast.cli.backups:backup", "Back up a data directory and its blocks, while servers use it."),
     "cache": ("holdfast.cli.cache", "Show or clear the cache of models on this machine."),
     "completion": ("holdfast.cli.completion", "Print what makes a shell complete commands and options."),
     "config": ("holdfast.cli.config", "Show the settings of clients and servers, and where each is from."),
@@ -39,6 +40,7 @@ _COMMANDS = {
         "holdfast.cli.models",
         "Register, list, show, follow, change, serve, promote, export and import models.",
     ),
+    "restore": ("holdfast.cli.backups:restore", "Bring a backup back, or verify it."),
     "runs": ("holdfast.cli.runs", "List, show, compare, log, follow, delete and move runs."),
     "server": ("holdfast.cli.server", "Start a server, or make what it needs."),
     "sync": ("holdfast.cli.sync", "Send what processes logged and could not send before they ended."),

@@ -39,13 +39,21 @@ def check_identity(objects: ObjectStore, expected: str, description: str, *, kno
     objects.put(MARKER, [data])
 
 
-def confirm_identity(objects: ObjectStore, expected: str) -> None:
+def adopt(objects: ObjectStore, new_id: str) -> None:
+    """Make a store that of another database, a restored copy; the database that it had is refused from then on."""
+    objects.put(MARKER, [new_id.encode()])
+
+
+def confirm_identity(objects: ObjectStore, expected: str, *, or_else: str = "") -> None:
     """Make sure that ``objects`` still is the store of a database, before anything is judged by what it lacks.
+
+    ``or_else`` is another id that it may have.
 
     Raises:
         FailedPrecondition: STORE_MISMATCH, it is not: it was replaced or emptied, or is not mounted.
     """
-    if _read(objects) != expected:
+    found = _read(objects)
+    if found != expected and not (or_else and found == or_else):
         raise FailedPrecondition(
             "The block store is not the one of this database: it was emptied or replaced, or is not mounted. "
             "Nothing was checked or removed. Bring the store back.",

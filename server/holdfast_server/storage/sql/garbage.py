@@ -12,6 +12,7 @@ from holdfast_server.domain.artifacts import Extent
 from holdfast_server.services.ports.upkeep import BlockRow, IdPage, ObjectRow
 from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
+from holdfast_server.storage.sql.pins import IS_PINNED
 
 # Tables that keep blocks alive, each with an index on its ``block_id``. A block that none of them names is garbage.
 REFERRING = ("file_blocks", "live_segments")
@@ -115,11 +116,12 @@ class SqlGarbage:
             )
 
     def list_condemned(self, after: int, limit: int) -> list[ObjectRow]:
-        """Objects that may be removed from the store now."""
+        """Objects that may be removed from the store now: none while a backup copies what its snapshot needs."""
         rows = self._connection.execute(
-            "SELECT object_id, object_key, size FROM objects"
-            " WHERE delete_time IS NOT NULL AND delete_time <= ? AND object_id > ? ORDER BY object_id LIMIT ?",
-            (self._now_ms, after, limit),
+            "SELECT object_id, object_key, size FROM objects"  # noqa: S608 - of a constant
+            " WHERE delete_time IS NOT NULL AND delete_time <= :now AND object_id > :after"
+            f" AND NOT {IS_PINNED} ORDER BY object_id LIMIT :limit",
+            {"now": self._now_ms, "after": after, "limit": limit},
         )
         return [ObjectRow(*row) for row in rows]
 

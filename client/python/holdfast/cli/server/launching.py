@@ -12,8 +12,8 @@ from typing import NoReturn
 import click
 
 
-def hand_over(arguments: Sequence[str]) -> NoReturn:
-    """Run ``python -m holdfast_server`` with these arguments in this process's place; its exit code becomes ours.
+def hand_over(arguments: Sequence[str], module: str = "holdfast_server") -> NoReturn:
+    """Become a program of the server's package, or run it and exit as it does where a process cannot become another.
 
     Raises:
         click.ClickException: The server is not installed.
@@ -21,7 +21,7 @@ def hand_over(arguments: Sequence[str]) -> NoReturn:
     missing = [name for name in ("grpc_health", "sqlite_utils") if importlib.util.find_spec(name) is None]
     if missing:
         raise click.ClickException("The server is not installed: pip install 'holdfast[server]'.")
-    program = [sys.executable, "-m", "holdfast_server", *arguments]
+    program = [sys.executable, "-m", module, *arguments]
     if os.name == "posix":
         # The server takes this process's place, so that signals reach it.
         sys.stdout.flush()

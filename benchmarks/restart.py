@@ -1,0 +1,69 @@
+"""Measures how long a server that was killed, or stopped, takes to serve again on a large database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from benchmarks import processes, servers
+from benchmarks.large_database import METRICS, RUNS, fill_holdfast
+from benchmarks.markdown import spread, table
+from benchmarks.rows import Store
+from benchmarks.session import Sample, Session
+from holdfast.v1 import run_service_pb2, run_service_pb2_grpc
+from holdfast_server.storage.sql.connection import connect
+
+LEAST_RUNS = 1_000
+# Milliseconds in which a server is to answer after its process was begun.
+MOST = 2_000
+
+
+def measure_restart(session: Session, store: Store) -> Iterator[Sample]:
+    """From the start of the process to its first answer, with 100,000 runs of a million metrics together."""
+    if "holdfast" not in session.peers:
+        return
+    runs, directory = max(LEAST_RUNS, round(RUNS * session.scale)), session.fresh("holdfast")
+    with servers.holdfast_server(directory):
+        pass
+    with closing(connect(directory / "data" / "holdfast.db")) as connection:
+        fill_holdfast(connection, runs)
+    _start(directory)  # forgotten: it looks at the new rows for the first time
+    for repetition in range(session.repeat):
+        after_stop, cpu = _start(directory, then_kill=True)
+        after_kill, _ = _start(directory)
+        figures = {"after_stop": after_stop, "after_kill": after_kill, "cpu": cpu, "runs": runs}
+        yield Sample(row="restart", store=store, peer="holdfast", repetition=repetition, figures=figures)
+
+
+def restart_lines(samples: Sequence[dict[str, Any]]) -> list[str]:
+    """The table; only its header when nothing was measured."""
+    lines = []
+    for figure, title in (("after_stop", "stopped by SIGTERM"), ("after_kill", "killed by SIGKILL")):
+        values = [each["figures"][figure] for each in samples]
+        cpu = spread([each["figures"]["cpu"] for each in samples]) if samples and figure == "after_stop" else ""
+        if values:
+            verdict = "met" if max(values) < MOST else "missed"
+            runs = samples[0]["figures"]["runs"]
+            lines.append([f"{title}, {runs:,.0f} runs", spread(values), cpu, f"{MOST:,} ms", verdict])
+    return table([f"restart until an answer, {len(METRICS)} metrics a run", "ms", "CPU ms", "at most", ""], lines)
+
+
+def _start(directory: Path, *, then_kill: bool = False) -> tuple[float, float]:
+    """Milliseconds until the server answers, and of CPU that it takes; it is then ended in one way or the other."""
+    begin = time.perf_counter()
+    with servers.holdfast_server(directory) as server:
+        with grpc.insecure_channel(server.address) as channel:
+            request = run_service_pb2.GetRunRequest(run_id=f"{1:032x}")
+            run_service_pb2_grpc.RunServiceStub(channel).GetRun(request)
+        took = (time.perf_counter() - begin) * 1000
+        cpu = processes.usage([server.pid]).cpu * 1000
+        if then_kill:
+            os.kill(server.pid, signal.SIGKILL)
+    return took, cpu
