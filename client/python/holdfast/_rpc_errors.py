@@ -60,6 +60,8 @@ def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
     reason, metadata = _error_info(error)
     if status in _BROKEN and not reason and not text.startswith(_LASTING):
         status = grpc.StatusCode.UNAVAILABLE
+    if status is grpc.StatusCode.UNAUTHENTICATED and target.token:
+        text = f"{text} What was sent is what HOLDFAST_TOKEN holds."
     return ERRORS[status](
         # A message with a reason comes from our server and says what to do by itself.
         text if reason else _with_advice(status, text, target),

@@ -16,6 +16,7 @@ from holdfast.cli.lazy import LazyGroup
 from holdfast.errors import HoldfastError, NotFoundError
 
 _COMMANDS = {
+    "access": ("holdfast.cli.access", "Say who may do what, and list it."),
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
     "cache": ("holdfast.cli.cache", "Show or clear the cache of models on this machine."),
     "completion": ("holdfast.cli.completion", "Print what makes a shell complete commands and options."),
@@ -34,6 +35,8 @@ _COMMANDS = {
     "runs": ("holdfast.cli.runs", "List, show, compare, log, follow, delete and move runs."),
     "server": ("holdfast.cli.server", "Start a server."),
     "sync": ("holdfast.cli.sync", "Send what processes logged and could not send before they ended."),
+    "token": ("holdfast.cli.token", "Make, list and revoke the tokens by which a server knows who calls."),
+    "whoami": ("holdfast.cli.token:whoami", "Tell who the server takes you for."),
 }
 
 FAILED = 1
@@ -42,6 +45,7 @@ INTERRUPTED, PIPE_CLOSED = 130, 141
 
 # What a command that did not find something has to tell besides.
 _WHERE_TO_LOOK = {
+    "PRINCIPAL_NOT_FOUND": "`holdfast access ls` lists the principals there.",
     "EXPERIMENT_NOT_FOUND": "`holdfast experiments ls` lists the experiments there.",
     "RUN_NOT_FOUND": "`holdfast runs ls` lists the runs there.",
     "FILE_NOT_FOUND": "`holdfast artifacts ls` lists what there is.",
