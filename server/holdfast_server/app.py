@@ -97,7 +97,7 @@ class App:
     """
 
     def __init__(self, config: ServerConfig, *, embedded: bool = False) -> None:
-        self.config = config
+        self.config, self._embedded = config, embedded
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.ExitStack() as opened:
             host_lock = HostLock(config.data_dir)
@@ -166,6 +166,7 @@ class App:
             ],
         )
         self._add_services(server)
+        await self._warn_of_tokens()
         await self.leases.start()
         self.ports = [_bind(server, address) for address in self.config.addresses]
         await server.start()
@@ -202,6 +203,13 @@ class App:
             except Exception:
                 logger.exception("maintenance failed; it is tried again in an hour")
             await asyncio.sleep(MAINTENANCE_SECONDS)
+
+    async def _warn_of_tokens(self) -> None:
+        """Tell whoever forgot the setting that once asked for tokens; the owner's own embedded server needs none."""
+        if self._guard is not None or self._embedded:
+            return
+        if await self.database.read(lambda tx: tx.access.list_principals("", 1)):
+            logger.warning("Whoever reaches this server may do everything: tokens were made, and --auth is off.")
 
     async def _look_at_open_calls(self) -> None:
         if self._guard is not None:
