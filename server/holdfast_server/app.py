@@ -127,7 +127,7 @@ class App:
     """
 
     def __init__(self, config: ServerConfig, *, embedded: bool = False) -> None:
-        self.config = config
+        self.config, self._embedded = config, embedded
         self._certificates = _certificates(config)
         make_data_directory(config.data_dir)
         with contextlib.ExitStack() as opened:
@@ -250,6 +250,7 @@ class App:
             ],
         )
         self._add_services(server)
+        await self._warn_of_tokens()
         await self.leases.start()
         self.ports = [self._bind(server, address) for address in self.config.addresses]
         if self.operations is not None:
@@ -313,6 +314,13 @@ class App:
         if self._metrics is not None:
             observers.append(self._metrics)
         return observers
+
+    async def _warn_of_tokens(self) -> None:
+        """Tell whoever forgot the setting that once asked for tokens; the owner's own embedded server needs none."""
+        if self._guard is not None or self._embedded:
+            return
+        if await self.database.read(lambda tx: tx.access.list_principals("", 1)):
+            logger.warning("Whoever reaches this server may do everything: tokens were made, and --auth is off.")
 
     async def _look_at_open_calls(self) -> None:
         if self._guard is not None:

@@ -20,11 +20,12 @@ from holdfast_server.config import ServerConfig
 class ServerThread:
     """A server with an event loop of its own in a thread of this process."""
 
-    def __init__(self, data_dir: Path, address: str = "127.0.0.1:0") -> None:
+    def __init__(self, data_dir: Path, *addresses: str, **settings: str) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="test-server", daemon=True)
         self._thread.start()
-        config = ServerConfig(data_dir=data_dir, addresses=(address,), drain_timeout=0.2)
+        listens = addresses or ("127.0.0.1:0",)
+        config = ServerConfig(data_dir=data_dir, addresses=listens, drain_timeout=0.2, **settings)
         # The loop's thread must own what it makes.
         self.app = self._run(self._started(config))
         self.port = self.app.ports[0]

@@ -22,8 +22,10 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-def check_page(page: str, folder: Path) -> int:
+def check_page(page: str, folder: Path, *server_arguments: str) -> int:
     """Run a page in a folder, on a server of its own; returns how many commands it has.
+
+    Commands know the server as ``HOLDFAST_URI``, and its data directory as ``DATA``.
 
     Blocks of Python begin with the name of a file to write them to. Those of the console are commands behind ``$`` with
     the output of each; there ``…`` stands for anything on its line, and alone on a line for any lines.
@@ -37,8 +39,9 @@ def check_page(page: str, folder: Path) -> int:
     parts = re.split(r"^\$ ", "".join(blocks(page, "console")), flags=re.MULTILINE)[1:]
     sessions = [(command, output) for command, _, output in (part.partition("\n") for part in parts)]
     script = "".join(f"echo '{_MARK}'\n{command}\n" for command, _ in sessions)
-    with running_server("--host", "127.0.0.1", "--port", "0", "--data-dir", str(folder / "server")) as server:
-        environment = clean_environment({"HOLDFAST_URI": f"holdfast://{server.address}"})
+    data = str(folder / "server")
+    with running_server("--host", "127.0.0.1", "--port", "0", "--data-dir", data, *server_arguments) as server:
+        environment = clean_environment({"HOLDFAST_URI": f"holdfast://{server.address}", "DATA": data})
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         done = subprocess.run(
             ["bash", "-c", script], cwd=work, env=environment, timeout=300, check=False,

@@ -329,6 +329,8 @@ def test_with_authentication_the_owner_makes_the_first_token_through_the_data_di
         assert server.stop() == 0
     assert not path.exists()
     assert not any(secret in line for line in server.lines)
+    with running_server("--port=0", f"--data-dir={data}") as server:
+        assert any("--auth is off" in line for line in server.lines)
 
 
 def test_a_data_directory_with_a_long_path_has_no_socket_of_its_owner_and_the_log_says_what_to_do(tmp_path: Path):

@@ -85,7 +85,7 @@ class Caller:
 class AccessServer:
     """A running server with authentication, and its owner."""
 
-    app: App
+    app: Any
     tcp: grpc.aio.Channel
     owner: Caller
 

@@ -331,3 +331,35 @@ async def test_a_watch_of_a_purged_run_is_not_resumed_by_who_may_not_read_its_ex
     await server.set_role("alice", "none")
     call = alice.runs.WatchRun(run_pb.WatchRunRequest(run_id=run_id, cursor=cursor)).read()
     await refused(call, "NOT_FOUND", "FILE_NOT_FOUND")
+
+
+async def test_a_watch_of_a_hidden_model_is_not_resumed_under_its_former_name(server, refused):
+    there = There(server.owner)
+    name = await there.registered()
+    alice = await server.caller("alice", "write")
+    watch = alice.registry.WatchRegisteredModel(registry_pb.WatchRegisteredModelRequest(name=name))
+    cursor = (await watch.read()).cursor
+    watch.cancel()
+    rename = registry_pb.UpdateRegisteredModelRequest(name=name, new_name="elsewhere")
+    await server.owner.registry.UpdateRegisteredModel(rename)
+    resume = registry_pb.WatchRegisteredModelRequest(name=name, cursor=cursor)
+    resumed = alice.registry.WatchRegisteredModel(resume)
+    await resumed.read()
+    resumed.cancel()
+    await server.grant("alice", "none", model="elsewhere")
+    await refused(alice.registry.WatchRegisteredModel(resume).read(), "NOT_FOUND", "FILE_NOT_FOUND")
+    # Nor by a model of one's own that has the name now.
+    await alice.registry.CreateRegisteredModel(registry_pb.CreateRegisteredModelRequest(name=name))
+    await refused(alice.registry.WatchRegisteredModel(resume).read(), "NOT_FOUND", "FILE_NOT_FOUND")
+    await server.owner.registry.DeleteRegisteredModel(registry_pb.DeleteRegisteredModelRequest(name="elsewhere"))
+    await server.set_role("alice", "none")
+    await refused(alice.registry.WatchRegisteredModel(resume).read(), "NOT_FOUND", "FILE_NOT_FOUND")
+
+
+async def test_what_an_administrator_reads_with_a_token_for_reading_no_grant_hides(server):
+    experiment_id = await There(server.owner).experiment()
+    root = await server.caller("root", "admin", ceiling="read")
+    await server.grant("root", "none", experiment=experiment_id)
+    await root.experiments.GetExperiment(experiment_pb.GetExperimentRequest(experiment_id=experiment_id))
+    found = (await root.experiments.SearchExperiments(experiment_pb.SearchExperimentsRequest())).experiments
+    assert experiment_id in [experiment.experiment_id for experiment in found]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.v1 import run_pb2
+from holdfast_server.domain.access import Grant, Principal, ResourceKind, Role, Secret, Token
 from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, ViewType
 from holdfast_server.domain.metric_chart import MetricBucket
 from holdfast_server.domain.model import ModelData, ModelInfo, ModelRegistration, ModelStatus
@@ -33,8 +34,17 @@ from holdfast_server.domain.run import (
     RunInfo,
     RunStatus,
 )
-from holdfast_server.errors import InvalidArgument
-from holdfast_server.rpc.convert import experiments, metric_charts, models, registry, registry_history, runs, times
+from holdfast_server.errors import InvalidArgument, Unauthenticated
+from holdfast_server.rpc.convert import (
+    access,
+    experiments,
+    metric_charts,
+    models,
+    registry,
+    registry_history,
+    runs,
+    times,
+)
 
 RUN_ID, MODEL_ID = "ab" * 16, "m-" + "cd" * 16
 TAGS = (Tag("a", "1"), Tag("b", "é"))
@@ -131,3 +141,44 @@ def test_changes_of_the_registry_survive(kind, old, new):
     change = Change(kind=kind, name="m", version=3, key="k", old=old, new=new, tree_digest=bytes(range(32)))
     recorded = RecordedChange(7, 1_001, Actor("alice", "ada"), change)
     assert registry_history.change_from_proto(registry_history.change_to_proto(recorded)) == recorded
+
+
+@pytest.mark.parametrize("role", Role)
+def test_principals_and_grants_survive(role):
+    assert access.role_from_proto(access.role_to_proto(role)) is role
+    principal = Principal(name="ada", role=role, create_time=1)
+    assert access.principal_from_proto(access.principal_to_proto(principal)) == principal
+    for kind, resource in ((ResourceKind.EXPERIMENT, "3"), (ResourceKind.REGISTERED_MODEL, "m")):
+        grant = Grant("ada", kind, resource, role)
+        assert access.grant_from_proto(access.grant_to_proto(grant)) == grant
+
+
+@pytest.mark.parametrize("time", [None, 0, 5])
+def test_tokens_survive(time):
+    token = Token(
+        id="t", principal="ada", ceiling=Role.READ, description="d", create_time=7,
+        expire_time=time, last_use_time=time, revoke_time=time,
+    )  # fmt: skip
+    assert access.token_from_proto(access.token_to_proto(token)) == token
+
+
+def test_an_unspecified_role_is_none_and_an_unknown_one_is_refused():
+    assert access.role_from_proto(0) is None
+    with pytest.raises(InvalidArgument):
+        access.role_from_proto(9)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_every_token_that_is_made_is_one(random):
+    secret = Secret.make(random)
+    assert len(secret.text) == 53
+    assert Secret.parse(secret.text) == secret
+
+
+@given(st.binary(min_size=32, max_size=32), st.integers(4, 52), st.sampled_from("0Aaz"))
+def test_one_wrong_letter_is_noticed(random, place, letter):
+    text = Secret.make(random).text
+    wrong = text[:place] + letter + text[place + 1 :]
+    if wrong != text:
+        with pytest.raises(Unauthenticated):
+            Secret.parse(wrong)

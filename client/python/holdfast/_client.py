@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from holdfast import _open_files
+from holdfast._access import AccessCalls
 from holdfast._archives import ArchiveCalls
 from holdfast._artifacts import ArtifactCalls
 from holdfast._background import Background
@@ -42,6 +43,7 @@ class Client(
     WatchCalls,
     ArchiveCalls,
     SyncCalls,
+    AccessCalls,
 ):
     """A client of one server, for any number of threads; a forked process opens a connection of its own.
 

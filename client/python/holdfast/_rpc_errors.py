@@ -67,6 +67,8 @@ def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
         problem = _tls.problem(target, text)
         if problem:
             return errors.TlsError(f"{problem} ({text})")
+    if status is grpc.StatusCode.UNAUTHENTICATED and target.token:
+        text = f"{text} What was sent is what HOLDFAST_TOKEN holds."
     return ERRORS[status](
         # A message with a reason comes from our server and says what to do by itself.
         text if reason else _with_advice(status, text, target),

@@ -93,8 +93,8 @@ class Guard:
             return
         task = asyncio.current_task()
         assert task is not None
-        call = OpenCall(task, known.caller, known.expire_time, known.verdict.held)
-        self.open_calls.add(call, known.generation)
+        call = OpenCall(task, known.caller, known.generation, known.expire_time, known.verdict.held)
+        self.open_calls.add(call)
         try:
             messages: Any = decode(request) if streams[0] else message
             if rule.first_message:

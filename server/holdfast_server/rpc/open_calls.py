@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from dataclasses import dataclass
 
 from holdfast_server.domain.access import Caller, Role
@@ -12,6 +12,8 @@ from holdfast_server.rpc.admission import still_holds, withdrawn
 from holdfast_server.rpc.places import Place
 from holdfast_server.services.access import authenticate_again
 from holdfast_server.services.ports.database import Database, Transaction
+
+logger = logging.getLogger(__name__)
 
 # Seconds between looks for what other processes changed, and for tokens that expired; what this process changes counts
 # at once.
@@ -25,6 +27,7 @@ class OpenCall:
     Attributes:
         task: What answers it.
         caller: Who made it.
+        generation: Of access, as of which it was looked at last.
         expire_time: When its token expires, in milliseconds since 1970; None: never.
         held: What it needs.
         failure: Why it was ended.
@@ -32,6 +35,7 @@ class OpenCall:
 
     task: asyncio.Task[object]
     caller: Caller
+    generation: int
     expire_time: int | None
     held: tuple[tuple[Place, Role], ...] = ()
     failure: DomainError | None = None
@@ -49,12 +53,9 @@ class OpenCalls:
         self._database, self._interval = database, interval
         self._calls: set[OpenCall] = set()
         self._task: asyncio.Task[None] | None = None
-        self._generation = -1
 
-    def add(self, call: OpenCall, generation: int) -> None:
-        """Look after a call that was judged as of ``generation``."""
-        # The older one of those that counted when calls were judged: a change since then is looked at.
-        self._generation = min(self._generation, generation) if self._calls else generation
+    def add(self, call: OpenCall) -> None:
+        """Look after a call."""
         self._calls.add(call)
         if self._task is None:
             self._task = asyncio.create_task(self._follow())
@@ -71,29 +72,33 @@ class OpenCalls:
     async def look(self) -> None:
         """End those that may not go on, if anything changed since they were looked at last."""
         calls = [call for call in self._calls if call.failure is None]
-        failures = await self._database.read(lambda tx: self._failures(tx, calls))
-        for call, failure in failures:
-            call.end(failure)
+        generation, failures = await self._database.read(lambda tx: _look(tx, calls))
+        for call, failure in zip(calls, failures, strict=True):
+            call.generation = generation
+            if failure is not None and call in self._calls:
+                call.end(failure)
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
             if not self._calls:
                 continue
-            with contextlib.suppress(DomainError):  # the database cannot be read right now
+            try:
                 await self.look()
-
-    def _failures(self, tx: Transaction, calls: list[OpenCall]) -> list[tuple[OpenCall, DomainError]]:
-        generation = tx.access.generation()
-        changed, self._generation = generation != self._generation, generation
-        looked_at = [c for c in calls if changed or (c.expire_time is not None and c.expire_time <= tx.now_ms)]
-        found = ((call, _failure(tx, call)) for call in looked_at)
-        return [(call, failure) for call, failure in found if failure is not None]
+            except Exception:
+                logger.exception("open calls could not be looked at; it is tried again")
 
 
-def _failure(tx: Transaction, call: OpenCall) -> DomainError | None:
-    if not call.caller.token_id:
-        return None  # the owner's
+def _look(tx: Transaction, calls: list[OpenCall]) -> tuple[int, list[DomainError | None]]:
+    """The generation of access now, and why each call may not go on; None: it may."""
+    generation = tx.access.generation()
+    return generation, [_failure(tx, call, generation) for call in calls]
+
+
+def _failure(tx: Transaction, call: OpenCall, generation: int) -> DomainError | None:
+    expired = call.expire_time is not None and call.expire_time <= tx.now_ms
+    if not call.caller.token_id or (call.generation == generation and not expired):
+        return None  # the owner needs nothing that could be lost
     try:
         caller = authenticate_again(tx, call.caller.token_id).caller
     except Unauthenticated as failure:

@@ -5,7 +5,6 @@ A finder returns nothing for what is not there or cannot be: such a call is answ
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -171,17 +170,25 @@ def snapshot(tx: Transaction, request: Any, readable: Readable) -> list[Place]:
     return own or places[:1]
 
 
-def watched_run(tx: Transaction, request: Any, _readable: Readable) -> list[Place]:
-    """The experiment of a run that is watched, also of one that is gone, which a cursor tells."""
-    return _of_run(tx, request.run_id) or _of_cursor(tx, ("WatchRun", request.run_id), request.cursor)
+def watched(method: str, field: str, by_name: Find) -> Find:
+    """What a watch names, and what its cursor goes on with, which may have got another name, or be gone."""
+
+    def find(tx: Transaction, request: Any, readable: Readable) -> list[Place]:
+        cursor = (method, _text_of(request, field)), request.cursor
+        return [*by_name(tx, request, readable), *(_of_cursor(tx, *cursor) if request.cursor else [])]
+
+    return find
 
 
 def _of_cursor(tx: Transaction, watched: tuple[str, str], cursor: str) -> list[Place]:
-    with contextlib.suppress(InvalidArgument):
-        subject, _, number, _ = open_token(tx.page_token_key, watched, cursor)
-        if Subject(subject) is Subject.RUN:
-            return [_experiment_place(int(number))]
-    return []
+    try:
+        subject, number, experiment_id, _ = open_token(tx.page_token_key, watched, cursor)
+    except InvalidArgument:
+        return []
+    if Subject(subject) is Subject.REGISTERED_MODEL:
+        # Of one that is gone nobody has a grant: the role on the server counts.
+        return [Place(ResourceKind.REGISTERED_MODEL, tx.access.number_of_row(int(number)) or -int(number))]
+    return [_experiment_place(int(experiment_id))]
 
 
 def _experiment(tx: Transaction, text: str) -> list[Place]:

@@ -28,7 +28,7 @@ from holdfast_server.rpc.places import (
     server,
     snapshot,
     uri,
-    watched_run,
+    watched,
 )
 
 
@@ -126,7 +126,7 @@ _SERVICES = {
         "RestoreExperiment": _needs((MANAGE, experiment())),
         "SetExperimentTags": _needs((WRITE, experiment())),
         "ListDatasets": KNOWN,
-        "WatchExperiment": _needs((READ, experiment())),
+        "WatchExperiment": _needs((READ, watched("WatchExperiment", "experiment_id", experiment()))),
     },
     "holdfast.v1.LiveArtifactService": {
         "OpenLiveArtifact": _needs((WRITE, owner)),
@@ -155,7 +155,7 @@ _SERVICES = {
         "PromoteModelVersion": _needs((MANAGE, registered_model())),
         "SetAlias": _needs((MANAGE, registered_model())),
         "DeleteAlias": _needs((MANAGE, registered_model())),
-        "WatchRegisteredModel": _needs((READ, registered_model())),
+        "WatchRegisteredModel": _needs((READ, watched("WatchRegisteredModel", "name", registered_model()))),
         "ListRegistryHistory": _needs((READ, registered_model())),
     },
     "holdfast.v1.ModelService": {
@@ -184,7 +184,7 @@ _SERVICES = {
         "ListMetricPoints": _needs((READ, run())),
         # It passes over runs that the caller may not write.
         "RenewLeases": KNOWN,
-        "WatchRun": _needs((READ, watched_run)),
+        "WatchRun": _needs((READ, watched("WatchRun", "run_id", run()))),
     },
     "holdfast.v1.ServerService": {"GetServerInfo": KNOWN},
     "holdfast.v1.StorageService": {

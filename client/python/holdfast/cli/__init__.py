@@ -22,6 +22,7 @@ from holdfast.errors import (
 )
 
 _COMMANDS = {
+    "access": ("holdfast.cli.access", "Say who may do what, and list it."),
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
     "backup": ("holdfast.cli.backups:backup", "Back up a data directory and its blocks, while servers use it."),
     "cache": ("holdfast.cli.cache", "Show or clear the cache of models on this machine."),
@@ -44,6 +45,8 @@ _COMMANDS = {
     "runs": ("holdfast.cli.runs", "List, show, compare, log, follow, delete and move runs."),
     "server": ("holdfast.cli.server", "Start a server, or make what it needs."),
     "sync": ("holdfast.cli.sync", "Send what processes logged and could not send before they ended."),
+    "token": ("holdfast.cli.token", "Make, list and revoke the tokens by which a server knows who calls."),
+    "whoami": ("holdfast.cli.token:whoami", "Tell who the server takes you for."),
 }
 
 FAILED = 1
@@ -52,6 +55,7 @@ INTERRUPTED, PIPE_CLOSED = 130, 141
 
 # What a command that did not find something has to tell besides.
 _WHERE_TO_LOOK = {
+    "PRINCIPAL_NOT_FOUND": "`holdfast access ls` lists the principals there.",
     "EXPERIMENT_NOT_FOUND": "`holdfast experiments ls` lists the experiments there.",
     "RUN_NOT_FOUND": "`holdfast runs ls` lists the runs there.",
     "FILE_NOT_FOUND": "`holdfast artifacts ls` lists what there is.",

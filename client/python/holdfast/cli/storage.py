@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 from datetime import timedelta
 
 import click
 
 from holdfast.cli import client_of
+from holdfast.cli.lengths_of_time import length_of_time
 from holdfast.cli.tables import printable
 from holdfast.entities import CollectedGarbage, StorageCheck, StorageFinding, StorageUsage
 from holdfast.errors import HoldfastError
 
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 COULD_NOT_CHECK = 2
-
-
-def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
-    """Parse a length of time; zero needs no unit."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)([smhd])", value.strip())
-    if found:
-        return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
-    if value.strip() == "0":
-        return timedelta(0)
-    raise click.BadParameter(f"{value!r} is not a length of time; write 90s, 15m, 24h, 30d or 0.", ctx, param)
 
 
 @click.command("gc")
 @click.option("--dry-run", is_flag=True, help="Delete nothing; print what would be deleted now.")
 @click.option(
     "--grace",
-    callback=_duration,
+    callback=length_of_time,
     metavar="TIME",
     default="24h",
     show_default=True,
@@ -43,7 +30,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 )
 @click.option(
     "--purge-deleted",
-    callback=_duration,
+    callback=length_of_time,
     metavar="TIME",
     help="Delete runs and models for good that were deleted longer ago, such as 30d; without it all stay restorable.",
 )

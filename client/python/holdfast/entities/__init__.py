@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast.entities._access import Caller, CreatedToken, Grant, Principal, Token
 from holdfast.entities._event import Event, EventChange, EventMetric
 from holdfast.entities._experiment import Experiment, ExperimentTag, ViewType
 from holdfast.entities._metric_chart import MetricBucket
@@ -36,7 +37,9 @@ from holdfast.entities._storage import CollectedGarbage, OwnerUsage, StorageChec
 from holdfast.entities._sync import SyncedJournal, SyncedStore, SyncProblem
 
 __all__ = [
+    "Caller",
     "CollectedGarbage",
+    "CreatedToken",
     "Dataset",
     "DatasetInput",
     "DatasetSummary",
@@ -46,6 +49,7 @@ __all__ = [
     "Experiment",
     "ExperimentTag",
     "FileInfo",
+    "Grant",
     "InputTag",
     "LoggedModel",
     "LoggedModelInput",
@@ -60,6 +64,7 @@ __all__ = [
     "OwnerUsage",
     "PagedList",
     "Param",
+    "Principal",
     "RegisteredModel",
     "RegisteredModelTag",
     "RegistryChange",
@@ -76,5 +81,6 @@ __all__ = [
     "SyncProblem",
     "SyncedJournal",
     "SyncedStore",
+    "Token",
     "ViewType",
 ]

@@ -114,6 +114,10 @@ class AccessRepository(Protocol):
         """The number of a registered model, whatever it is renamed to; None when there is none."""
         ...
 
+    def number_of_row(self, registered_no: int) -> int | None:
+        """The number of the registered model whose row has this one, as events do; None when there is none."""
+        ...
+
     def pins(self, owner_id: str, sequence: int) -> list[Pin]:
         """The versions that show a snapshot."""
         ...

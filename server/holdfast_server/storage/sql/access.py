@@ -187,6 +187,12 @@ class SqlAccess:
         row = self._connection.execute("SELECT lineage FROM registered_models WHERE name = ?", (name,)).fetchone()
         return int(row["lineage"]) if row else None
 
+    def number_of_row(self, registered_no: int) -> int | None:
+        """The number of the registered model whose row has this one, as events do; None when there is none."""
+        statement = "SELECT lineage FROM registered_models WHERE registered_no = ?"
+        row = self._connection.execute(statement, (registered_no,)).fetchone()
+        return int(row["lineage"]) if row else None
+
     def pins(self, owner_id: str, sequence: int) -> list[Pin]:
         """The versions that show a snapshot."""
         rows = self._connection.execute(

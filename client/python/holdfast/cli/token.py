@@ -1,0 +1,152 @@
+"""``holdfast token`` and ``holdfast whoami``."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import click
+
+from holdfast._times import now_ms
+from holdfast.cli import client_of
+from holdfast.cli.json_output import json_text
+from holdfast.cli.lengths_of_time import length_of_time
+from holdfast.cli.options import json_option
+from holdfast.cli.tables import Column, print_pairs, print_table, printable
+from holdfast.cli.times import short_time, time_text
+from holdfast.entities import Token
+
+ROLES = ["none", "read", "write", "manage", "admin"]
+
+
+def _expiry(ctx: click.Context, param: click.Parameter, value: str) -> timedelta | None:
+    return None if value.strip().lower() == "never" else length_of_time(ctx, param, value)
+
+
+@click.group("token")
+def command() -> None:
+    """Make, list and revoke the tokens by which a server knows who calls. This needs the role admin."""
+
+
+@command.command("create")
+@click.option("--principal", required=True, metavar="NAME", help="Whose it shall be: a person or a program.")
+@click.option(
+    "--role",
+    type=click.Choice(ROLES),
+    help="What it allows at most. A principal that is not there yet is added with this role on the server.",
+)
+@click.option(
+    "--expires",
+    default="90d",
+    show_default=True,
+    metavar="TIME",
+    callback=_expiry,
+    help="For how long it is good, such as 12h or 90d; never for ever.",
+)
+@click.option("--description", default="", metavar="TEXT", help="For people: where it is used.")
+@json_option("The token with its secret, as one JSON object.")
+@click.pass_context
+def create(
+    ctx: click.Context, *, principal: str, role: str | None, expires: timedelta | None, description: str, as_json: bool
+) -> None:
+    """Make a token and print its secret, this one time: HOLDFAST_TOKEN takes it.
+
+    With --role none a new principal may do nothing but what `holdfast access grant` allows.
+    """
+    with client_of(ctx) as client:
+        created = client.create_token(
+            principal,
+            role=None if role == "none" else role,
+            new_principal_role=role,
+            expires_in=expires,
+            description=description,
+        )
+    if as_json:
+        click.echo(json_text({**dataclasses.asdict(created.token), "secret": created.secret}))
+        return
+    until = created.token.expiration_time
+    good = "for ever" if until is None else f"until {time_text(until)}"
+    click.echo(printable(f"Token {created.token.token_id} of {principal}, good {good}:"), err=True)
+    click.echo(created.secret)
+
+
+@command.command("ls")
+@click.option("--principal", metavar="NAME", help="Only those of this one.")
+@click.option("--all", "unlimited", is_flag=True, help="Those that expired or were revoked, too.")
+@json_option("One JSON object for each token.")
+@click.pass_context
+def ls(ctx: click.Context, *, principal: str | None, unlimited: bool, as_json: bool) -> None:
+    """List tokens, the oldest first; none is shown with its secret, which nobody has but its holder."""
+    with client_of(ctx) as client:
+        found = client.list_tokens(principal)
+    now = now_ms()
+    shown = [token for token in found if unlimited or _state(token, now) == "good"]
+    if as_json:
+        for token in shown:
+            click.echo(json_text({**dataclasses.asdict(token), "state": _state(token, now)}))
+        return
+    columns = [
+        Column("TOKEN", keep=True),
+        Column("PRINCIPAL"),
+        Column("ROLE"),
+        Column("STATE"),
+        Column("EXPIRES", keep=True, short=short_time),
+        Column("LAST USED", keep=True, short=short_time),
+        Column("DESCRIPTION"),
+    ]
+    print_table(columns, [_row(token, now) for token in shown])
+
+
+@command.command("revoke")
+@click.argument("token_ids", metavar="TOKEN...", nargs=-1, required=True)
+@json_option("One JSON object for each token, after the change.")
+@click.pass_context
+def revoke(ctx: click.Context, token_ids: tuple[str, ...], *, as_json: bool) -> None:
+    """Make each TOKEN..., by its id, useless for good; calls in progress end with it."""
+    with client_of(ctx) as client:
+        for token_id in token_ids:
+            token = client.revoke_token(token_id)
+            if as_json:
+                click.echo(json_text(dataclasses.asdict(token)))
+            else:
+                click.echo(printable(f"Token {token.token_id} of {token.principal} is revoked."))
+
+
+@click.command("whoami")
+@json_option("One JSON object.")
+@click.pass_context
+def whoami(ctx: click.Context, *, as_json: bool) -> None:
+    """Tell who the server takes you for, and what you may do where no grant says otherwise."""
+    with client_of(ctx) as client:
+        caller = client.get_caller()
+        uri = client.tracking_uri
+    if as_json:
+        click.echo(json_text({"server": uri, **dataclasses.asdict(caller)}))
+        return
+    pairs = [
+        ("server", uri),
+        ("principal", caller.principal or "nobody in particular: this server does not ask who calls"),
+        ("role", caller.role),
+    ]
+    if caller.token is not None:
+        pairs.append(("token", caller.token.token_id))
+        pairs.append(("expires", time_text(caller.token.expiration_time) if caller.token.expiration_time else "never"))
+    print_pairs(pairs)
+
+
+def _state(token: Token, now: int) -> str:
+    if token.revocation_time is not None:
+        return "revoked"
+    return "expired" if token.expiration_time is not None and token.expiration_time <= now else "good"
+
+
+def _row(token: Token, now: int) -> list[str]:
+    return [
+        token.token_id,
+        token.principal,
+        token.role,
+        _state(token, now),
+        time_text(token.expiration_time) if token.expiration_time is not None else "never",
+        time_text(token.last_use_time),
+        token.description or "-",
+    ]

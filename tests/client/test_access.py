@@ -1,0 +1,179 @@
+"""Tokens and roles through the client and the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.client.conftest import ServerThread
+from tests.server_process import clean_environment
+
+import holdfast
+from holdfast._client import Client
+from holdfast._config import parse_target
+from holdfast.entities import Grant
+from holdfast.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class GuardedServer:
+    """A server that asks who calls, by a port and by its owner's socket."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "s"
+        self.thread = ServerThread(folder / "data", "127.0.0.1:0", f"unix:{self.socket}", auth="tokens")
+        self.uri = self.thread.uri
+
+    def client(self, secret: str = "") -> Client:
+        """A client that sends this token."""
+        return Client(parse_target(self.uri, {"HOLDFAST_TOKEN": secret} if secret else {}))
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[GuardedServer]:
+    folder = Path(tempfile.mkdtemp(prefix="hf"))
+    server = GuardedServer(folder)
+    yield server
+    server.thread.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def owner(guarded: GuardedServer) -> Iterator[Client]:
+    with Client(f"unix:{guarded.socket}") as client:
+        yield client
+
+
+@pytest.fixture
+def run_command(guarded: GuardedServer) -> Command:
+    """Runs the command as the owner, or with a token."""
+
+    def run(*args: str, secret: str = "", expect: int = 0) -> subprocess.CompletedProcess[str]:
+        uri = guarded.uri if secret else f"unix:{guarded.socket}"
+        program = [str(Path(sys.executable).parent / "holdfast"), "--uri", uri, *args]
+        environment = clean_environment({"HOLDFAST_TOKEN": secret} if secret else {})
+        done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False, env=environment)
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def test_a_token_lets_a_client_in_and_its_secret_hides(guarded, owner):
+    created = owner.create_token("ada", new_principal_role="write", expires_in=timedelta(days=1), description="laptop")
+    assert created.secret not in repr(created)
+    with guarded.client(created.secret) as ada:
+        assert created.secret not in repr(ada.channel.target)
+        caller = ada.get_caller()
+        assert (caller.principal, caller.role, caller.authentication_enabled) == ("ada", "write", True)
+        assert caller.token is not None
+        assert caller.token.token_id == created.token.token_id
+        experiment = ada.create_experiment("of ada")
+        run = ada.create_run(experiment)
+        ada.log_text(run.info.run_id, "hello", "greeting.txt")
+        with pytest.raises(PermissionDeniedError, match="admin"):
+            ada.list_tokens()
+    (token,) = owner.list_tokens("ada")
+    assert token.description == "laptop"
+    assert token.expiration_time is not None
+
+
+def test_without_a_good_token_the_error_says_what_to_do(guarded, owner):
+    with guarded.client() as nobody, pytest.raises(UnauthenticatedError, match="HOLDFAST_TOKEN") as refused:
+        nobody.search_experiments()
+    assert refused.value.reason == "TOKEN_MISSING"
+    created = owner.create_token("gone", new_principal_role="read")
+    owner.revoke_token(created.token.token_id)
+    with guarded.client(created.secret) as gone, pytest.raises(UnauthenticatedError, match="HOLDFAST_TOKEN") as refused:
+        gone.search_experiments()
+    assert refused.value.reason == "TOKEN_REVOKED"
+    assert created.secret not in str(refused.value)
+
+
+def test_roles_on_resources_count_in_place_of_that_on_the_server(guarded, owner):
+    experiment = owner.create_experiment("shared")
+    owner.create_registered_model("shared-model")
+    created = owner.create_token("eve", new_principal_role="none")
+    with guarded.client(created.secret) as eve:
+        with pytest.raises(NotFoundError):
+            eve.get_experiment(experiment)
+        owner.set_grant("eve", "read", experiment_id=experiment)
+        owner.set_grant("eve", "write", registered_model="shared-model")
+        assert eve.get_experiment(experiment).name == "shared"
+        with pytest.raises(PermissionDeniedError, match="write on experiment"):
+            eve.create_run(experiment)
+        with pytest.raises(PermissionDeniedError, match="manage"):
+            eve.delete_registered_model("shared-model")
+        assert owner.list_grants("eve") == [
+            Grant(principal="eve", role="read", experiment_id=experiment),
+            Grant(principal="eve", role="write", registered_model="shared-model"),
+        ]
+        owner.set_grant("eve", None, experiment_id=experiment)
+        with pytest.raises(NotFoundError):
+            eve.get_experiment(experiment)
+    assert [one.name for one in owner.list_principals() if one.name == "eve"] == ["eve"]
+    owner.delete_principal("eve")
+    assert owner.list_grants("eve") == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda c: c.create_token("a", role="boss"), id="role"),
+        pytest.param(lambda c: c.create_token("a", expires_in=0), id="expired"),
+        pytest.param(lambda c: c.create_token("a", expires_in="soon"), id="no-time"),
+        pytest.param(lambda c: c.set_grant("a", "read"), id="no-resource"),
+        pytest.param(lambda c: c.set_grant("a", "read", experiment_id="0", registered_model="m"), id="two-resources"),
+    ],
+)
+def test_bad_arguments_are_refused(owner, call):
+    with pytest.raises(InvalidArgumentError):
+        call(owner)
+
+
+def test_logging_with_a_token_works_as_without(guarded, owner, monkeypatch):
+    created = owner.create_token("trainer", new_principal_role="write")
+    with guarded.client(created.secret) as client:
+        run = client.create_run("0")
+        for step in range(5):
+            client.log_metric(run.info.run_id, "loss", 1.0 / (step + 1), step=step)
+        client.flush()
+        assert len(client.get_metric_history(run.info.run_id, "loss")) == 5
+    assert holdfast.Client is Client
+
+
+@pytest.mark.slow
+def test_the_first_token_is_made_and_used_from_a_shell(run_command):
+    secret = run_command("token", "create", "--principal", "kim", "--role", "write", "--expires", "90d").stdout.strip()
+    assert secret.startswith("hft_")
+    told = json.loads(run_command("whoami", "--json", secret=secret).stdout)
+    assert (told["principal"], told["role"]) == ("kim", "write")
+    assert "kim" in run_command("whoami", secret=secret).stdout
+    run_command("experiments", "create", "from-a-shell", secret=secret)
+    assert "from-a-shell" in run_command("experiments", "ls", secret=secret).stdout
+    run_command("access", "grant", "kim", "none", "-e", "from-a-shell")
+    assert "from-a-shell" not in run_command("experiments", "ls", secret=secret).stdout
+    listed = run_command("access", "ls", "--principal", "kim").stdout
+    assert "the server" in listed
+    run_command("access", "take-back", "kim", "--experiment", "from-a-shell")
+    assert "from-a-shell" in run_command("experiments", "ls", secret=secret).stdout
+    (token,) = map(json.loads, run_command("token", "ls", "--principal", "kim", "--json").stdout.splitlines())
+    assert "secret" not in token
+    run_command("token", "revoke", token["token_id"])
+    refused = run_command("whoami", secret=secret, expect=1)
+    assert "revoked" in refused.stderr
+    assert token["token_id"] not in run_command("token", "ls").stdout
+    assert "revoked" in run_command("token", "ls", "--all").stdout
+    run_command("access", "remove", "kim")
+    assert "kim" not in run_command("access", "ls").stdout
+    run_command("access", "grant", "kim", "read", "-e", "0", expect=1)
+    run_command("access", "take-back", "kim", expect=2)
+    run_command("token", "create", "--principal", "kim", expect=1)
