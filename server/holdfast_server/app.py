@@ -29,7 +29,7 @@ from holdfast.v1 import storage_service_pb2_grpc as storage_grpc
 from holdfast_server.calls import CallObserver
 from holdfast_server.config import MIB, ServerConfig
 from holdfast_server.errors import DomainError
-from holdfast_server.operations import Operations, metrics_for
+from holdfast_server.operations import Operations, metrics_for, tracing_for
 from holdfast_server.rpc.access_log import AccessLog
 from holdfast_server.rpc.artifact_service import ArtifactServicer
 from holdfast_server.rpc.byte_budget import ByteBudget
@@ -115,7 +115,7 @@ class App:
             opened.callback(host_lock.close)
             self.database = SqliteDatabase(config.data_dir / "holdfast.db", clock=SystemClock(), ids=RandomIds())
             opened.callback(self.database.close)
-            self._metrics = metrics_for(config)
+            self._metrics, self._tracing = metrics_for(config), tracing_for(config)
             objects = open_object_store(config)
             objects.check()
             self._check_identity(objects)
@@ -254,7 +254,10 @@ class App:
             await self._server.stop(self.config.drain_timeout)
         if self.operations is not None:
             await self.operations.stop()
-        await asyncio.get_running_loop().run_in_executor(None, self._opened.close)
+        loop = asyncio.get_running_loop()
+        if self._tracing is not None:
+            await loop.run_in_executor(None, self._tracing.close)
+        await loop.run_in_executor(None, self._opened.close)
 
     async def wait(self) -> None:
         """Return when the server has stopped."""
@@ -279,6 +282,8 @@ class App:
             observers.append(AccessLog(logging.getLevelName(self.config.access_log.upper())))
         if self._metrics is not None:
             observers.append(self._metrics)
+        if self._tracing is not None:
+            observers.append(self._tracing)
         return observers
 
     def _add_services(self, server: grpc.aio.Server) -> None:
