@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from holdfast_server.calls import request_id
 from holdfast_server.errors import Unavailable
 from holdfast_server.services.ports.database import Clock, Ids, RequestKey, Transaction
 from holdfast_server.storage.sql.connection import Connection, DatabaseError, connect
@@ -35,6 +36,7 @@ class _Job:
     run: Callable[[Transaction], Any]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    request_id: str
     result: Any = None
     error: BaseException | None = None
 
@@ -69,7 +71,7 @@ class SqliteDatabase:
     async def write(self, job: Callable[[Transaction], T]) -> T:
         """Run ``job`` and return when its transaction is durable. If it raises, nothing it did is kept."""
         loop = asyncio.get_running_loop()
-        entry = _Job(job, loop, loop.create_future())
+        entry = _Job(job, loop, loop.create_future(), request_id.get())
         with self._closing:  # nothing may be queued behind the end, where nobody takes it
             if self._closed:
                 raise Unavailable("The server is stopping; try again.")
@@ -202,7 +204,8 @@ class SqliteDatabase:
                     self._connection = connect(self._path)
                 self._run_group(self._connection, group)
             except BaseException as error:  # this thread must outlive what ends others
-                logger.exception("a group of %d transactions failed", len(group))
+                calls = ", ".join(dict.fromkeys(job.request_id or "none" for job in group))
+                logger.exception("a group of %d transactions failed, of these calls: %s", len(group), calls)
                 self._give_up_connection()
                 for job in group:
                     job.error = job.error or failure_of_group(error)
