@@ -145,13 +145,14 @@ class App:
         self._hub = EventHub(database)
         self._lease_terms = LeaseTerms(round(config.run_lease * 1000), embedded)
         self.leases = LeaseKeeper(database, self._lease_terms)
+        # For what is small and must get through while blocks wait: commits' inline data, and live artifacts.
+        self._small_writes = ByteBudget(config.byte_budget // 2)
         # Budgets of their own: readers that wait for slow networks must not keep writers from finishing, nor the
-        # reverse, and neither of them commits. What is small must get through while blocks wait: commits' inline data,
-        # and live artifacts.
+        # reverse, and neither of them commits.
         self._budgets = {
             "uploads": ByteBudget(config.byte_budget),
             "downloads": ByteBudget(config.byte_budget),
-            "small_writes": ByteBudget(config.byte_budget // 2),
+            "small_writes": self._small_writes,
             "tails": ByteBudget(config.byte_budget // 2),
         }
         self.ports: list[int] = []
@@ -288,12 +289,12 @@ class App:
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        database, small_writes = self._served, self._budgets["small_writes"]
+        database = self._served
         servicer = ArtifactServicer(
             database,
             self.artifacts,
             DirectorySpool(self.config.data_dir),
-            small_writes,
+            self._small_writes,
             uploads=self._budgets["uploads"],
             downloads=self._budgets["downloads"],
             max_message=MAX_MESSAGE,
@@ -301,7 +302,9 @@ class App:
         artifact_grpc.add_ArtifactServiceServicer_to_server(servicer, server)
         if self.config.reflection:
             reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
-        live = LiveArtifactServicer(database, self.live, self._tails, small_writes, tails_budget=self._budgets["tails"])
+        live = LiveArtifactServicer(
+            database, self.live, self._tails, self._small_writes, tails_budget=self._budgets["tails"]
+        )
         live_grpc.add_LiveArtifactServiceServicer_to_server(live, server)
         watches = WatchSender(database, self._hub)
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(database, watches), server)
