@@ -31,7 +31,7 @@ from holdfast.v1 import storage_service_pb2_grpc as storage_grpc
 from holdfast_server.calls import CallObserver
 from holdfast_server.config import MIB, ServerConfig
 from holdfast_server.errors import DomainError
-from holdfast_server.operations import Operations, metrics_for
+from holdfast_server.operations import Operations, metrics_for, tracing_for
 from holdfast_server.rpc.access_log import AccessLog
 from holdfast_server.rpc.access_service import AccessServicer
 from holdfast_server.rpc.artifact_service import ArtifactServicer
@@ -135,7 +135,7 @@ class App:
             opened.callback(host_lock.close)
             self.database = SqliteDatabase(config.data_dir / "holdfast.db", clock=SystemClock(), ids=RandomIds())
             opened.callback(self.database.close)
-            self._metrics = metrics_for(config)
+            self._metrics, self._tracing = metrics_for(config), tracing_for(config)
             objects = open_object_store(config)
             objects.check()
             self._check_identity(objects)
@@ -167,13 +167,14 @@ class App:
         self._hub = EventHub(database)
         self._lease_terms = LeaseTerms(round(config.run_lease * 1000), embedded)
         self.leases = LeaseKeeper(database, self._lease_terms)
+        # For what is small and must get through while blocks wait: commits' inline data, and live artifacts.
+        self._small_writes = ByteBudget(config.byte_budget // 2)
         # Budgets of their own: readers that wait for slow networks must not keep writers from finishing, nor the
-        # reverse, and neither of them commits. What is small must get through while blocks wait: commits' inline data,
-        # and live artifacts.
+        # reverse, and neither of them commits.
         self._budgets = {
             "uploads": ByteBudget(config.byte_budget),
             "downloads": ByteBudget(config.byte_budget),
-            "small_writes": ByteBudget(config.byte_budget // 2),
+            "small_writes": self._small_writes,
             "tails": ByteBudget(config.byte_budget // 2),
         }
         self.ports: list[int] = []
@@ -288,7 +289,10 @@ class App:
             await self._server.stop(self.config.drain_timeout)
         if self.operations is not None:
             await self.operations.stop()
-        await asyncio.get_running_loop().run_in_executor(None, self._opened.close)
+        loop = asyncio.get_running_loop()
+        if self._tracing is not None:
+            await loop.run_in_executor(None, self._tracing.close)
+        await loop.run_in_executor(None, self._opened.close)
 
     async def wait(self) -> None:
         """Return when the server has stopped."""
@@ -313,6 +317,8 @@ class App:
             observers.append(AccessLog(logging.getLevelName(self.config.access_log.upper())))
         if self._metrics is not None:
             observers.append(self._metrics)
+        if self._tracing is not None:
+            observers.append(self._tracing)
         return observers
 
     async def _warn_of_tokens(self) -> None:
@@ -328,7 +334,7 @@ class App:
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        authenticates, database, small_writes = self.config.authenticates, self._seen, self._budgets["small_writes"]
+        authenticates, database = self.config.authenticates, self._seen
         access = AccessServicer(
             self.database, secrets.token_bytes, self._look_at_open_calls, authenticates=authenticates
         )
@@ -337,7 +343,7 @@ class App:
             database,
             self.artifacts,
             DirectorySpool(self.config.data_dir),
-            small_writes,
+            self._small_writes,
             uploads=self._budgets["uploads"],
             downloads=self._budgets["downloads"],
             max_message=MAX_MESSAGE,
@@ -346,7 +352,9 @@ class App:
         artifact_grpc.add_ArtifactServiceServicer_to_server(servicer, server)
         if self.config.reflection:
             reflection.enable_server_reflection([*SERVICES, reflection.SERVICE_NAME], server)
-        live = LiveArtifactServicer(database, self.live, self._tails, small_writes, tails_budget=self._budgets["tails"])
+        live = LiveArtifactServicer(
+            database, self.live, self._tails, self._small_writes, tails_budget=self._budgets["tails"]
+        )
         live_grpc.add_LiveArtifactServiceServicer_to_server(live, server)
         watches = WatchSender(database, self._hub)
         experiment_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(database, watches), server)

@@ -6,8 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 # Metadata, both ways: a client may name its call; the answer tells which name the log has.
 REQUEST_ID_KEY = "x-holdfast-request-id"
@@ -32,8 +31,7 @@ def request_id_from(metadata: Iterable[tuple[str, Any]]) -> str:
     return secrets.token_hex(16)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call that begins.
 
     Attributes:

@@ -31,6 +31,7 @@ class ServerConfig:
         access_log: Level at which each call is logged: ``debug``, ``info``, or ``off``.
         metrics_address: ``host:port`` of the HTTP port for Prometheus and probes; empty for none.
         probe_interval: Seconds between two tries whether database and store can be written.
+        trace_endpoint: URL of a collector of OpenTelemetry that gets a span for each call; empty for none.
         s3_credentials_file: AWS credentials file (INI) for ``store``; None: the environment's.
     """
 
@@ -51,6 +52,7 @@ class ServerConfig:
     access_log: str = "debug"
     metrics_address: str = ""
     probe_interval: float = 10.0
+    trace_endpoint: str = ""
     s3_credentials_file: Path | None = field(default=None, repr=False)
 
     @property

@@ -1,7 +1,7 @@
 """How the log is written: for people or as JSON, with the id of the call that a line belongs to.
 
 What peers send may end up in a line. Control characters are escaped, so that nobody writes lines, or to terminals, in
-the server's name; what follows ``Bearer`` is left out.
+the server's name; credentials are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ FORMATS = ("human", "json")
 
 # C0, DEL and C1; what separates lines; what changes the direction of writing.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic)(\s+|%20)[\w.~+/=-]+")
+# What a header of credentials holds, and tokens of ours wherever somebody pasted one.
+_CREDENTIAL = re.compile(r"(?<![A-Za-z_])((?i:bearer|basic)(?=\s|%20)|hft_)(?:\s+|%20)?[\w.~+/=-]+")
 
 
 def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> None:

@@ -19,15 +19,21 @@ from holdfast_server.errors import DomainError, FailedPrecondition
 from holdfast_server.services.orphans import count_orphans
 from holdfast_server.services.readiness import Readiness
 from holdfast_server.services.store_access import StoreAccess
+from holdfast_server.settings import STANDARD_ENDPOINTS
 
 if TYPE_CHECKING:
     from holdfast_server.rpc.byte_budget import ByteBudget
     from holdfast_server.telemetry.http import OperationsServer, Page
     from holdfast_server.telemetry.metrics import ServerMetrics
+    from holdfast_server.telemetry.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
 ORPHANS_SECONDS = 3600
+_NO_TRACES = (
+    "Traces need OpenTelemetry: `pip install 'holdfast[server,otel]'`; OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf needs "
+    "opentelemetry-exporter-otlp-proto-http, too."
+)
 # Seconds in which the event loop has to answer for the process to count as alive.
 ALIVE_SECONDS = 5.0
 
@@ -47,6 +53,26 @@ def metrics_for(config: ServerConfig) -> ServerMetrics | None:
             "Metrics need prometheus-client: `pip install 'holdfast[server]'`, or start without --metrics-address."
         ) from error
     return ServerMetrics()
+
+
+def tracing_for(config: ServerConfig) -> Tracing | None:
+    """What traces calls, when a collector is named; otherwise nothing of OpenTelemetry is imported.
+
+    Raises:
+        FailedPrecondition: The library is not installed.
+    """
+    if not config.trace_endpoint:
+        return None
+    try:
+        from holdfast_server.telemetry.tracing import Tracing
+
+        return Tracing(config.trace_endpoint)
+    except ImportError as error:
+        if config.trace_endpoint in {os.environ.get(name) for name in STANDARD_ENDPOINTS}:
+            # They may be meant for other programs of this host.
+            logger.warning("calls are not traced: %s", _NO_TRACES)
+            return None
+        raise FailedPrecondition(_NO_TRACES) from error
 
 
 class Operations:

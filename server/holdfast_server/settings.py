@@ -22,6 +22,8 @@ AUTH_MODES = ("off", "tokens")
 DEFAULT = "default"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("human", "json")
+# Variables of OpenTelemetry that name a collector, the more specific one first.
+STANDARD_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 ACCESS_LOGS = ("debug", "info", "off")
 # A block has 8 MiB; with less than two of them one upload could not have a block under way while the next arrives.
 MIN_BYTE_BUDGET = 16 * MIB
@@ -147,6 +149,12 @@ def _optional_address(text: str) -> str:
     if not host or (":" in host and not (host.startswith("[") and host.endswith("]"))):
         raise ValueError("it is HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464")
     _port(port)
+    return text
+
+
+def _optional_endpoint(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[^\s/?#@]+(/\S*)?", text):
+        raise ValueError("it is a URL such as http://127.0.0.1:4317")
     return text
 
 
@@ -339,6 +347,14 @@ SETTINGS = (
         help="Serve /metrics for Prometheus, /livez and /readyz there, over plain HTTP; none without it.",
     ),
     Setting(
+        name="trace_endpoint",
+        field="trace_endpoint",
+        default="",
+        metavar="URL",
+        parse=_optional_endpoint,
+        help="Send a span for each call to this OpenTelemetry collector; OTEL_EXPORTER_OTLP_ENDPOINT does so, too.",
+    ),
+    Setting(
         name="probe_interval",
         field="probe_interval",
         default="10",
@@ -376,6 +392,7 @@ def resolve(arguments: Sequence[str], environment: Mapping[str, str] | None = No
     """
     environment = os.environ if environment is None else environment
     flags = vars(parser().parse_args(arguments))
+    environment = {**environment, **_standard_variables(environment)}
     found = []
     for setting in SETTINGS:
         text, origin = flags[setting.name], setting.flag
@@ -436,3 +453,14 @@ def _check_tls(values: Mapping[str, Any]) -> None:
         raise UsageError(f"{there} needs {missing} as well: a certificate and its key make TLS together.")
     if client_ca and not cert:
         raise UsageError("--tls-client-ca needs --tls-cert and --tls-key: clients are checked over TLS only.")
+
+
+def _standard_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Our variables that follow from OpenTelemetry's own, where they are not set."""
+    ours = f"{PREFIX}TRACE_ENDPOINT"
+    is_off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or (
+        environment.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
+    )
+    if environment.get(ours) or is_off:
+        return {}
+    return {ours: next((environment[name] for name in STANDARD_ENDPOINTS if environment.get(name)), "")}

@@ -331,13 +331,9 @@ def test_a_server_without_tls_that_is_asked_with_it_is_told_apart(server: Server
     assert "does not speak TLS" in found["tls"]["message"]
 
 
-@pytest.mark.skipif(OPENSSL is None, reason="openssl makes the certificates")
-def test_a_proxy_that_does_not_carry_grpc_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    certificate = Certificate(tmp_path / "tls")
-    monkeypatch.setenv("HOLDFAST_TLS_CA_FILE", str(certificate.path))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.path, certificate.key)
-    context.set_alpn_protocols(["http/1.1"])
+@contextlib.contextmanager
+def shaking_hands(context: ssl.SSLContext) -> Iterator[int]:
+    """The port of a listener that does nothing but TLS."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -351,8 +347,34 @@ def test_a_proxy_that_does_not_carry_grpc_is_told(tmp_path: Path, monkeypatch: p
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        code, found = doctor(f"holdfast+tls://127.0.0.1:{listener.getsockname()[1]}")
+        yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(10)
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl makes the certificates")
+def test_a_proxy_that_does_not_carry_grpc_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    certificate = Certificate(tmp_path / "tls")
+    monkeypatch.setenv("HOLDFAST_TLS_CA_FILE", str(certificate.path))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.path, certificate.key)
+    context.set_alpn_protocols(["http/1.1"])
+    with shaking_hands(context) as port:
+        code, found = doctor(f"holdfast+tls://127.0.0.1:{port}")
     assert code == 1
     assert "not HTTP/2" in found["tls"]["message"]
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl makes the certificates")
+def test_a_server_that_wants_a_certificate_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    certificate = Certificate(tmp_path / "tls")
+    monkeypatch.setenv("HOLDFAST_TLS_CA_FILE", str(certificate.path))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.path, certificate.key)
+    context.load_verify_locations(certificate.path)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with shaking_hands(context) as port:
+        code, found = doctor(f"holdfast+tls://127.0.0.1:{port}")
+    assert code == 1
+    assert "certificate of this client's own" in found["tls"]["advice"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -177,3 +178,48 @@ def test_errors_cross_process_pools_whole(cls):
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is cls
     assert (copy.message, copy.reason, copy.metadata, copy.request_id) == ("message", "REASON", {"a": "b"}, "1")
+
+
+def test_the_request_id_of_the_answer_is_shown():
+    trailing = (*details(error_info("RUN_NOT_FOUND")), ("x-holdfast-request-id", "abc-1"))
+    error = translate(FakeRpcError(grpc.StatusCode.NOT_FOUND, "It is gone.", trailing), TARGET)
+    assert (error.message, error.request_id, str(error)) == ("It is gone.", "abc-1", "It is gone. [request abc-1]")
+
+
+def test_a_call_that_was_not_answered_in_time_shows_the_id_that_it_went_with():
+    came: list[Any] = []
+    done = threading.Event()
+
+    def answer(request: Any, context: grpc.ServicerContext) -> bytes:
+        came.extend(value for key, value in context.invocation_metadata() if key == "x-holdfast-request-id")
+        done.wait(30)
+        return b""
+
+    with (
+        serving(answer) as port,
+        contextlib.closing(Channel(parse_target(f"holdfast://127.0.0.1:{port}", {}))) as channel,
+    ):
+        method = channel.grpc.unary_unary("/test.Service/Answer", None, None)
+        with pytest.raises(errors.DeadlineExceededError) as caught:
+            channel.call(method, b"", timeout=2)
+        done.set()
+    assert [caught.value.request_id] == came
+    assert came[0] in str(caught.value)
+
+
+def test_each_call_goes_with_an_id_of_its_own():
+    came: list[Any] = []
+
+    def answer(request: Any, context: grpc.ServicerContext) -> bytes:
+        came.extend(value for key, value in context.invocation_metadata() if key == "x-holdfast-request-id")
+        return b""
+
+    with (
+        serving(answer) as port,
+        contextlib.closing(Channel(parse_target(f"holdfast://127.0.0.1:{port}", {}))) as channel,
+    ):
+        method = channel.grpc.unary_unary("/test.Service/Answer", None, None)
+        for _ in range(3):
+            channel.call(method, b"")
+    assert len(set(came)) == 3
+    assert all(len(name) == 32 for name in came)

@@ -78,7 +78,16 @@ def test_json_has_the_traceback_in_its_line(root: logging.Logger):
 
 
 @pytest.mark.parametrize("log_format", logs.FORMATS)
-@pytest.mark.parametrize("text", ["Bearer s3cr3t-A.b_c~d+/=", "('authorization', 'bearer s3cr3t')", "Basic czNjcjN0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bearer s3cr3t-A.b_c~d+/=",
+        "('authorization', 'bearer s3cr3t')",
+        "Basic czNjcjN0",
+        "run 'hft_s3cr3t0123456789' does not exist",
+        "a%20Bearer%20s3cr3t",
+    ],
+)
 def test_credentials_are_left_out(root: logging.Logger, log_format: str, text: str):
     (line,) = written(root, log_format, text)
     assert "s3cr3t" not in line
@@ -120,3 +129,8 @@ def test_other_names_are_replaced(values: list[object]):
     name = request_id_from([("x-holdfast-request-id", value) for value in values])
     assert len(name) == 32
     assert name not in values
+
+
+def test_words_that_only_look_like_credentials_stay(root: logging.Logger):
+    text = "basically, a forbearer of basics, and shft_names"
+    assert written(root, "human", text)[0].endswith(f": it failed: {text}")

@@ -59,6 +59,7 @@ VALUES = [
     pytest.param("reflection", "on", "reflection", True, id="reflection"),
     pytest.param("run_lease", "90", "run_lease", 90.0, id="run-lease"),
     pytest.param("metrics_address", "[::1]:9464", "metrics_address", "[::1]:9464", id="metrics-address"),
+    pytest.param("trace_endpoint", "http://127.0.0.1:4317", "trace_endpoint", "http://127.0.0.1:4317", id="traces"),
     pytest.param("probe_interval", "2", "probe_interval", 2.0, id="probe-interval"),
     pytest.param("access_log", "info", "access_log", "info", id="access-log"),
 ]
@@ -183,3 +184,50 @@ def test_a_broken_value_is_refused_with_its_rule(arguments: list[str], environme
 )
 def test_the_health_check_asks_where_the_server_listens(environment: dict[str, str], address: str):
     assert default_address(environment) == address
+
+
+@pytest.mark.parametrize(
+    ("environment", "endpoint"),
+    [
+        pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:4317"}, "http://a:4317", id="general"),
+        pytest.param(
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b:1"},
+            "http://b:1",
+            id="traces",
+        ),
+        pytest.param(
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1", "HOLDFAST_SERVER_TRACE_ENDPOINT": "http://c:1"},
+            "http://c:1",
+            id="ours",
+        ),
+        pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1", "OTEL_SDK_DISABLED": "true"}, "", id="disabled"),
+        pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1", "OTEL_TRACES_EXPORTER": "none"}, "", id="no traces"),
+        pytest.param({}, "", id="off"),
+    ],
+)
+def test_the_standard_variables_of_opentelemetry_hold(environment: dict[str, str], endpoint: str):
+    assert read([], environment).config.trace_endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--metrics-address=9464"], id="metrics without a host"),
+        pytest.param(["--metrics-address=::1:9464"], id="metrics on IPv6 without brackets"),
+        pytest.param(["--metrics-address=127.0.0.1:x"], id="metrics on no port"),
+        pytest.param(["--metrics-address=0.0.0.0:9464"], id="metrics for everybody"),
+        pytest.param(["--trace-endpoint=127.0.0.1:4317"], id="traces without a scheme"),
+        pytest.param(["--trace-endpoint=http://user:secret@host"], id="traces with credentials"),
+        pytest.param(["--log-format=xml"], id="log format"),
+        pytest.param(["--access-log=warning"], id="access log"),
+        pytest.param(["--probe-interval=0"], id="probe interval"),
+    ],
+)
+def test_settings_for_operating_are_checked(arguments: list[str]):
+    with pytest.raises(UsageError, match=arguments[0].partition("=")[0]):
+        read(arguments, {})
+
+
+def test_metrics_for_everybody_are_served_when_that_is_said():
+    config = read(["--metrics-address=0.0.0.0:9464", "--insecure"], {}).config
+    assert config.metrics_address == "0.0.0.0:9464"

@@ -20,6 +20,7 @@ import grpc
 from holdfast import _tls, errors
 from holdfast._config import Target
 from holdfast._rpc_errors import REQUEST_ID_KEY, SENT_ID, is_interruption, translate
+from holdfast._tracing import trace_metadata
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -392,7 +393,8 @@ class _Method:
         """The method as the open connection has it, and the request id that is among the options now."""
         connection = self._channel._connection()  # noqa: SLF001 - a part of Channel
         name = secrets.token_hex(16)
-        options["metadata"] = (*(options.get("metadata") or ()), *connection.metadata, (REQUEST_ID_KEY, name))
+        given = options.get("metadata") or ()
+        options["metadata"] = (*given, *connection.metadata, *trace_metadata(), (REQUEST_ID_KEY, name))
         bound = self._bound
         if bound is None or bound[0] is not connection:
             kind, args, made = self._make

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import grpc
@@ -38,24 +37,37 @@ class ObservingInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """Wrap the handler of the call."""
-        name = request_id_from(handler_call_details.invocation_metadata or ())
+        metadata = handler_call_details.invocation_metadata or ()
+        name = request_id_from(metadata)
         request_id.set(name)  # each call is a task, with a context of its own
         handler = await continuation(handler_call_details)
         method = handler_call_details.method.lstrip("/")
         if handler is None:
             handler, method = _UNKNOWN, UNKNOWN_METHOD
-        return self._wrap(handler, method, name)
+        return self._wrap(handler, method, name, metadata)
 
-    def _wrap(self, handler: Any, method: str, name: str) -> Any:
+    def _wrap(self, handler: Any, method: str, name: str, metadata: Any) -> Any:
         behavior, is_stream = behavior_of(handler), bool(handler.request_streaming or handler.response_streaming)
 
         async def unary(request: Any, context: Any) -> Any:
-            with self._observed(Call(method, is_stream, name, context.peer(), context.invocation_metadata()), context):
+            watched = _Watched(self._observers, Call(method, is_stream, name, context.peer(), metadata), context)
+            try:
                 return await behavior(request, context)
+            except asyncio.CancelledError:
+                watched.note_cancelled()
+                raise
+            finally:
+                watched.end()
 
         async def stream(request: Any, context: Any) -> None:
-            with self._observed(Call(method, is_stream, name, context.peer(), context.invocation_metadata()), context):
+            watched = _Watched(self._observers, Call(method, is_stream, name, context.peer(), metadata), context)
+            try:
                 await behavior(request, context)
+            except asyncio.CancelledError:
+                watched.note_cancelled()
+                raise
+            finally:
+                watched.end()
 
         parse, serialize = handler.request_deserializer, handler.response_serializer
         if self._sizes is not None:
@@ -63,22 +75,27 @@ class ObservingInterceptor(grpc.aio.ServerInterceptor):
             parse, serialize = _counting_input(parse, came), _counting_output(serialize, sent)
         return remade(handler, stream if handler.response_streaming else unary, parse=parse, serialize=serialize)
 
-    @contextlib.contextmanager
-    def _observed(self, call: Call, context: Any) -> Iterator[None]:
+
+class _Watched:
+    """A call whose observers heard of its begin; a context manager would cost as much as all else."""
+
+    __slots__ = ("_code", "_context", "_ends")
+
+    def __init__(self, observers: Sequence[CallObserver], call: Call, context: Any) -> None:
+        self._context, self._code = context, ""
         context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
-        ends = [observer.begin(call) for observer in self._observers]
-        code = ""
-        try:
-            yield
-        except asyncio.CancelledError:
-            # gRPC cancels what has passed its deadline, too.
-            left = context.time_remaining()
-            code = "CANCELLED" if left is None or left > 0 else "DEADLINE_EXCEEDED"
-            raise
-        finally:
-            code = code or _code_of(context)
-            for end in reversed(ends):
-                end(code)
+        self._ends = [observer.begin(call) for observer in observers]
+
+    def note_cancelled(self) -> None:
+        """Note that gRPC cancelled it, which it also does with what has passed its deadline."""
+        left = self._context.time_remaining()
+        self._code = "CANCELLED" if left is None or left > 0 else "DEADLINE_EXCEEDED"
+
+    def end(self) -> None:
+        """Tell the observers how it ended."""
+        code = self._code or _code_of(self._context)
+        for end in reversed(self._ends):
+            end(code)
 
 
 def _code_of(context: Any) -> str:

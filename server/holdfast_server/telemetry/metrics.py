@@ -93,6 +93,7 @@ class ServerMetrics:
         self._build = Info("holdfast_build", "What runs here.", registry=registry)
         # Looking a child up by its labels takes as long as all the rest.
         self._call_children: dict[tuple[str, str], Histogram] = {}
+        self._size_children: dict[str, tuple[Callable[[int], None], Callable[[int], None]]] = {}
         self._store_children: dict[tuple[str, str], Histogram] = {}
 
     def runs(self, **versions: str) -> None:
@@ -128,7 +129,10 @@ class ServerMetrics:
 
     def sizes(self, method: str) -> tuple[Callable[[int], None], Callable[[int], None]]:
         """Count the bytes of a method's messages."""
-        return self._came.labels(method).inc, self._sent.labels(method).inc
+        counts = self._size_children.get(method)
+        if counts is None:
+            counts = self._size_children[method] = self._came.labels(method).inc, self._sent.labels(method).inc
+        return counts
 
     def transacted(self, kind: str, seconds: float) -> None:
         """Measure a transaction."""

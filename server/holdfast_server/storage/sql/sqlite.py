@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from holdfast_server.calls import request_id
 from holdfast_server.errors import Unavailable
 from holdfast_server.services.ports.database import Clock, Ids, RequestKey, Transaction
 from holdfast_server.storage.sql.connection import Connection, DatabaseError, connect
@@ -204,7 +205,8 @@ class SqliteDatabase:
                     self._connection = connect(self._path)
                 self._run_group(self._connection, group)
             except BaseException as error:  # this thread must outlive what ends others
-                logger.exception("a group of %d transactions failed", len(group))
+                calls = ", ".join(dict.fromkeys(job.context.get(request_id) or "none" for job in group))
+                logger.exception("a group of %d transactions failed, of these calls: %s", len(group), calls)
                 self._give_up_connection()
                 for job in group:
                     job.error = job.error or failure_of_group(error)

@@ -40,6 +40,13 @@ def check_certificate(target: Target) -> Iterator[Finding]:
     except ssl.SSLCertVerificationError as error:
         yield _judge_refusal(error, host)
     except ssl.SSLError as error:
+        if "ALERT" in (error.reason or ""):  # what TLS itself answers; others answer something else, or nothing
+            yield failure(
+                "tls",
+                f"{host}:{port} ends the handshake of TLS: {error.reason}.",
+                "It may want a certificate of this client's own, or another version of TLS: ask who runs it.",
+            )
+            return
         yield failure(
             "tls",
             f"{host}:{port} does not speak TLS ({error.reason or error}).",
