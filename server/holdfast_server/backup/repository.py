@@ -163,7 +163,7 @@ class Repository:
         """
         marker = directory / _MARKER
         if not marker.exists():
-            if directory.exists() and any(directory.iterdir()):
+            if directory.exists() and not _is_empty(directory):
                 raise BackupError(
                     f"{directory} holds something else than backups. Name an empty directory or a new one."
                 )
@@ -297,6 +297,11 @@ def parse_objects(data: bytes) -> dict[str, int]:
     """Read what ``format_objects`` wrote."""
     rows = (line.rpartition(" ") for line in data.decode().splitlines())
     return {key: int(size) for key, _, size in rows}
+
+
+def _is_empty(directory: Path) -> bool:
+    """Whether nothing is in it but what a new file system has, and a killed first backup left."""
+    return all(path.name in {"lost+found", f"{_MARKER}.new"} for path in directory.iterdir())
 
 
 def _checksum(body: dict[str, Any]) -> str:
