@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.backup.conftest import Backend, Command, log_files, new_contents, objects_below, read_all
-from tests.faults.test_disk_full import MIB, fill, mounted
+from tests.full_disk import MIB, fill, mounted
 from tests.server_process import running_server
 
 from holdfast._client import Client
