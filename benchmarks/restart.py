@@ -60,16 +60,16 @@ def restart_lines(samples: Sequence[dict[str, Any]]) -> list[str]:
             verdict = "met" if max(values) < MOST else "missed"
             named = title.format(runs=samples[0]["figures"]["runs"], metrics=len(METRICS))
             lines.append([named, spread(values), cpu, f"{MOST:,} ms", verdict])
-    return table(["restart until the first answer", "ms", "CPU ms", "at most", ""], lines)
+    return table(["restart until the newest ten runs were listed", "ms", "CPU ms", "at most", ""], lines)
 
 
 def _start(directory: Path, *, then_kill: bool = False) -> tuple[float, float]:
-    """Milliseconds until the server answers, and of CPU that it takes; it is then ended in one way or the other."""
+    """Milliseconds until the server lists the newest runs, and of CPU that it takes until then."""
     begin = time.perf_counter()
     with servers.holdfast_server(directory) as server:
         with grpc.insecure_channel(server.address) as channel:
-            request = run_service_pb2.GetRunRequest(run_id=f"{1:032x}")
-            run_service_pb2_grpc.RunServiceStub(channel).GetRun(request)
+            request = run_service_pb2.SearchRunsRequest(experiment_ids=["0"], page_size=10)
+            run_service_pb2_grpc.RunServiceStub(channel).SearchRuns(request)
         took = (time.perf_counter() - begin) * 1000
         cpu = processes.usage([server.pid]).cpu * 1000
         if then_kill:

@@ -54,6 +54,7 @@ def test_backups_that_are_killed_at_any_moment_leave_only_whole_ones(
     made = holdfast.json("backup", backups, "--data-dir", local_backend.data_dir)
     assert made["object_count"] == len(objects_below(backups / "objects"))
     assert not list(backups.glob("backups/.partial-*"))
+    assert not list(backups.glob("objects/.incoming/*"))
     for line in holdfast("restore", backups, "--list").stdout.splitlines():
         assert "0 problems" in holdfast("restore", backups, "--verify", "--backup", line.split()[0]).stdout
 

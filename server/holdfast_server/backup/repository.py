@@ -35,6 +35,8 @@ from holdfast_server.storage.blocks.local import LocalObjectStore
 FORMAT = 1
 DATABASE, OBJECTS, MANIFEST = "holdfast.db", "objects", "manifest.json"
 _MARKER, _PARTIAL = "holdfast-backups.json", ".partial-"
+# Later than any file was written, in milliseconds since 1970.
+_EVER = 1 << 62
 _ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
 
 
@@ -211,6 +213,7 @@ class Repository:
             for folder in self._backups.glob(f"{_PARTIAL}*"):
                 shutil.rmtree(folder)
             self.objects.check()
+            self.objects.remove_unfinished(_EVER)
             yield
 
     def begin(self, now: datetime) -> tuple[str, Path]:
