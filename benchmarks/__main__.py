@@ -30,7 +30,7 @@ from benchmarks.unary import measure_unary
 # Of a sample's figures, while the benchmark runs.
 SHOWN = {"seconds", "client_cpu", "server_cpu", "loaded_get_run_p50", "loaded_get_run_p99", "log_artifact_p50"}
 SHOWN |= {figure for line in LINES for figure in (line.figure, line.bounded)}
-SHOWN |= {"rate_1", "rate_16", "p99_ms_16", "after_stop", "after_kill"}
+SHOWN |= {"rate_1", "rate_16", "p99_ms_16", "after_stop", "after_kill", "empty"}
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 Measure = Callable[[Session, Store], Iterator[Sample]]

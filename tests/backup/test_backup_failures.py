@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.backup.conftest import Backend, Command, log_files, new_contents, objects_below, read_all
-from tests.faults.test_disk_full import MIB, fill, mounted
+from tests.full_disk import MIB, fill, mounted
 from tests.server_process import running_server
 
 from holdfast._client import Client
@@ -54,6 +54,7 @@ def test_backups_that_are_killed_at_any_moment_leave_only_whole_ones(
     made = holdfast.json("backup", backups, "--data-dir", local_backend.data_dir)
     assert made["object_count"] == len(objects_below(backups / "objects"))
     assert not list(backups.glob("backups/.partial-*"))
+    assert not list(backups.glob("objects/.incoming/*"))
     for line in holdfast("restore", backups, "--list").stdout.splitlines():
         assert "0 problems" in holdfast("restore", backups, "--verify", "--backup", line.split()[0]).stdout
 

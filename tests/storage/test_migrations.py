@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.test_disk_full import MIB, mounted
+from tests.full_disk import MIB, mounted
 from tests.server_process import clean_environment, running_server
 from tests.storage import migrating_program
 from tests.storage.schemas.make import tables

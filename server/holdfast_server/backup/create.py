@@ -64,7 +64,7 @@ def make_backup(settings: BackupSettings, progress: Progress = lambda _: None) -
         DomainError: The data directory or its store cannot be used.
     """
     database, destination = settings.data_dir / "holdfast.db", settings.destination
-    if destination.absolute().is_relative_to(settings.data_dir.absolute()):
+    if destination.resolve().is_relative_to(settings.data_dir.resolve()):
         raise BackupError(f"{destination} is within the data directory, and would be lost with it. Name another one.")
     source = identify(database)
     url = settings.store or source.store

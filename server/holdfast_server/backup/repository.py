@@ -35,6 +35,8 @@ from holdfast_server.storage.blocks.local import LocalObjectStore
 FORMAT = 1
 DATABASE, OBJECTS, MANIFEST = "holdfast.db", "objects", "manifest.json"
 _MARKER, _PARTIAL = "holdfast-backups.json", ".partial-"
+# Later than any file was written, in milliseconds since 1970.
+_EVER = 1 << 62
 _ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
 
 
@@ -163,7 +165,7 @@ class Repository:
         """
         marker = directory / _MARKER
         if not marker.exists():
-            if directory.exists() and any(directory.iterdir()):
+            if directory.exists() and not _is_empty(directory):
                 raise BackupError(
                     f"{directory} holds something else than backups. Name an empty directory or a new one."
                 )
@@ -211,6 +213,7 @@ class Repository:
             for folder in self._backups.glob(f"{_PARTIAL}*"):
                 shutil.rmtree(folder)
             self.objects.check()
+            self.objects.remove_unfinished(_EVER)
             yield
 
     def begin(self, now: datetime) -> tuple[str, Path]:
@@ -297,6 +300,11 @@ def parse_objects(data: bytes) -> dict[str, int]:
     """Read what ``format_objects`` wrote."""
     rows = (line.rpartition(" ") for line in data.decode().splitlines())
     return {key: int(size) for key, _, size in rows}
+
+
+def _is_empty(directory: Path) -> bool:
+    """Whether nothing is in it but what a new file system has, and a killed first backup left."""
+    return all(path.name in {"lost+found", f"{_MARKER}.new"} for path in directory.iterdir())
 
 
 def _checksum(body: dict[str, Any]) -> str:

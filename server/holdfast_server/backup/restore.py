@@ -39,8 +39,9 @@ class RestoreSettings:
         source: Where the backups are.
         target: The data directory to be; empty or absent.
         backup_id: Which backup; empty: the newest.
-        store: Where to put the blocks; empty: below the target.
-        adopts_store: Leave them in the store that the backup's database had, which from then on is the restored copy's.
+        store: Where to put the blocks; empty: below the target, or where they are when that is adopted.
+        adopts_store: Leave them in the store that the backup's database had, which from then on is the restored copy's;
+            ``store`` then tells how it is reached now.
         credentials_file: AWS credentials of the store; None: the environment's.
         verify: Read everything back at the end.
     """
@@ -80,11 +81,9 @@ def restore(settings: RestoreSettings, progress: Progress = lambda _: None) -> R
         DomainError: A store cannot be used.
     """
     backup = Repository.open(settings.source).find(settings.backup_id)
-    url = backup.manifest.store if settings.adopts_store else settings.store
-    if settings.adopts_store and not url:
+    url = settings.store or (backup.manifest.store if settings.adopts_store else "")
+    if settings.adopts_store and not backup.manifest.store:
         raise BackupError("The backup's store was in its data directory, so there is none to adopt.")
-    if settings.adopts_store and settings.store:
-        raise BackupError("The store to adopt is the one that the backup names. Give --store or --adopt-store.")
     if url == backup.manifest.store and url and not settings.adopts_store:
         raise BackupError(
             f"{url} is the store of the database that was backed up. Two databases cannot share a store: name another, "

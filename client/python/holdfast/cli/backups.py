@@ -86,7 +86,11 @@ def backup(
     "--verify", is_flag=True, help="Check every row and read every block back; without --to, in the backup itself."
 )
 @click.option("--list", "lists", is_flag=True, help="List the backups in SRC and end.")
-@click.option("--store", metavar="URL", help="Put the blocks into this bucket, and not below DIR.")
+@click.option(
+    "--store",
+    metavar="URL",
+    help="Put the blocks into this bucket, not below DIR; with --adopt-store: how it is reached now.",
+)
 @click.option(
     "--adopt-store",
     is_flag=True,
