@@ -10,7 +10,7 @@ from holdfast.v1 import run_service_pb2 as pb
 from holdfast_server.domain.run import RunData, RunInfo
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.experiments import experiment_ids_from_proto, view_from_proto
-from holdfast_server.rpc.convert.runs import run_to_proto
+from holdfast_server.rpc.convert.runs import write_run
 from holdfast_server.rpc.paging import drop_largest_lists, fill_page, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.services.ports.database import Database, Transaction
@@ -38,7 +38,7 @@ async def search_runs(database: Database, request: pb.SearchRunsRequest) -> pb.S
     def job(tx: Transaction) -> pb.SearchRunsResponse:
         response = pb.SearchRunsResponse()
         found = partial(walk_runs, tx, mask)
-        return read_page(tx, page, found, response, items=response.runs, convert=_to_proto, shrink=_shrink)
+        return read_page(tx, page, found, response, items=response.runs, write=_write, shrink=_shrink)
 
     return await database.read(job)
 
@@ -61,7 +61,7 @@ async def stream_runs(database: Database, request: pb.StreamRunsRequest) -> Asyn
     def fill(tx: Transaction) -> tuple[pb.StreamRunsResponse, list[Found[RunInfo]]]:
         response = pb.StreamRunsResponse()
         runs = walk_found_runs(tx, mask, query, part)
-        last = fill_page(response.runs, runs, _to_proto, limit=PART, shrink=_shrink, budget=MESSAGE_BUDGET)
+        last = fill_page(response.runs, runs, _write, limit=PART, shrink=_shrink, budget=MESSAGE_BUDGET)
         # Not the number of runs in the message: some may match no more.
         done = len(part) if last is None else [one.position for one in part].index(last) + 1
         response.resume_token = seal_token(tx.page_token_key, bound, part[done - 1].position)
@@ -91,5 +91,5 @@ def _query(request: pb.SearchRunsRequest | pb.StreamRunsRequest) -> SearchQuery:
     )
 
 
-def _to_proto(run: tuple[RunInfo, RunData]) -> run_pb2.Run:
-    return run_to_proto(*run)
+def _write(message: run_pb2.Run, run: tuple[RunInfo, RunData]) -> None:
+    write_run(message, *run)
