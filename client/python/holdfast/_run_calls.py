@@ -164,6 +164,7 @@ class RunCalls(RunSeriesCalls, KeptCalls):
                 page_token=token,
                 all_experiments=search_all_experiments,
                 fields=texts(fields),
+                in_columns=True,
             )
             page = self._channel.call(self._runs.SearchRuns, request)
             return map(self._found_run, page.runs), page.next_page_token

@@ -227,6 +227,18 @@ def run_to_proto(run: RunInfo, data: RunData = _NO_DATA) -> pb.Run:
 
 def write_run(message: pb.Run, run: RunInfo, data: RunData) -> None:
     """Fill an empty message. Pages have hundreds, so what they hold is written where it stays: lists are copied."""
+    write_run_info(message, run)
+    for key, value in data.params:
+        message.params.add(key=key, value=value)
+    for key, value in data.tags:
+        message.tags.add(key=key, value=value)
+    for metric in data.metrics:
+        write_metric(message.metrics.add(), metric)
+    write_run_links(message, data)
+
+
+def write_run_info(message: pb.Run, run: RunInfo) -> None:
+    """Fill an empty message with a run, without what it logged."""
     message.run_id = run.id
     message.experiment_id = str(run.experiment_id)
     message.run_name = run.name
@@ -237,12 +249,10 @@ def write_run(message: pb.Run, run: RunInfo, data: RunData) -> None:
     if run.end_time is not None:
         write_ms(message.end_time, run.end_time)
     message.lost = run.lost
-    for key, value in data.params:
-        message.params.add(key=key, value=value)
-    for key, value in data.tags:
-        message.tags.add(key=key, value=value)
-    for metric in data.metrics:
-        write_metric(message.metrics.add(), metric)
+
+
+def write_run_links(message: pb.Run, data: RunData) -> None:
+    """Add what a run read and produced; most have nothing of it."""
     if data.dataset_inputs:
         message.dataset_inputs.extend(map(dataset_input_to_proto, data.dataset_inputs))
     if data.model_inputs:
