@@ -140,6 +140,7 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
             create_registered_model=request.create_registered_model,
             import_id=request.import_id,
             run_link=request.run_link,
+            aliases=tuple(request.aliases),
             actor=_actor(request.user_id),
         )
 
