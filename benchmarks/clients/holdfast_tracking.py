@@ -45,5 +45,6 @@ class Client(RunCalls, holdfast.Client):
         if not self._source:
             self._client.log_bytes(self._run, b"x", "model/a")
             self._source = f"runs:/{self._run}/model"
-        version = self._client.create_model_version(f"bench-{self._run}", self._source, create_registered_model=True)
-        self._client.set_registered_model_alias(version.name, "prod", version.version)
+        self._client.create_model_version(
+            f"bench-{self._run}", self._source, create_registered_model=True, aliases="prod"
+        )

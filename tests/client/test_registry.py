@@ -69,6 +69,19 @@ def test_registering_a_logged_model_creates_its_name(client, name, model_id, run
     assert [item.version for item in client.search_model_versions(f"name = '{name}'")] == ["2", "1"]
 
 
+def test_a_version_is_registered_with_its_aliases(client, name, model_id):
+    client.register_logged_model(name, model_id)
+    source = f"models:/{model_id}"
+    assert client.create_model_version(name, source, aliases="prod").aliases == ["prod"]
+    many = {f"t{number}": number for number in range(150)}  # more than fit into one request
+    version = client.create_model_version(name, source, tags=many, aliases=["prod", "new"])
+    assert (version.version, sorted(version.aliases), len(version.tags)) == ("3", ["new", "prod"], 150)
+    assert client.get_model_version_by_alias(name, "prod").version == "3"
+    with pytest.raises(InvalidArgumentError):
+        client.create_model_version(name, source, aliases=["latest"])
+    assert len(client.search_model_versions(f"name = '{name}'")) == 3
+
+
 def test_a_version_needs_its_registered_model_unless_told_otherwise(client, name, model_id):
     with pytest.raises(NotFoundError):
         client.create_model_version(name, f"models:/{model_id}")

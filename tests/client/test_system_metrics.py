@@ -226,6 +226,23 @@ def test_what_cannot_be_logged_is_told_once_and_the_run_goes_on(monkeypatch, cap
     assert holdfast.get_run(run.info.run_id).info.status == "FINISHED"
 
 
+def test_a_run_that_another_handle_ends_is_watched_no_more():
+    holdfast.set_system_metrics_sampling_interval(0.01)
+    with holdfast.start_run(log_system_metrics=True) as run:
+        wait_for(lambda: len(steps(run.info.run_id)) > 1)
+        holdfast.Client().set_terminated(run.info.run_id)
+        assert sampling_threads() == []
+
+
+def test_a_run_that_another_process_ends_is_watched_until_its_lease_is_renewed(client):
+    holdfast.set_system_metrics_sampling_interval(0.01)
+    with holdfast.start_run(log_system_metrics=True) as run:
+        wait_for(lambda: len(steps(run.info.run_id)) > 1)
+        # As if by another process: this one is not told.
+        client.update_run(run.info.run_id, "FINISHED")
+        wait_for(lambda: sampling_threads() == [])
+
+
 def test_a_run_whose_end_fails_is_watched_no_more(monkeypatch):
     run = holdfast.start_run(log_system_metrics=True)
 

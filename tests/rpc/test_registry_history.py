@@ -138,6 +138,41 @@ async def test_each_change_is_written_down_with_who_made_it(registry, model, sou
     assert all(change.HasField("change_time") for change in changes)
 
 
+async def test_a_version_is_registered_with_its_aliases_as_two_calls_would(registry, model, source):
+    before = {change.change_id for change in await history(registry)}
+    request = service.CreateModelVersionRequest(name="m", source=source, aliases=["prod", "new"], request_id="once")
+    for _ in range(2):
+        made = (await registry.CreateModelVersion(request)).model_version
+        assert (made.version, sorted(made.aliases)) == (3, ["new", "prod"])
+    changes = [change for change in await history(registry) if change.change_id not in before]
+    assert [short(change) for change in changes] == [
+        ("ALIAS_CHANGED", "m", 3, "new", None, "3"),
+        ("ALIAS_CHANGED", "m", 3, "prod", "1", "3"),
+        ("VERSION_CREATED", "m", 3, "", None, source),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("aliases", "reason"),
+    [
+        pytest.param(["prod", "prod"], "INVALID_VALUE", id="twice"),
+        pytest.param(["latest"], "INVALID_NAME", id="reserved"),
+        pytest.param([f"a{n}" for n in range(101)], "LIMIT_EXCEEDED", id="too many"),
+    ],
+)
+async def test_aliases_that_cannot_be_register_nothing(registry, source, refused, aliases, reason):
+    request = service.CreateModelVersionRequest(name="m", source=source, create_registered_model=True, aliases=aliases)
+    await refused(registry.CreateModelVersion(request), "INVALID_ARGUMENT", reason)
+    await refused(history(registry), "NOT_FOUND", "REGISTERED_MODEL_NOT_FOUND")
+
+
+async def test_importing_again_moves_no_alias_back(registry, model, source):
+    request = service.CreateModelVersionRequest(name="m", source=source, aliases=["imported"], import_id="x")
+    assert (await registry.CreateModelVersion(request)).model_version.version == 3
+    await registry.SetAlias(service.SetAliasRequest(name="m", alias="imported", version=1))
+    assert list((await registry.CreateModelVersion(request)).model_version.aliases) == []
+
+
 async def test_versions_are_remembered_with_what_they_pin(registry, model):
     found = await registry.GetModelVersion(service.GetModelVersionRequest(name="m", version=1))
     digest = found.model_version.tree.digest

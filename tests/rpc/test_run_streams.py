@@ -70,6 +70,54 @@ async def test_answers_hold_what_is_asked_for(runs, full, fields, held):
     assert {name: [item.key for item in getattr(found, name)] for name in lists if getattr(found, name)} == held
 
 
+async def test_columns_hold_what_lists_hold(runs, full):
+    model_run = await create(runs, "measured")
+    metrics = [
+        Metric(key="a", value=math.nan, step=-3, timestamp=Timestamp(seconds=5, nanos=7_000_000)),
+        Metric(key="b", value=-0.0, dataset_name="iris", dataset_digest="d"),
+        Metric(key="c", value=math.inf, step=1 << 62),
+    ]
+    await log(runs, model_run, metrics=metrics)
+    await create(runs, "bare")
+    for fields in ([], ["metrics.loss", "params"], ["attributes"]):
+        request = service.SearchRunsRequest(experiment_ids=["0"], fields=fields)
+        listed = list((await runs.SearchRuns(request)).runs)
+        request.in_columns = True
+        columns = list((await runs.SearchRuns(request)).runs)
+        (streamed,) = await stream(runs, fields=fields, in_columns=True)
+        assert list(streamed.runs) == columns
+        assert [listed_again(run) for run in columns] == [str(run) for run in listed]
+
+
+def listed_again(run):
+    """The text of a run that came in columns, as it would have come in lists; NaN equals nothing, its text does."""
+    assert [*run.params, *run.tags, *run.metrics] == []
+    columns = run.columns
+    none = [""] * len(columns.metric_keys)
+    points = zip(
+        columns.metric_keys,
+        columns.metric_values,
+        columns.metric_times_ms,
+        columns.metric_steps,
+        columns.metric_model_ids or none,
+        columns.metric_dataset_names or none,
+        columns.metric_dataset_digests or none,
+        strict=True,
+    )
+    whole = pb.Run()
+    whole.CopyFrom(run)
+    whole.ClearField("columns")
+    pairs = zip(columns.param_keys, columns.param_values, strict=True)
+    whole.params.extend(Param(key=key, value=value) for key, value in pairs)
+    whole.tags.extend(Tag(key=k, value=value) for k, value in zip(columns.tag_keys, columns.tag_values, strict=True))
+    for key, value, time, step, model_id, name, digest in points:
+        metric = whole.metrics.add(
+            key=key, value=value, step=step, model_id=model_id, dataset_name=name, dataset_digest=digest
+        )
+        metric.timestamp.FromMilliseconds(time)
+    return str(whole)
+
+
 async def test_datasets_are_asked_for_by_name(runs, full):
     request = service.SearchRunsRequest(experiment_ids=["0"], fields=["dataset_inputs"])
     (found,) = (await runs.SearchRuns(request)).runs
@@ -159,6 +207,29 @@ async def test_messages_of_a_stream_stay_small(runs, monkeypatch):
     messages = await stream(runs)
     assert [len(message.runs) for message in messages] == [2, 2, 2, 2, 1]
     assert len(messages[-1].runs[0].params) == 50
+
+
+@pytest.mark.parametrize("in_columns", [False, True])
+async def test_no_message_is_too_large_however_large_runs_are(runs, in_columns):
+    counts = {"small": 1, "large": 250, "huge": 500}  # 6 kB each
+    for start, (name, count) in enumerate(counts.items()):
+        run_id = await create(runs, name, start)
+        for first in range(0, count, 100):
+            params = [Param(key=f"p{n}", value="x" * 6_000) for n in range(first, min(first + 100, count))]
+            await log(runs, run_id, params=params)
+    request = service.SearchRunsRequest(experiment_ids=["0"], in_columns=in_columns)
+    pages = [await runs.SearchRuns(request)]
+    while request.page_token != pages[-1].next_page_token and pages[-1].next_page_token:
+        request.page_token = pages[-1].next_page_token
+        pages.append(await runs.SearchRuns(request))
+    for messages in (await stream(runs, in_columns=in_columns), pages):
+        assert all(message.ByteSize() < 3 << 20 for message in messages)
+        found = [
+            (run.run_name, len(run.columns.param_keys if in_columns else run.params), run.truncated)
+            for message in messages
+            for run in message.runs
+        ]
+        assert found == [("huge", 0, True), ("large", 250, False), ("small", 1, False)]
 
 
 async def test_a_stream_searches_once_for_many_messages_and_goes_on_after_each(runs, monkeypatch):

@@ -139,6 +139,7 @@ def register_model(
     await_registration_for: float | None = 300,
     *,
     tags: Mapping[str, Any] | None = None,
+    aliases: str | Sequence[str] = (),
 ) -> ModelVersion:
     """Register what ``model_uri`` names under the next number of ``name``, which is created when absent.
 
@@ -147,9 +148,15 @@ def register_model(
         name: The registered model.
         await_registration_for: Seconds to wait until the version is READY; None or 0 to return at once.
         tags: Of the version.
+        aliases: One or more that shall name it, from the same transaction on.
     """
     return current_client().create_model_version(
-        name, model_uri, tags=tags, await_creation_for=await_registration_for, create_registered_model=True
+        name,
+        model_uri,
+        tags=tags,
+        await_creation_for=await_registration_for,
+        create_registered_model=True,
+        aliases=aliases,
     )
 
 

@@ -9,7 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from holdfast.errors import HoldfastError
+from holdfast import _system_metrics
+from holdfast.errors import HoldfastError, NotFoundError
 
 if TYPE_CHECKING:
     from holdfast._channel import Channel
@@ -94,11 +95,28 @@ class LeaseThread:
                 request = RenewLeasesRequest(run_ids=run_ids[start : start + MAX_RENEWED])
                 # With patience, which also finds an embedded server again that was started anew, and says no word.
                 answer = channel.call(method, request, timeout=CALL_SECONDS, patience=PATIENCE)
+                for run_id in set(request.run_ids).difference(answer.held_run_ids):
+                    _stop_watching(channel, run_id)
                 interval = answer.lease_duration.ToTimedelta().total_seconds() / 3
         except (HoldfastError, ValueError) as error:  # the latter of a connection that was closed meanwhile
             logger.debug("leases could not be renewed: %s", error)
             return RETRY_INTERVAL
         return interval
+
+
+def _stop_watching(channel: Channel, run_id: str) -> None:
+    """Watch the machine no more for a run that something else ended. One that the server lacks may be in a journal."""
+    from holdfast.v1 import run_pb2
+    from holdfast.v1.run_service_pb2 import GetRunRequest
+    from holdfast.v1.run_service_pb2_grpc import RunServiceStub
+
+    if not _system_metrics.is_watched(run_id):
+        return
+    with contextlib.suppress(NotFoundError):
+        method = channel.stub(RunServiceStub).GetRun
+        found = channel.call(method, GetRunRequest(run_id=run_id), timeout=CALL_SECONDS, patience=PATIENCE).run
+        if found.status not in (run_pb2.RUN_STATUS_RUNNING, run_pb2.RUN_STATUS_SCHEDULED):
+            _system_metrics.drop(run_id)
 
 
 def _by_channel(runs: dict[str, Channel]) -> dict[Channel, list[str]]:

@@ -153,6 +153,7 @@ class RegistryCalls(Calls):
         model_id: str | None = None,
         create_registered_model: bool = False,
         import_id: str | None = None,
+        aliases: str | Sequence[str] = (),
     ) -> ModelVersion:
         """Register a snapshot of ``source`` under the next number; nothing it refers to can change afterwards.
 
@@ -167,6 +168,7 @@ class RegistryCalls(Calls):
             model_id: Register this logged model, whatever ``source`` says.
             create_registered_model: Create the registered model when it is absent, in the same transaction.
             import_id: Names what is imported: a version of this model that has the same is returned as it is.
+            aliases: One or more that shall name the new version, from the same transaction on.
 
         Raises:
             NotFoundError: ``source`` or the registered model is not there.
@@ -175,6 +177,7 @@ class RegistryCalls(Calls):
         check_seconds(await_creation_for, "await_creation_for")
         all_tags = version_tags_to_proto(tags, check_unicode(description or "", "description"))
         first_tags, *more_tags = batches(all_tags, MAX_BATCH_TAGS) or [[]]
+        names = texts(aliases)
         request = build(
             messages.CreateModelVersionRequest,
             name=check_registered_model_name(name),
@@ -185,10 +188,17 @@ class RegistryCalls(Calls):
             run_id=run_id or "",
             run_link=run_link or "",
             import_id=import_id or "",
+            # Whoever follows an alias is to see all tags.
+            aliases=() if more_tags else names,
         )
         version = model_version_from_proto(self._change(self._registry.CreateModelVersion, request).model_version)
         for some_tags in more_tags:
             version = self._update_version(version.name, version.version, tags=some_tags)
+        # Also where the server does not know the field.
+        if not import_id and not set(names) <= set(version.aliases):
+            for alias in names:
+                self.set_registered_model_alias(name, alias, version.version)
+            version = self.get_model_version(name, version.version)
         return self._await_ready(version, await_creation_for) if await_creation_for else version
 
     def register_logged_model(

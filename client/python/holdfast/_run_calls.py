@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from holdfast import _system_metrics
 from holdfast._background import Background
 from holdfast._calls import (
     MAX_BATCH_PARAMS,
@@ -164,6 +165,7 @@ class RunCalls(RunSeriesCalls, KeptCalls):
                 page_token=token,
                 all_experiments=search_all_experiments,
                 fields=texts(fields),
+                in_columns=True,
             )
             page = self._channel.call(self._runs.SearchRuns, request)
             return map(self._found_run, page.runs), page.next_page_token
@@ -195,6 +197,8 @@ class RunCalls(RunSeriesCalls, KeptCalls):
             status=status_to_proto(status or RunStatus.FINISHED),
             end_time=ms_to_proto(now_ms() if end_time is None else end_time),
         )
+        # Before what is logged is sent, so that the last point is too; the fluent API has done so already.
+        _system_metrics.stop(run_id)
         self._background.wait(time_left())
         self._sender.flush(SETTLE_SECONDS, away_timeout=processes.AWAY_SECONDS)
         if self.strict:

@@ -52,6 +52,7 @@ class RunSeriesCalls(Calls):
             order_by=texts(order_by),
             view_type=view_type_to_proto(run_view_type),
             fields=texts(fields),
+            in_columns=True,
         )
         self._settle()
         return self._iterate(request)

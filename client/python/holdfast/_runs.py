@@ -28,7 +28,7 @@ from holdfast.entities import (
 )
 from holdfast.errors import InvalidArgumentError
 from holdfast.format.names import MAX_PARAM_VALUE
-from holdfast.v1 import experiment_pb2, metric_chart_pb2, metric_columns_pb2, run_pb2, run_service_pb2
+from holdfast.v1 import experiment_pb2, metric_chart_pb2, metric_columns_pb2, run_columns_pb2, run_pb2, run_service_pb2
 
 _STATUS_PREFIX = "RUN_STATUS_"
 MAX_STEP = 2**63 - 1
@@ -52,12 +52,7 @@ def run_from_proto(proto: run_pb2.Run) -> Run:
             artifact_uri=f"runs:/{proto.run_id}",
             lost=proto.lost,
         ),
-        data=RunData(
-            metrics=_newest(proto.metrics),
-            params={param.key: param.value for param in proto.params},
-            tags=tags_from_proto(proto.tags),
-            metric_points=NewestPoints(proto.metrics),
-        ),
+        data=_data_of_columns(proto.columns) if proto.HasField("columns") else _data_of_lists(proto),
         inputs=RunInputs(
             dataset_inputs=[dataset_input_from_proto(item) for item in proto.dataset_inputs],
             model_inputs=[LoggedModelInput(item.model_id) for item in proto.model_inputs],
@@ -66,13 +61,32 @@ def run_from_proto(proto: run_pb2.Run) -> Run:
     )
 
 
-class NewestPoints(Sequence[Metric]):
+def _data_of_lists(proto: run_pb2.Run) -> RunData:
+    return RunData(
+        metrics=_newest(proto.metrics),
+        params={param.key: param.value for param in proto.params},
+        tags=tags_from_proto(proto.tags),
+        metric_points=_ListedPoints(proto.metrics),
+    )
+
+
+def _data_of_columns(columns: run_columns_pb2.RunColumns) -> RunData:
+    return RunData(
+        metrics=dict(zip(columns.metric_keys, columns.metric_values, strict=True)),
+        params=dict(zip(columns.param_keys, columns.param_values, strict=True)),
+        tags=dict(zip(columns.tag_keys, columns.tag_values, strict=True)),
+        metric_points=_ColumnPoints(columns),
+    )
+
+
+class _NewestPoints(Sequence[Metric]):
     """Points of a run, made when they are looked at: a table of runs has thousands, and shows their values."""
 
-    __slots__ = ("_protos",)
+    __slots__ = ()
 
-    def __init__(self, protos: Iterable[run_pb2.Metric]) -> None:
-        self._protos = tuple(protos)
+    def _point(self, index: int) -> Metric:
+        """The one at an index from 0."""
+        raise NotImplementedError
 
     @overload
     def __getitem__(self, index: int) -> Metric: ...
@@ -81,15 +95,49 @@ class NewestPoints(Sequence[Metric]):
     def __getitem__(self, index: slice) -> list[Metric]: ...
 
     def __getitem__(self, index: int | slice) -> Metric | list[Metric]:
-        if isinstance(index, slice):
-            return [metric_from_proto(proto) for proto in self._protos[index]]
+        places = range(len(self))[index]
+        return self._point(places) if isinstance(places, int) else [self._point(place) for place in places]
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+
+class _ListedPoints(_NewestPoints):
+    __slots__ = ("_protos",)
+
+    def __init__(self, protos: Iterable[run_pb2.Metric]) -> None:
+        self._protos = tuple(protos)
+
+    def _point(self, index: int) -> Metric:
         return metric_from_proto(self._protos[index])
 
     def __len__(self) -> int:
         return len(self._protos)
 
-    def __repr__(self) -> str:
-        return repr(list(self))
+
+class _ColumnPoints(_NewestPoints):
+    __slots__ = ("_columns",)
+
+    def __init__(self, columns: run_columns_pb2.RunColumns) -> None:
+        self._columns = columns
+
+    def _point(self, index: int) -> Metric:
+        def name(texts: Sequence[str]) -> str | None:
+            return texts[index] or None if texts else None
+
+        columns = self._columns
+        return Metric(
+            key=columns.metric_keys[index],
+            value=columns.metric_values[index],
+            timestamp=columns.metric_times_ms[index],
+            step=columns.metric_steps[index],
+            model_id=name(columns.metric_model_ids),
+            dataset_name=name(columns.metric_dataset_names),
+            dataset_digest=name(columns.metric_dataset_digests),
+        )
+
+    def __len__(self) -> int:
+        return len(self._columns.metric_keys)
 
 
 def run_to_be(request: run_service_pb2.CreateRunRequest) -> run_pb2.Run:

@@ -183,5 +183,17 @@ def stop(run_id: str) -> None:
         sampler.stop()
 
 
+def is_watched(run_id: str) -> bool:
+    """Whether the machine is watched for a run."""
+    return run_id in _samplers
+
+
+def drop(run_id: str) -> None:
+    """Watch no more for a run that something else ended; what was sampled since the last point belongs to no run."""
+    sampler = _samplers.pop(run_id, None)
+    if sampler is not None:
+        sampler.drop()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_samplers.clear)

@@ -101,6 +101,7 @@ class Sampler:
         # Of a run that goes on only its server knows.
         self._step: int | None = None if resumed else 0
         self._ended = threading.Event()
+        self._dropped = False
         self._thread = threading.Thread(target=self._sample, name="holdfast-system-metrics", daemon=True)
         self._levels: defaultdict[str, list[float]] = defaultdict(list)
         self._taken = 0
@@ -122,6 +123,11 @@ class Sampler:
         self._ended.set()
         self._thread.join(min(STOP_SECONDS, time_left()))
 
+    def drop(self) -> None:
+        """End without another point and without waiting."""
+        self._dropped = True
+        self._ended.set()
+
     def _sample(self) -> None:
         try:
             machine = Machine()
@@ -131,6 +137,8 @@ class Sampler:
                 if self._taken == self._sampling.samples:
                     first = False
                     self._end_point(machine)
+            if self._dropped:
+                return
             if first and not self._taken:  # a short run has one point all the same
                 self._take(machine)
             if self._taken:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from holdfast_server.domain.experiment import Tag
 
+MAX_ALIASES_PER_REQUEST = 100
 MAX_DESCRIPTION = 100_000
 MAX_SOURCE = 2_048
 MAX_RUN_LINK = 2_048

@@ -20,7 +20,7 @@ from holdfast_server.rpc.convert.experiments import (
 )
 from holdfast_server.rpc.convert.runs import dataset_summary_to_proto
 from holdfast_server.rpc.mutations import mutate
-from holdfast_server.rpc.paging import page_limit
+from holdfast_server.rpc.paging import copying, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.rpc.watches import Begun, WatchSender
 from holdfast_server.services import experiments
@@ -79,7 +79,7 @@ class ExperimentServicer(service_grpc.ExperimentServiceServicer):
         def job(tx: Transaction) -> pb.SearchExperimentsResponse:
             response = pb.SearchExperimentsResponse()
             found = partial(walk, tx.experiments.search)
-            return read_page(tx, page, found, response, items=response.experiments, convert=experiment_to_proto)
+            return read_page(tx, page, found, response, items=response.experiments, write=copying(experiment_to_proto))
 
         return await self._database.read(job)
 
@@ -139,7 +139,7 @@ class ExperimentServicer(service_grpc.ExperimentServiceServicer):
             def find(query: SearchQuery, after: Position | None, most: int) -> Iterable[Found[DatasetSummary]]:
                 return tx.experiments.list_datasets(query.experiment_ids, query.visible_to, after, most)
 
-            return read_page(tx, page, find, response, items=response.datasets, convert=dataset_summary_to_proto)
+            return read_page(tx, page, find, response, items=response.datasets, write=copying(dataset_summary_to_proto))
 
         return await self._database.read(job)
 

@@ -19,7 +19,7 @@ from holdfast_server.rpc.convert.events import wanted_from_proto
 from holdfast_server.rpc.convert.experiments import tag_pairs
 from holdfast_server.rpc.convert.registry_history import change_to_proto
 from holdfast_server.rpc.mutations import mutate
-from holdfast_server.rpc.paging import fill_page, page_limit
+from holdfast_server.rpc.paging import copying, fill_page, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.rpc.watches import Begun, WatchSender
 from holdfast_server.services import registry
@@ -118,7 +118,12 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
             response = pb.SearchRegisteredModelsResponse()
             found = partial(walk, tx.registry.search)
             return read_page(
-                tx, page, found, response, items=response.registered_models, convert=convert.registered_model_to_proto
+                tx,
+                page,
+                found,
+                response,
+                items=response.registered_models,
+                write=copying(convert.registered_model_to_proto),
             )
 
         return await self._database.read(job)
@@ -136,6 +141,7 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
             create_registered_model=request.create_registered_model,
             import_id=request.import_id,
             run_link=request.run_link,
+            aliases=tuple(request.aliases),
             actor=_actor(request.user_id),
         )
 
@@ -197,7 +203,9 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
         def job(tx: Transaction) -> pb.SearchModelVersionsResponse:
             response = pb.SearchModelVersionsResponse()
             found = partial(walk, tx.registry.search_versions)
-            return read_page(tx, page, found, response, items=response.model_versions, convert=convert.version_to_proto)
+            return read_page(
+                tx, page, found, response, items=response.model_versions, write=copying(convert.version_to_proto)
+            )
 
         return await self._database.read(job)
 
@@ -278,7 +286,7 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
             after = open_token(tx.page_token_key, bound, request.page_token) if request.page_token else None
             response = pb.ListRegistryHistoryResponse()
             found = walk_history(tx, name, version, after, limit + 1)
-            last = fill_page(response.changes, found, change_to_proto, limit=limit)
+            last = fill_page(response.changes, found, copying(change_to_proto), limit=limit)
             if last is not None:
                 response.next_page_token = seal_token(tx.page_token_key, bound, last)
             return response

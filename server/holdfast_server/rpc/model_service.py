@@ -19,7 +19,7 @@ from holdfast_server.rpc.convert import models as convert
 from holdfast_server.rpc.convert.experiments import experiment_ids_from_proto, tag_pairs, tag_to_proto, view_from_proto
 from holdfast_server.rpc.convert.runs import metric_to_proto, param_to_proto, params_from_proto
 from holdfast_server.rpc.mutations import mutate
-from holdfast_server.rpc.paging import drop_largest_lists, fill_parts, page_limit
+from holdfast_server.rpc.paging import copying, drop_largest_lists, fill_parts, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.services import models
 from holdfast_server.services.callers import current_caller
@@ -160,7 +160,7 @@ class ModelServicer(service_grpc.ModelServiceServicer):
                 found,
                 response,
                 items=response.models,
-                convert=lambda pair: convert.model_to_proto(*pair),
+                write=copying(lambda pair: convert.model_to_proto(*pair)),
                 shrink=shrink,
             )
 

@@ -38,7 +38,7 @@ def page_limit(page_size: int, *, default: int, maximum: int, field: str = "page
 def fill_page(
     items: Any,
     found: Iterable[Found[T]],
-    convert: Callable[[T], Message],
+    write: Callable[[Any, T], None],
     *,
     limit: int,
     shrink: Callable[[Any], None] | None = None,
@@ -46,23 +46,35 @@ def fill_page(
 ) -> Position | None:
     """Append found items to a repeated field until limit or budget is reached.
 
-    ``shrink`` makes an item fit that is too large for a page of its own. Returns the position of the last item when
-    there are more.
+    ``write`` fills an empty message where it stays: appending one would copy it, by way of its bytes. ``shrink`` makes
+    an item fit that is too large for a page of its own. Returns the position of the last item when there are more.
     """
     size = 0
     last: Position | None = None
     for one in found:
         if len(items) == limit:
             return last
-        message = convert(one.item)
-        if message.ByteSize() > BUDGET and shrink is not None:
+        message = items.add()
+        write(message, one.item)
+        length: int = message.ByteSize()
+        if length > BUDGET and shrink is not None:
             shrink(message)
-        size += message.ByteSize() + _OVERHEAD
-        if size > budget and items:
+            length = message.ByteSize()
+        size += length + _OVERHEAD
+        if size > budget and len(items) > 1:
+            del items[-1]
             return last
-        items.append(message)
         last = one.position
     return None
+
+
+def copying(convert: Callable[[T], Message]) -> Callable[[Any, T], None]:
+    """A ``write`` for ``fill_page`` of what makes a message: for items that are few or small."""
+
+    def write(message: Any, item: T) -> None:
+        message.CopyFrom(convert(item))
+
+    return write
 
 
 def drop_largest_lists(*names: str) -> Callable[[Any], None]:

@@ -86,6 +86,11 @@ def _update_version(request: Any) -> Role:
     return Role.MANAGE if request.stage else Role.WRITE
 
 
+def _create_version(request: Any) -> Role:
+    """Registering does not promote, so it needs more to give the version aliases at once."""
+    return Role.MANAGE if request.aliases else Role.WRITE
+
+
 READ, WRITE, MANAGE = Role.READ, Role.WRITE, Role.MANAGE
 PUBLIC, KNOWN = Rule(Access.PUBLIC), Rule()
 ADMIN = _needs((Role.ADMIN, server))
@@ -145,7 +150,7 @@ _SERVICES = {
         "DeleteRegisteredModel": _needs((MANAGE, registered_model())),
         "SearchRegisteredModels": KNOWN,
         "CreateModelVersion": _needs(
-            (WRITE, registered_model_or_server(create="create_registered_model")), (READ, uri("source"))
+            (_create_version, registered_model_or_server(create="create_registered_model")), (READ, uri("source"))
         ),
         "GetModelVersion": _needs((READ, registered_model())),
         "UpdateModelVersion": _needs((_update_version, registered_model())),

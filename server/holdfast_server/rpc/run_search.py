@@ -11,7 +11,8 @@ from holdfast.v1 import run_service_pb2 as pb
 from holdfast_server.domain.run import RunData, RunInfo
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.experiments import experiment_ids_from_proto, view_from_proto
-from holdfast_server.rpc.convert.runs import run_to_proto
+from holdfast_server.rpc.convert.run_columns import write_columns
+from holdfast_server.rpc.convert.runs import write_run, write_run_info, write_run_links
 from holdfast_server.rpc.paging import drop_largest_lists, fill_page, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
 from holdfast_server.services.access import current_viewer
@@ -28,7 +29,7 @@ from holdfast_server.services.search.walk import walk_found_runs, walk_runs
 PART = 1_000
 # Of a message of a stream: the peer works on one while the next is made.
 MESSAGE_BUDGET = 1 << 20
-_shrink = drop_largest_lists(*RUN_LISTS)
+_drop_lists = drop_largest_lists(*RUN_LISTS)
 
 
 async def search_runs(database: Database, request: pb.SearchRunsRequest) -> pb.SearchRunsResponse:
@@ -40,7 +41,8 @@ async def search_runs(database: Database, request: pb.SearchRunsRequest) -> pb.S
     def job(tx: Transaction) -> pb.SearchRunsResponse:
         response = pb.SearchRunsResponse()
         found = partial(walk_runs, tx, mask)
-        return read_page(tx, page, found, response, items=response.runs, convert=_to_proto, shrink=_shrink)
+        write = _write_columns if request.in_columns else _write
+        return read_page(tx, page, found, response, items=response.runs, write=write, shrink=_shrink)
 
     return await database.read(job)
 
@@ -53,6 +55,7 @@ async def stream_runs(database: Database, request: pb.StreamRunsRequest) -> Asyn
     runs without what they logged.
     """
     query, mask = replace(_query(request), visible_to=current_viewer()), parse_mask(request.fields, RUN_LISTS)
+    write = _write_columns if request.in_columns else _write
     bound = ("StreamRuns", query)
     token, more = request.resume_token, True
 
@@ -63,7 +66,7 @@ async def stream_runs(database: Database, request: pb.StreamRunsRequest) -> Asyn
     def fill(tx: Transaction) -> tuple[pb.StreamRunsResponse, list[Found[RunInfo]]]:
         response = pb.StreamRunsResponse()
         runs = walk_found_runs(tx, mask, query, part)
-        last = fill_page(response.runs, runs, _to_proto, limit=PART, shrink=_shrink, budget=MESSAGE_BUDGET)
+        last = fill_page(response.runs, runs, write, limit=PART, shrink=_shrink, budget=MESSAGE_BUDGET)
         # Not the number of runs in the message: some may match no more.
         done = len(part) if last is None else [one.position for one in part].index(last) + 1
         response.resume_token = seal_token(tx.page_token_key, bound, part[done - 1].position)
@@ -93,5 +96,17 @@ def _query(request: pb.SearchRunsRequest | pb.StreamRunsRequest) -> SearchQuery:
     )
 
 
-def _to_proto(run: tuple[RunInfo, RunData]) -> run_pb2.Run:
-    return run_to_proto(*run)
+def _write(message: run_pb2.Run, run: tuple[RunInfo, RunData]) -> None:
+    write_run(message, *run)
+
+
+def _write_columns(message: run_pb2.Run, run: tuple[RunInfo, RunData]) -> None:
+    info, data = run
+    write_run_info(message, info)
+    write_run_links(message, data)
+    write_columns(message.columns, data)
+
+
+def _shrink(message: run_pb2.Run) -> None:
+    message.ClearField("columns")
+    _drop_lists(message)

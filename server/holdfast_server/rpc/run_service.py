@@ -179,7 +179,7 @@ class RunServicer(service_grpc.RunServiceServicer):
             response = pb.ListMetricHistoryResponse()
             place = (int(after[0]), int(after[1]), int(after[2])) if after else None
             found = (Found(m, at) for m, at in tx.runs.list_points(run.number, key, steps, place, limit + 1))
-            last = fill_page(response.metrics, found, convert.metric_to_proto, limit=limit)
+            last = fill_page(response.metrics, found, convert.write_metric, limit=limit)
             if last is not None:
                 response.next_page_token = seal_token(tx.page_token_key, bound, last)
             return response
@@ -198,7 +198,7 @@ class RunServicer(service_grpc.RunServiceServicer):
             response = pb.ListMetricPointsResponse(point_count=tx.runs.count_points(run.number))
             if first < response.point_count:
                 found = (Found(m, ()) for m in tx.runs.list_arrived(run.number, first, limit))
-                fill_page(response.metrics, found, convert.metric_to_proto, limit=limit)
+                fill_page(response.metrics, found, convert.write_metric, limit=limit)
             return response
 
         return await self._database.read(job)

@@ -35,10 +35,12 @@ def read_page(
     response: R,
     *,
     items: Any,
-    convert: Callable[[T], Message],
+    write: Callable[[Any, T], None],
     shrink: Callable[[Any], None] | None = None,
 ) -> R:
     """Fill ``items``, a list of ``response``, with what the caller may read, and set its ``next_page_token``.
+
+    ``write`` as ``fill_page`` takes it.
 
     Raises:
         InvalidArgument: INVALID_PAGE_TOKEN.
@@ -48,7 +50,7 @@ def read_page(
     bound = (request.method, query)
     after = open_token(tx.page_token_key, bound, request.token) if request.token else None
     found = walk(query, after, request.limit + 1)
-    last = fill_page(items, found, convert, limit=request.limit, shrink=shrink)
+    last = fill_page(items, found, write, limit=request.limit, shrink=shrink)
     if last is not None:
         response.next_page_token = seal_token(tx.page_token_key, bound, last)  # type: ignore[attr-defined]
     return response

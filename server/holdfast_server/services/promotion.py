@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from holdfast_server.domain.names import check_alias, check_count, shown
-from holdfast_server.domain.registry import ModelVersion
+from holdfast_server.domain.registry import MAX_ALIASES_PER_REQUEST, ModelVersion
 from holdfast_server.domain.registry_history import Actor
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.services import registry
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.registry import VersionChanges
 from holdfast_server.services.sizes import check_alias_count
-
-MAX_ALIASES_PER_REQUEST = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from holdfast_server.domain.access import ResourceKind
 from holdfast_server.domain.experiment import Tag, TagChanges
 from holdfast_server.domain.names import (
     check_alias,
+    check_count,
     check_import_id,
     check_length,
     check_registered_model_name,
@@ -17,6 +18,7 @@ from holdfast_server.domain.names import (
     shown,
 )
 from holdfast_server.domain.registry import (
+    MAX_ALIASES_PER_REQUEST,
     MAX_DESCRIPTION,
     MAX_RUN_LINK,
     MAX_SOURCE,
@@ -39,6 +41,7 @@ class NewVersion:
     """What a caller says of a version to create.
 
     ``run_id`` empty: that of the source. ``import_id``, when not empty, is that of at most one version of the model.
+    ``aliases`` are to name it.
     """
 
     name: str
@@ -49,6 +52,7 @@ class NewVersion:
     create_registered_model: bool = False
     import_id: str = ""
     run_link: str = ""
+    aliases: tuple[str, ...] = ()
     actor: Actor = field(default_factory=Actor)
 
     def __post_init__(self) -> None:
@@ -60,6 +64,11 @@ class NewVersion:
             check_run_id(self.run_id)
         if self.import_id:
             check_import_id(self.import_id)
+        check_count(len(self.aliases), MAX_ALIASES_PER_REQUEST, what="aliases", field="aliases")
+        for alias in self.aliases:
+            check_alias(alias)
+            if self.aliases.count(alias) > 1:
+                raise InvalidArgument(f"Alias {shown(alias)} comes twice; name it once.", field="aliases")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +159,8 @@ def delete_registered_model(tx: Transaction, actor: Actor, name: str) -> None:
 def create_version(tx: Transaction, new: NewVersion, resolve: ResolveSource) -> ModelVersion:
     """Register a snapshot under the next number of its model; what was imported before is returned as it is.
 
+    Its aliases name it from the same transaction on, and their changes are recorded behind that of the version.
+
     Raises:
         NotFound: REGISTERED_MODEL_NOT_FOUND, or what ``resolve`` does not find.
     """
@@ -162,7 +173,8 @@ def create_version(tx: Transaction, new: NewVersion, resolve: ResolveSource) -> 
         if not new.create_registered_model:
             raise _no_model(new.name)
         add_registered_model(tx, new.actor, new.name)
-    version = tx.change_registry(new.actor).create_version(
+    changes = tx.change_registry(new.actor)
+    version = changes.create_version(
         new.name,
         source_uri=new.source,
         source=source,
@@ -172,6 +184,10 @@ def create_version(tx: Transaction, new: NewVersion, resolve: ResolveSource) -> 
         import_id=new.import_id,
         run_link=new.run_link,
     )
+    for alias in new.aliases:
+        changes.set_alias(new.name, alias, version)
+    if new.aliases:
+        check_alias_count(new.name, tx.registry.count_aliases(new.name))
     created = get_version(tx, new.name, version)
     check_version_size(created)
     return created

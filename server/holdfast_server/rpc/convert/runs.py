@@ -31,7 +31,7 @@ from holdfast_server.rpc.convert.experiments import (
     tags_to_proto,
 )
 from holdfast_server.rpc.convert.metric_columns import check_metric_names, columns_from_proto
-from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto, optional_ms_from_proto
+from holdfast_server.rpc.convert.times import ms_from_proto, optional_ms_from_proto, write_ms
 from holdfast_server.services.runs import parse_run_tags
 
 _STATUSES = {status: pb.RunStatus.Value(f"RUN_STATUS_{status.value}") for status in RunStatus}
@@ -82,11 +82,11 @@ def params_from_proto(params: Iterable[pb.Param]) -> tuple[Param, ...]:
 def metric_to_proto(metric: Metric) -> pb.Metric:
     """A point as a message."""
     message = pb.Metric()
-    _write_metric(message, metric)
+    write_metric(message, metric)
     return message
 
 
-def _write_metric(message: pb.Metric, metric: Metric) -> None:
+def write_metric(message: pb.Metric, metric: Metric) -> None:
     """Fill an empty message. Pages have thousands, so what is empty, as most of it is, costs nothing."""
     key, value, time, step, model_id, dataset_name, dataset_digest, run_id = metric
     message.key, message.value, message.step = key, value, step
@@ -220,28 +220,45 @@ def model_input_from_proto(message: pb.ModelInput) -> str:
 
 def run_to_proto(run: RunInfo, data: RunData = _NO_DATA) -> pb.Run:
     """A run with what it logged as a message."""
-    message = pb.Run(
-        run_id=run.id,
-        experiment_id=str(run.experiment_id),
-        run_name=run.name,
-        user_id=run.user_id,
-        status=status_to_proto(run.status),
-        lifecycle_stage=lifecycle_to_proto(run.lifecycle),
-        start_time=ms_to_proto(run.start_time),
-        end_time=None if run.end_time is None else ms_to_proto(run.end_time),
-        lost=run.lost,
-        dataset_inputs=[dataset_input_to_proto(item) for item in data.dataset_inputs],
-        model_inputs=[model_input_to_proto(model_id) for model_id in data.model_inputs],
-        model_outputs=[model_output_to_proto(output) for output in data.model_outputs],
-    )
-    # Written where they stay: lists of messages would be copied.
+    message = pb.Run()
+    write_run(message, run, data)
+    return message
+
+
+def write_run(message: pb.Run, run: RunInfo, data: RunData) -> None:
+    """Fill an empty message. Pages have hundreds, so what they hold is written where it stays: lists are copied."""
+    write_run_info(message, run)
     for key, value in data.params:
         message.params.add(key=key, value=value)
     for key, value in data.tags:
         message.tags.add(key=key, value=value)
     for metric in data.metrics:
-        _write_metric(message.metrics.add(), metric)
-    return message
+        write_metric(message.metrics.add(), metric)
+    write_run_links(message, data)
+
+
+def write_run_info(message: pb.Run, run: RunInfo) -> None:
+    """Fill an empty message with a run, without what it logged."""
+    message.run_id = run.id
+    message.experiment_id = str(run.experiment_id)
+    message.run_name = run.name
+    message.user_id = run.user_id
+    message.status = status_to_proto(run.status)
+    message.lifecycle_stage = lifecycle_to_proto(run.lifecycle)
+    write_ms(message.start_time, run.start_time)
+    if run.end_time is not None:
+        write_ms(message.end_time, run.end_time)
+    message.lost = run.lost
+
+
+def write_run_links(message: pb.Run, data: RunData) -> None:
+    """Add what a run read and produced; most have nothing of it."""
+    if data.dataset_inputs:
+        message.dataset_inputs.extend(map(dataset_input_to_proto, data.dataset_inputs))
+    if data.model_inputs:
+        message.model_inputs.extend(map(model_input_to_proto, data.model_inputs))
+    if data.model_outputs:
+        message.model_outputs.extend(map(model_output_to_proto, data.model_outputs))
 
 
 def run_from_proto(message: pb.Run, number: int = 0) -> tuple[RunInfo, RunData]:

@@ -20,6 +20,12 @@ def ms_to_proto(ms: int) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=rest * 1_000_000)
 
 
+def write_ms(message: Timestamp, ms: int) -> None:
+    """Fill a moment where it stays, which spares a copy."""
+    message.seconds, rest = divmod(ms, 1_000)
+    message.nanos = rest * 1_000_000
+
+
 def ms_from_proto(timestamp: Timestamp, *, field: str, of: str = "") -> int:
     """A moment, rounded down to milliseconds.
 

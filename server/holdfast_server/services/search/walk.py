@@ -114,4 +114,4 @@ def _loaded(
                 yield Found(pair, one.position)
         weight = sum(weigh(data) for _, data in loaded.values()) // len(piece)
         start += len(piece)
-        size = max(1, min(size * 4, MOST_LOADED, MOST_ITEMS // (weight + 1)))
+        size = max(1, min(size * 8, MOST_LOADED, MOST_ITEMS // (weight + 1)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol, TypeVar
 
 from holdfast_server.storage.sql.blocks import chunks, marks
-from holdfast_server.storage.sql.connection import Connection
+from holdfast_server.storage.sql.connection import Connection, plain_rows
 
 
 class _Pair(Protocol):
@@ -17,6 +19,7 @@ class _Pair(Protocol):
 
 
 P = TypeVar("P", bound=_Pair)
+_OWNER = itemgetter(0)
 
 
 class KeyValues:
@@ -67,13 +70,14 @@ class KeyValues:
         found: dict[int, list[P]] = {}
         wanted, values = among(keys)
         for part in chunks(owners) if keys is None or keys else ():
-            rows = self._connection.execute(
+            rows = plain_rows(
+                self._connection,
                 f"SELECT {self._owner}, key, value FROM {self._table} WHERE {self._owner} IN ({marks(len(part))})"  # noqa: S608
                 f"{wanted} ORDER BY {self._owner}, key",
                 (*part, *values),
             )
-            for owner, key, value in rows:
-                found.setdefault(owner, []).append(make(key, value))
+            for owner, pairs in groupby(rows, _OWNER):
+                found[owner] = [make(key, value) for _, key, value in pairs]
         return found
 
 

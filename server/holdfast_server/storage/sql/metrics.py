@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from holdfast_server.domain.metric_chart import MetricBucket, StepRange
 from holdfast_server.domain.run import Metric
 from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.bulk import insert_rows
-from holdfast_server.storage.sql.connection import Connection
+from holdfast_server.storage.sql.connection import Connection, plain_rows
 from holdfast_server.storage.sql.key_values import among
 from holdfast_server.storage.sql.metric_buckets import ROLLED_FROM, SqlMetricBuckets
 from holdfast_server.storage.sql.stored_values import restored, stored
@@ -40,6 +42,7 @@ ON CONFLICT (model_no, key, dataset_name, dataset_digest) DO UPDATE SET
 WHERE (excluded.step, excluded.timestamp, excluded.value)
   > (model_metrics.step, model_metrics.timestamp, model_metrics.value)
 """
+_LAST = itemgetter(-1)
 _COLUMNS = "key, value, special, timestamp, step, model_id, dataset_name, dataset_digest"
 
 
@@ -154,14 +157,17 @@ class SqlMetrics:
         found: dict[int, list[Metric]] = {}
         wanted, values = among(keys)
         for part in chunks(run_numbers) if keys is None or keys else ():
-            rows = self._connection.execute(
+            rows = plain_rows(
+                self._connection,
                 f"SELECT {_COLUMNS}, run_no FROM latest_metrics WHERE run_no IN ({marks(len(part))}){wanted}"  # noqa: S608
                 " ORDER BY run_no, key",
                 (*part, *values),
             )
-            for key, value, special, timestamp, step, model_id, dataset_name, dataset_digest, run_number in rows:
-                metric = Metric(key, restored(value, special), timestamp, step, model_id, dataset_name, dataset_digest)
-                found.setdefault(run_number, []).append(metric)
+            for run_number, points in groupby(rows, _LAST):
+                found[run_number] = [
+                    Metric(key, restored(value, special) if special else value, time, step, model_id, name, digest)
+                    for key, value, special, time, step, model_id, name, digest, _ in points
+                ]
         return found
 
     def _keep_model_metrics(self, run_number: int, metrics: Sequence[Metric], model_numbers: dict[str, int]) -> None:

@@ -13,7 +13,10 @@ from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.key_values import KeyValues
 from holdfast_server.storage.sql.metrics import SqlMetrics
 from holdfast_server.storage.sql.run_links import SqlRunLinks
-from holdfast_server.storage.sql.search import RUNS, find, find_among
+from holdfast_server.storage.sql.search import RUN_COLUMNS, RUNS, find, find_among
+
+_STATUSES = {status.value: status for status in RunStatus}
+_LIFECYCLES = {lifecycle.value: lifecycle for lifecycle in Lifecycle}
 
 
 class SqlRuns(SqlMetrics, SqlRunLinks):
@@ -56,7 +59,7 @@ class SqlRuns(SqlMetrics, SqlRunLinks):
 
     def get(self, run_id: str) -> RunInfo | None:
         """The run of this id, deleted or not."""
-        row = self._connection.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        row = self._connection.execute(f"SELECT {RUN_COLUMNS} FROM runs t WHERE run_id = ?", (run_id,)).fetchone()  # noqa: S608
         return run_of(row) if row else None
 
     def get_lifecycle(self, run_id: str) -> str | None:
@@ -148,16 +151,17 @@ class SqlRuns(SqlMetrics, SqlRunLinks):
 
 
 def run_of(row: Any) -> RunInfo:
-    """A run from its row."""
+    """A run from a row that begins with ``RUN_COLUMNS``."""
+    number, run_id, experiment_id, name, user_id, status, lifecycle, start_time, end_time, lost, *_ = row
     return RunInfo(
-        number=row["run_no"],
-        id=row["run_id"],
-        experiment_id=row["experiment_id"],
-        name=row["run_name"],
-        user_id=row["user_id"],
-        status=RunStatus(row["status"]),
-        lifecycle=Lifecycle(row["lifecycle"]),
-        start_time=row["start_time"],
-        end_time=row["end_time"],
-        lost=bool(row["lost"]),
+        number=number,
+        id=run_id,
+        experiment_id=experiment_id,
+        name=name,
+        user_id=user_id,
+        status=_STATUSES[status],
+        lifecycle=_LIFECYCLES[lifecycle],
+        start_time=start_time,
+        end_time=end_time,
+        lost=bool(lost),
     )

@@ -62,8 +62,13 @@ class Searchable:
     select: str = "t.*"
 
 
+RUN_COLUMNS = (
+    "t.run_no, t.run_id, t.experiment_id, t.run_name, t.user_id, t.status, t.lifecycle,"
+    " t.start_time, t.end_time, t.lost"
+)
 RUNS = Searchable(
     source="runs t",
+    select=RUN_COLUMNS,
     number="run_no",
     access=(ResourceKind.EXPERIMENT, "t.experiment_id"),
     columns={
@@ -302,7 +307,7 @@ def _select(
         f" WHERE {' AND '.join(statement.where) or '1 = 1'} ORDER BY {order} LIMIT ?",
         (*statement.source_values, *statement.join_values, *statement.where_values, limit),
     ).fetchall()
-    return [(row, tuple(row[f"k{i}"] for i in range(len(statement.keys)))) for row in rows]
+    return [(row, row[len(row) - len(statement.keys) :]) for row in rows]
 
 
 def _scope(statement: _Statement, table: Searchable, query: SearchQuery) -> None:

@@ -38,23 +38,20 @@ def find_few(connection: Connection, table: Searchable, query: SearchQuery) -> F
     for operators in (_SELECTIVE, _RANGES, _PATTERNS):
         for condition in query.conditions:
             if condition.operator in operators and condition.kind in table.by_value:
-                count, numbers = _matching(connection, table, condition)
-                if count <= FEW:
-                    return Few(numbers, condition)
+                few = _matching(connection, table, condition)
+                if few is not None:
+                    return few
     return None
 
 
 def are_few(connection: Connection, source: str, where: str, values: Sequence[Scalar]) -> bool:
     """Whether few rows of a source meet an expression that an index answers."""
-    row = connection.execute(
-        f"SELECT COUNT(*) FROM (SELECT 1 FROM {source} WHERE {where} LIMIT ?)",  # noqa: S608 - of constants
-        (*values, FEW + 1),
-    ).fetchone()
-    return int(row[0]) <= FEW
+    statement = f"SELECT 1 FROM {source} WHERE {where} LIMIT 1 OFFSET ?"  # noqa: S608 - of constants
+    return connection.execute(statement, (*values, FEW)).fetchone() is None
 
 
-def _matching(connection: Connection, table: Searchable, condition: Condition) -> tuple[int, str]:
-    """How many rows meet a condition, and their numbers; of more than ``FEW`` one more than that.
+def _matching(connection: Connection, table: Searchable, condition: Condition) -> Few | None:
+    """The rows that meet a condition; None when they are many.
 
     They stay in SQLite: thousands of numbers take longer to become Python's than to be found.
     """
@@ -66,10 +63,14 @@ def _matching(connection: Connection, table: Searchable, condition: Condition) -
         # That a key is there at all is known from the key.
         is_there = condition.operator is Operator.IS_NOT_NULL
         compared, values = ("1 = 1", ()) if is_there else compare("x.value", condition)
-    row = connection.execute(
+    source = f"{source} x INDEXED BY {table.by_value[condition.kind]}"
+    where, values = f"x.key = ? AND {compared}", (condition.key, *values)
+    # Passing over entries takes half the time that gathering them does, unless each is compared with a pattern.
+    if condition.operator not in _PATTERNS and not are_few(connection, source, where, values):
+        return None
+    count, numbers = connection.execute(
         "SELECT COUNT(*), json_group_array(number) FROM ("  # noqa: S608 - of constants
-        f"SELECT x.{table.number} AS number FROM {source} x INDEXED BY {table.by_value[condition.kind]}"
-        f" WHERE x.key = ? AND {compared} LIMIT ?)",
-        (condition.key, *values, FEW + 1),
+        f"SELECT x.{table.number} AS number FROM {source} WHERE {where} LIMIT ?)",
+        (*values, FEW + 1),
     ).fetchone()
-    return row[0], row[1]
+    return Few(numbers, condition) if count <= FEW else None

@@ -34,10 +34,18 @@ def create(ctx: click.Context, name: str, *, tags: dict[str, str], description: 
 @click.argument("source", metavar="URI")
 @tags_option()
 @click.option("--description", help="Describe the version.")
+@click.option("--alias", "aliases", multiple=True, metavar="ALIAS", help="Have this alias name it; several times.")
 @json_option(_VERSION_JSON)
 @click.pass_context
 def register(
-    ctx: click.Context, name: str, source: str, *, tags: dict[str, str], description: str | None, as_json: bool
+    ctx: click.Context,
+    name: str,
+    source: str,
+    *,
+    tags: dict[str, str],
+    description: str | None,
+    aliases: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Register what URI names under the next number of the registered model NAME, which is created when absent.
 
@@ -45,7 +53,7 @@ def register(
     """
     with client_of(ctx) as client:
         version = client.create_model_version(
-            name, source, tags=tags, description=description, create_registered_model=True
+            name, source, tags=tags, description=description, create_registered_model=True, aliases=aliases
         )
     _print(version, as_json=as_json)
 
