@@ -17,9 +17,10 @@ from holdfast.models._digest import FileDigest
 from holdfast.models._environment import REQUIREMENTS_FILE
 from holdfast.models._files import CODE_DIRECTORY, is_remote
 from holdfast.models._mlmodel import FILE_NAME, MLmodel
+from holdfast.models._pickle_content import Global, PickleContent
 from holdfast.models._pickle_modules import types_in_skops
 from holdfast.models._pickle_risks import carried_code, suspicions
-from holdfast.models._pickle_scan import Global, PickleContent, scan_pickle
+from holdfast.models._pickle_scan import scan_pickle
 from holdfast.models._reader import Package, open_package
 from holdfast.models._sources import LocalFiles
 
