@@ -8,21 +8,19 @@ through an ``__import__`` of their own, which Python takes from a module's ``__b
 
 from __future__ import annotations
 
-import atexit
 import builtins
 import contextlib
 import functools
 import importlib
 import importlib.machinery
 import importlib.util
-import shutil
 import sys
-import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
+
+from holdfast.models._lasting import directory_for
 
 __all__ = ["PackagedCode"]
 
@@ -41,7 +39,7 @@ class PackagedCode:
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         """Take ``files``: contents, checked by the caller, by path below the code directory."""
-        self._root = Path(tempfile.mkdtemp(dir=_directory_of_process()))
+        self._root = directory_for(self, "holdfast-code-")
         for name, data in files.items():
             file = self._root / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -231,10 +229,3 @@ class _CheckedLoader(importlib.machinery.SourceFileLoader):
         """Compile a module."""
         path = self.get_filename(fullname)
         return self.source_to_code(self.get_data(path), path)
-
-
-@functools.cache
-def _directory_of_process() -> Path:
-    root = Path(tempfile.mkdtemp(prefix="holdfast-code-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    return root

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,8 +23,9 @@ from holdfast.models._unpickle import StandIn, load_object
 
 __all__ = ["Package", "open_package"]
 
-# Code of packages that were loaded in this process, by its content: the same model loaded twice has the same classes.
-_codes: dict[bytes, PackagedCode] = {}
+# Code of packages, by its content: a model loaded twice has the same classes. Functions in it keep it, so that it goes
+# with the last of them, as in a server that follows an alias through many versions.
+_codes: weakref.WeakValueDictionary[bytes, PackagedCode] = weakref.WeakValueDictionary()
 _codes_lock = threading.Lock()
 
 
@@ -144,9 +146,10 @@ class Package:
         contents = {name[len(base) + 1 :]: bytes(self.read(name)) for name in names}
         key = bytes_digest(b"".join(f"{name}\0".encode() + bytes_digest(data) for name, data in contents.items()))
         with _codes_lock:
-            if key not in _codes:
-                _codes[key] = PackagedCode(contents)
-            return _codes[key]
+            code = _codes.get(key)
+            if code is None:
+                code = _codes[key] = PackagedCode(contents)
+            return code
 
 
 @contextlib.contextmanager
