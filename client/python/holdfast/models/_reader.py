@@ -127,8 +127,8 @@ class Package:
             stand_in=stand_in,
         )
 
-    def code(self, directory: Any) -> PackagedCode | None:
-        """Return the modules in ``directory`` of the package; None when it has none.
+    def code_files(self, directory: Any) -> dict[str, bytes]:
+        """Return the contents of the files in ``directory`` of the package, to be imported, by path below it.
 
         Raises:
             UntrustedModelError: Importing them would run code of somebody who is not trusted.
@@ -141,9 +141,20 @@ class Package:
             if name.startswith(f"{base}/") and "__pycache__" not in PurePosixPath(name).parts
         ]
         if not names:
-            return None
+            return {}
         self.trust.require(f"Importing {base}/ of the package")
-        contents = {name[len(base) + 1 :]: bytes(self.read(name)) for name in names}
+        return {name[len(base) + 1 :]: bytes(self.read(name)) for name in names}
+
+    def code(self, directory: Any) -> PackagedCode | None:
+        """Return the modules in ``directory`` of the package; None when it has none.
+
+        Raises:
+            UntrustedModelError: Importing them would run code of somebody who is not trusted.
+            DataLossError: One is not the one that was saved.
+        """
+        contents = self.code_files(directory)
+        if not contents:
+            return None
         key = bytes_digest(b"".join(f"{name}\0".encode() + bytes_digest(data) for name, data in contents.items()))
         with _codes_lock:
             code = _codes.get(key)
