@@ -1,6 +1,7 @@
 """What MLflow makes of the cases; run by a Python that has MLflow, in a process of its own.
 
 python mlflow_side.py signatures <cases.py>          print {case: signature or null}
+python mlflow_side.py infer -                        answer pickled inputs with their signatures
 python mlflow_side.py examples <cases.py>            print {case: [info, json, serving json] or null}
 python mlflow_side.py save <directory>               save packages there
 python mlflow_side.py predict <directory>            load the packages there, print {name: predictions}
@@ -41,6 +42,20 @@ def signatures(cases):
         f"params: {n}": or_null(lambda v=v: infer_signature(params=v).to_dict()) for n, v in loaded["PARAMS"].items()
     }
     return result | params
+
+
+def infer(_):
+    import pickle
+    import struct
+
+    from mlflow.models import infer_signature
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries print
+    while size := sys.stdin.buffer.read(4):
+        value = pickle.loads(sys.stdin.buffer.read(*struct.unpack("<I", size)))
+        print(json.dumps(or_null(lambda value=value: infer_signature(value).to_dict())), file=answers, flush=True)
+    return {}
 
 
 def examples(cases):
@@ -201,6 +216,7 @@ def score(directory):
 if __name__ == "__main__":
     commands = {
         "signatures": signatures,
+        "infer": infer,
         "examples": examples,
         "save": save,
         "predict": predict,

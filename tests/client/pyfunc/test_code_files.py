@@ -122,7 +122,8 @@ def test_a_file_that_is_run_by_itself_has_its_own_configuration(source):
         pytest.param("def f(:", InvalidArgumentError, "SyntaxError", id="no code"),
         pytest.param("import hf_nowhere", ModuleNotFoundError, "hf_nowhere", id="lacks a module"),
         pytest.param(
-            "from holdfast.models import set_model\nset_model(3)", InvalidArgumentError, "set_model takes", id="no model"
+            "from holdfast.models import set_model\nset_model(3)",
+            InvalidArgumentError, "set_model takes", id="no model",
         ),
         pytest.param(
             "from holdfast.models import set_model\nset_model(lambda a, b: a)",

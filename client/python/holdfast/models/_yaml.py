@@ -17,6 +17,8 @@ from holdfast.errors import InvalidArgumentError
 __all__ = ["MAX_BYTES", "dump_yaml", "load_yaml", "read_mapping"]
 
 MAX_BYTES = 16 << 20
+# In characters; to the base of 60, which YAML allows, longer ones take for ever.
+_MAX_NUMBER = 1_000
 
 
 def load_yaml(data: bytes | bytearray, name: str) -> Any:
@@ -60,6 +62,11 @@ def _loader() -> Any:
             if self.check_event(yaml.AliasEvent):
                 raise yaml.YAMLError("aliases are not allowed")
             return super().compose_node(parent, index)
+
+        def construct_scalar(self, node: Any) -> Any:
+            if node.tag != "tag:yaml.org,2002:str" and len(node.value) > _MAX_NUMBER:
+                raise yaml.YAMLError(f"a number or time of {len(node.value)} characters")
+            return str(super().construct_scalar(node))
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             seen = set()
