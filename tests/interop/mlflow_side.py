@@ -4,7 +4,7 @@ python mlflow_side.py signatures <cases.py>          print {case: signature or n
 python mlflow_side.py infer -                        answer pickled inputs with their signatures
 python mlflow_side.py examples <cases.py>            print {case: [info, json, serving json] or null}
 python mlflow_side.py save <directory>               save packages there
-python mlflow_side.py predict <directory>            load the packages there, print {name: predictions}
+python mlflow_side.py predict <directory>            load and serve the packages there, print {name: predictions}
 python mlflow_side.py info <directory>               print {name: what get_model_info says of the packages there}
 python mlflow_side.py save_python <directory>        save Python models there
 python mlflow_side.py predict_python <directory>     load Python models, as if Holdfast were not installed
@@ -95,9 +95,24 @@ def predict(directory):
         path = f"{directory}/{name}"
         native = getattr(modules[flavor].load_model(path), method)(data)
         # MLflow's pyfunc has no transform, whoever saved the model.
-        served = None if method == "transform" else mlflow.pyfunc.load_model(path, suppress_warnings=True).predict(data)
-        result[name] = [plain(native), plain(served)]
+        model = None if method == "transform" else mlflow.pyfunc.load_model(path, suppress_warnings=True)
+        example = Path(path, "serving_input_example.json")
+        result[name] = {
+            "native": plain(native),
+            "pyfunc": plain(model and model.predict(data)),
+            "served": answered(model, example.read_bytes()) if model and example.exists() else None,
+        }
     return result
+
+
+def answered(model, request):
+    """What the application behind `mlflow models serve` answers to a request: status and predictions."""
+    import asyncio
+
+    from mlflow.pyfunc import scoring_server
+
+    call = runpy.run_path(str(Path(__file__).parents[1] / "client" / "serving" / "asgi.py"))["call"]
+    return asyncio.run(call(scoring_server.init(model), request, "application/json"))
 
 
 def forget_carried():
