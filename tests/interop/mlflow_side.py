@@ -128,11 +128,13 @@ def plain(value):
 
 
 def info(directory):
-    from mlflow.models import get_model_info
+    from mlflow.models import Model, get_model_info
 
     result = {}
     for path in sorted(Path(directory).iterdir()):
-        found = get_model_info(str(path))
+        model = Model.load(str(path))
+        # For a logged model it asks its own server, which has none of Holdfast's.
+        found = model.get_model_info(logged_model=model) if model.model_id else get_model_info(str(path))
         result[path.name] = {
             "flavors": found.flavors,
             "metadata": found.metadata,
