@@ -4,8 +4,8 @@ python mlflow_side.py signatures <cases.py>          print {case: signature or n
 python mlflow_side.py infer -                        answer pickled inputs with their signatures
 python mlflow_side.py examples <cases.py>            print {case: [info, json, serving json] or null}
 python mlflow_side.py save <directory>               save packages there
-python mlflow_side.py predict <directory>            load and serve the packages there, print {name: predictions}
-python mlflow_side.py info <directory>               print {name: what get_model_info says of the packages there}
+python mlflow_side.py predict <directory>            load and serve the packages there, print {name: predictions},
+                                                     and what get_model_info says of each
 python mlflow_side.py save_python <directory>        save Python models there
 python mlflow_side.py predict_python <directory>     load Python models, as if Holdfast were not installed
 python mlflow_side.py autolog <cases.py>             print {"versions": …, "cases": {case: runs that it left}}
@@ -102,7 +102,7 @@ def predict(directory):
             "pyfunc": plain(model and model.predict(data)),
             "served": answered(model, example.read_bytes()) if model and example.exists() else None,
         }
-    return result
+    return {"predictions": result, "info": info(directory)}
 
 
 def answered(model, request):
@@ -237,7 +237,6 @@ if __name__ == "__main__":
         "examples": examples,
         "save": save,
         "predict": predict,
-        "info": info,
         "save_python": save_python,
         "predict_python": predict_python,
         "autolog": autolog,

@@ -64,6 +64,7 @@ def own_server(tmp_path_factory, monkeypatch):
         forget_connection(monkeypatch)
 
 
+@pytest.mark.timeout(1_000)
 def test_mlflow_loads_and_serves_what_was_downloaded_from_holdfast_and_reads_all_its_fields(
     models, own_server, tmp_path
 ):
@@ -71,7 +72,10 @@ def test_mlflow_loads_and_serves_what_was_downloaded_from_holdfast_and_reads_all
         info = FLAVORS[flavor].log_model(model, name="model", **options)
         holdfast.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=tmp_path / name)
         assert get_model_info(tmp_path / name).model_id == info.model_id
-    answers = mlflow("predict", tmp_path)
+    for name, (flavor, model, options, _, _) in models.items():
+        FLAVORS[flavor].save_model(model, tmp_path / f"{name}, saved", **options)
+    told = mlflow("predict", tmp_path, timeout=900)
+    answers = told["predictions"]
     for name, (_, model, options, data, method) in models.items():
         expected = getattr(model, method)(data)
         assert np.allclose(answers[name]["native"], expected), name
@@ -87,15 +91,13 @@ def test_mlflow_loads_and_serves_what_was_downloaded_from_holdfast_and_reads_all
         assert status == 200, name
         rows = example[0] if isinstance(example, tuple) else example
         assert np.allclose(answer["predictions"], getattr(model, method)(rows)), name
-    for name, (flavor, model, options, _, _) in models.items():
-        FLAVORS[flavor].save_model(model, tmp_path / f"{name}, saved", **options)
-    told = mlflow("info", tmp_path)
     for name in [*models, *(f"{name}, saved" for name in models)]:
         info = get_model_info(tmp_path / name)
-        assert (told[name]["run_id"] is None) == name.endswith("saved"), name
-        assert told[name] == {
+        found = told["info"][name]
+        assert (found["run_id"] is None) == name.endswith("saved"), name
+        assert found == {
             "signature": info.signature_dict,
-            **{key: getattr(info, key) for key in told[name] if key != "signature"},
+            **{key: getattr(info, key) for key in found if key != "signature"},
         }, name
 
 
