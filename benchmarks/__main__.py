@@ -15,6 +15,8 @@ from typing import Any
 
 from benchmarks import environment, report
 from benchmarks.far import measure_far
+from benchmarks.models import ROWS as MODELS
+from benchmarks.models import measure_models
 from benchmarks.restart import measure_restart
 from benchmarks.rows import ROWS, STORES, Store
 from benchmarks.serving import ROWS as SERVING
@@ -30,7 +32,8 @@ from benchmarks.unary import measure_unary
 # Of a sample's figures, while the benchmark runs.
 SHOWN = {"seconds", "client_cpu", "server_cpu", "loaded_get_run_p50", "loaded_get_run_p99", "log_artifact_p50"}
 SHOWN |= {figure for line in LINES for figure in (line.figure, line.bounded)}
-SHOWN |= {"rate_1", "rate_16", "p99_ms_16", "after_stop", "after_kill", "empty"}
+SHOWN |= {"rate_1", "rate_16", "p99_ms_16", "log_p50", "inference_cpu", "load_p50", "load_cached_p50", "process"}
+SHOWN |= {"after_stop", "after_kill", "empty"}
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 Measure = Callable[[Session, Store], Iterator[Sample]]
@@ -45,10 +48,11 @@ MEASUREMENTS: dict[str, Measure] = {
     "far-up": partial(measure_far, row="far-up"),
     "far-down": partial(measure_far, row="far-down"),
     **TRACKING,
+    **{row: partial(measure_models, row=row) for row in MODELS},
     **{row: partial(measure_serving, row=row) for row in SERVING},
 }
 # What lies between client and server does not depend on where the server keeps blocks.
-LOCAL_ONLY = {"log-metric", "restart", "unary-threads", "far-small", "far-up", "far-down", *TRACKING, *SERVING}
+LOCAL_ONLY = {"log-metric", "restart", "unary-threads", "far-small", "far-up", "far-down", *TRACKING, *MODELS, *SERVING}
 
 
 # Of rows that are measured together as a rule.

@@ -6,6 +6,7 @@ import statistics
 from typing import Any
 
 from benchmarks.markdown import spread, table
+from benchmarks.models import model_lines
 from benchmarks.restart import restart_lines
 from benchmarks.rows import GIB, MIB, ROWS, STORES, THREADED, Row
 from benchmarks.serving import serving_lines
@@ -46,6 +47,7 @@ def render(results: dict[str, Any]) -> str:
         ("Small calls while sixteen uploads run", _latencies(samples)),
         (f"Over a round trip of {ROUND_TRIP_MS} ms{_link(results)}", _far(samples)),
         ("Tracking and registry", tracking_lines(samples)),
+        ("Logging and loading a model", model_lines(samples)),
         ("Serving a model", serving_lines(samples)),
         ("Restart", restart_lines([sample for sample in samples if sample["row"] == "restart"])),
         ("Metrics", metric_lines([sample for sample in samples if sample["row"] == "log-metric"])),

@@ -73,10 +73,10 @@ def measure_tracking(client: Tracking, job: Job) -> dict[str, float]:
 def _latency(name: str, call: Callable[[], Any], seconds: float) -> dict[str, float]:
     """Milliseconds of repeated calls, after one that does not count."""
     call()
-    return _repeated_latency(name, call, seconds)
+    return repeated_latency(name, call, seconds)
 
 
-def _repeated_latency(name: str, call: Callable[[], Any], seconds: float) -> dict[str, float]:
+def repeated_latency(name: str, call: Callable[[], Any], seconds: float) -> dict[str, float]:
     taken: list[float] = []
     end = time.monotonic() + seconds
     while not taken or (time.monotonic() < end and len(taken) < MOST_CALLS):
@@ -131,10 +131,10 @@ def _searches(client: Tracking, seconds: float) -> dict[str, float]:
             figures[f"{name}_unanswered"] = (time.monotonic() - start) * 1000
             continue
         assert found == PAGE, f"{name} found too few"
-        figures |= _repeated_latency(name, first, seconds)
+        figures |= repeated_latency(name, first, seconds)
     # Of 100,000 runs there is a page 500.
     for number in (1, 500):
         page = client.page("metrics.loss < 0.7", [], number - 1)
         if page() == PAGE:
-            figures |= _repeated_latency(f"page_{number}", page, seconds)
+            figures |= repeated_latency(f"page_{number}", page, seconds)
     return figures

@@ -72,6 +72,19 @@ def test_each_row_of_tracking_is_measured_and_written_down(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+def test_logging_and_loading_models_is_measured_and_written_down(tmp_path: Path) -> None:
+    results = measure(tmp_path, "--peers", "holdfast", "--rows", "log-model,load-model")
+    figures = {sample["row"]: sample["figures"] for sample in results["samples"]}
+    assert list(figures) == ["log-model", "load-model"]
+    assert min(figures["log-model"][name] for name in ("log_first", "log_p50")) > 0
+    assert min(figures["load-model"][name] for name in ("load_p50", "load_cached_p50", "process")) > 0
+    page = rewritten(PAGE.read_text(), results)
+    assert "| `log_model` of a decision tree with an example " in page
+    assert "| a new process that loads it " in page
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_serving_is_measured_and_written_down(tmp_path: Path) -> None:
     results = measure(tmp_path, "--peers", "holdfast", "--rows", "serve,serve-joined")
     figures = {sample["row"]: sample["figures"] for sample in results["samples"]}

@@ -1,10 +1,11 @@
 """What MLflow makes of the cases; run by a Python that has MLflow, in a process of its own.
 
 python mlflow_side.py signatures <cases.py>          print {case: signature or null}
+python mlflow_side.py infer -                        answer pickled inputs with their signatures
 python mlflow_side.py examples <cases.py>            print {case: [info, json, serving json] or null}
 python mlflow_side.py save <directory>               save packages there
-python mlflow_side.py predict <directory>            load the packages there, print {name: predictions}
-python mlflow_side.py info <directory>               print {name: what get_model_info says of the packages there}
+python mlflow_side.py predict <directory>            load and serve the packages there, print {name: predictions},
+                                                     and what get_model_info says of each
 python mlflow_side.py save_python <directory>        save Python models there
 python mlflow_side.py predict_python <directory>     load Python models, as if Holdfast were not installed
 python mlflow_side.py autolog <cases.py>             print {"versions": …, "cases": {case: runs that it left}}
@@ -41,6 +42,20 @@ def signatures(cases):
         f"params: {n}": or_null(lambda v=v: infer_signature(params=v).to_dict()) for n, v in loaded["PARAMS"].items()
     }
     return result | params
+
+
+def infer(_):
+    import pickle
+    import struct
+
+    from mlflow.models import infer_signature
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries print
+    while size := sys.stdin.buffer.read(4):
+        value = pickle.loads(sys.stdin.buffer.read(*struct.unpack("<I", size)))
+        print(json.dumps(or_null(lambda value=value: infer_signature(value).to_dict())), file=answers, flush=True)
+    return {}
 
 
 def examples(cases):
@@ -80,9 +95,24 @@ def predict(directory):
         path = f"{directory}/{name}"
         native = getattr(modules[flavor].load_model(path), method)(data)
         # MLflow's pyfunc has no transform, whoever saved the model.
-        served = None if method == "transform" else mlflow.pyfunc.load_model(path, suppress_warnings=True).predict(data)
-        result[name] = [plain(native), plain(served)]
-    return result
+        model = None if method == "transform" else mlflow.pyfunc.load_model(path, suppress_warnings=True)
+        example = Path(path, "serving_input_example.json")
+        result[name] = {
+            "native": plain(native),
+            "pyfunc": plain(model and model.predict(data)),
+            "served": answered(model, example.read_bytes()) if model and example.exists() else None,
+        }
+    return {"predictions": result, "info": info(directory)}
+
+
+def answered(model, request):
+    """What the application behind `mlflow models serve` answers to a request: status and predictions."""
+    import asyncio
+
+    from mlflow.pyfunc import scoring_server
+
+    call = runpy.run_path(str(Path(__file__).parents[1] / "client" / "serving" / "asgi.py"))["call"]
+    return asyncio.run(call(scoring_server.init(model), request, "application/json"))
 
 
 def forget_carried():
@@ -98,11 +128,13 @@ def plain(value):
 
 
 def info(directory):
-    from mlflow.models import get_model_info
+    from mlflow.models import Model, get_model_info
 
     result = {}
     for path in sorted(Path(directory).iterdir()):
-        found = get_model_info(str(path))
+        model = Model.load(str(path))
+        # For a logged model it asks its own server, which has none of Holdfast's.
+        found = model.get_model_info(logged_model=model) if model.model_id else get_model_info(str(path))
         result[path.name] = {
             "flavors": found.flavors,
             "metadata": found.metadata,
@@ -201,10 +233,10 @@ def score(directory):
 if __name__ == "__main__":
     commands = {
         "signatures": signatures,
+        "infer": infer,
         "examples": examples,
         "save": save,
         "predict": predict,
-        "info": info,
         "save_python": save_python,
         "predict_python": predict_python,
         "autolog": autolog,

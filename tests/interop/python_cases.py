@@ -10,6 +10,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+# As such files are written for MLflow.
+CODE = """
+import json
+from pathlib import Path
+
+import mlflow
+from mlflow.models import ModelConfig, set_model
+from mlflow.pyfunc import PythonModel
+
+config = ModelConfig(development_config={"scale": 7})
+
+
+class Counting(PythonModel):
+    def load_context(self, context):
+        self.numbers = json.loads(Path(context.artifacts["numbers"]).read_text())
+
+    def predict(self, context, model_input, params=None):
+        return [sum(self.numbers) * config.get("scale"), len(model_input)]
+
+
+assert mlflow.models.set_model is set_model
+set_model(Counting())
+"""
 FRAME = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
 
 
@@ -33,6 +56,9 @@ def build(pyfunc, directory):
     def shouted(model_input: list[str]) -> list[str]:
         return [text.upper() for text in model_input]
 
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    code = Path(directory) / "counting_model.py"
+    code.write_text(CODE)
     folder = Path(directory) / "tree"
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("x", "y"):
@@ -60,6 +86,18 @@ def build(pyfunc, directory):
             [4.0, 6.0],
         ),
         "texts": ({"python_model": shouted, "input_example": ["a"], **pinned}, ["x", "y"], ["X", "Y"]),
+        "code file": (
+            {
+                "python_model": str(code),
+                "artifacts": {"numbers": str(numbers)},
+                "model_config": {"scale": 2},
+                "input_example": FRAME,
+                "code_paths": [str(Path(__file__).parent / "carried" / "carried_loader.py")],
+                **pinned,
+            },
+            FRAME,
+            [6, 2],
+        ),
         "loader": (
             {
                 "loader_module": "carried_loader",

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.client.conftest import forget_connection
 from tests.interop.mlflow_python import MLFLOW_PYTHON, SECONDS, beside_mlflow
+from tests.server_process import running_server
 
+import holdfast
 import holdfast.lightgbm
 import holdfast.pyfunc
 import holdfast.sklearn
@@ -50,21 +53,51 @@ def test_golden_files_are_what_mlflow_says_today(command, name):
     assert mlflow(command, CASES / f"{name}.py") == golden
 
 
-def test_mlflow_loads_what_holdfast_saved_and_reads_all_its_fields(models, tmp_path):
+@pytest.fixture
+def own_server(tmp_path_factory, monkeypatch):
+    """Lets the fluent functions speak to a server of their own."""
+    with running_server("--data-dir", str(tmp_path_factory.mktemp("server")), "--port", "0") as server:
+        forget_connection(monkeypatch)
+        monkeypatch.setenv("HOLDFAST_URI", f"holdfast://{server.address}")
+        yield
+        holdfast.end_run()
+        forget_connection(monkeypatch)
+
+
+@pytest.mark.timeout(1_000)
+def test_mlflow_loads_and_serves_what_was_downloaded_from_holdfast_and_reads_all_its_fields(
+    models, own_server, tmp_path
+):
     for name, (flavor, model, options, _, _) in models.items():
-        FLAVORS[flavor].save_model(model, tmp_path / name, **options)
-    answers = mlflow("predict", tmp_path)
-    for name, (_, model, _, data, method) in models.items():
-        native, served = answers[name]
-        assert np.allclose(native, getattr(model, method)(data)), name
-        assert served is None or np.allclose(served, getattr(model, method)(data)), name
-        assert (served is None) == (method == "transform"), name
-    told = mlflow("info", tmp_path)
-    for name in models:
+        info = FLAVORS[flavor].log_model(model, name="model", **options)
+        holdfast.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=tmp_path / name)
+        assert get_model_info(tmp_path / name).model_id == info.model_id
+    for name, (flavor, model, options, _, _) in models.items():
+        FLAVORS[flavor].save_model(model, tmp_path / f"{name}, saved", **options)
+    told = mlflow("predict", tmp_path, timeout=900)
+    answers = told["predictions"]
+    for name, (_, model, options, data, method) in models.items():
+        expected = getattr(model, method)(data)
+        assert np.allclose(answers[name]["native"], expected), name
+        if method == "transform":  # which MLflow's pyfunc does not have
+            assert answers[name]["pyfunc"] is None, name
+            continue
+        assert np.allclose(answers[name]["pyfunc"], expected), name
+        example = options.get("input_example")
+        if example is None:
+            assert answers[name]["served"] is None, name
+            continue
+        status, answer = answers[name]["served"]
+        assert status == 200, name
+        rows = example[0] if isinstance(example, tuple) else example
+        assert np.allclose(answer["predictions"], getattr(model, method)(rows)), name
+    for name in [*models, *(f"{name}, saved" for name in models)]:
         info = get_model_info(tmp_path / name)
-        assert told[name] == {
+        found = told["info"][name]
+        assert (found["run_id"] is None) == name.endswith("saved"), name
+        assert found == {
             "signature": info.signature_dict,
-            **{key: getattr(info, key) for key in told[name] if key != "signature"},
+            **{key: getattr(info, key) for key in found if key != "signature"},
         }, name
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 
 import pytest
 import sklearn
@@ -62,11 +63,22 @@ def edit(path, text):
 YAML_BOMB = "a: &a [x, x, x]\n" + "".join(
     f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
+DEEP_TYPE = '{"type": "array", "items": ' * 300 + "1" + "}" * 300
 CASES = {
     "alias bomb": (lambda p: edit(p, YAML_BOMB), InvalidArgumentError, "aliases are not allowed"),
     "duplicate keys": (lambda p: edit(p, "flavors: {}\nflavors: {}\n"), InvalidArgumentError, "'flavors' occurs twice"),
     "python tag": (lambda p: edit(p, "a: !!python/object/apply:os.mkdir [x]\n"), InvalidArgumentError, "not YAML that"),
     "deep nesting": (lambda p: edit(p, "a: " + "[" * 20_000), InvalidArgumentError, "not YAML that"),
+    "number to the base of 60": (lambda p: edit(p, "a: 1" + ":59" * 300_000), InvalidArgumentError, "a number or time"),
+    "number without end": (lambda p: edit(p, "a: 0x" + "f" * 300_000), InvalidArgumentError, "a number or time"),
+    "nested signature": (
+        lambda p: edit(p, f"flavors: {{}}\nsignature: {{inputs: '{'[' * 50_000}'}}\n"),
+        InvalidArgumentError, "nested too deeply",
+    ),
+    "nested type": (
+        lambda p: edit(p, f"flavors: {{}}\nsignature: {{inputs: '[{DEEP_TYPE}]'}}"),
+        InvalidArgumentError, "ignature|type|nested",
+    ),
     "no UTF-8": (lambda p: (p / "MLmodel").write_bytes(b"flavors: \xff\xfe"), InvalidArgumentError, "not YAML that"),
     "empty MLmodel": (lambda p: edit(p, ""), InvalidArgumentError, "must hold a mapping"),
     "large MLmodel": (lambda p: os.truncate(p / "MLmodel", (16 << 20) + 1), InvalidArgumentError, "at most 16777216"),
@@ -151,6 +163,19 @@ def test_a_broken_skops_archive_is_a_clear_error(skops, content):
     change(skops)
     with pytest.raises(InvalidArgumentError, match="does not load"):
         holdfast.sklearn.load_model(skops)
+
+
+def test_an_archive_that_fills_the_memory_is_refused_unless_it_is_trusted(skops, monkeypatch):
+    with zipfile.ZipFile(skops / "model.skops") as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(skops / "model.skops", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {**files, "zeros": bytes(1 << 20)}.items():
+            archive.writestr(name, content)
+    change(skops)
+    monkeypatch.setattr("holdfast.models._unpickle._MAX_UNPACKED", 1 << 10)
+    with pytest.raises(InvalidArgumentError, match=r"model\.skops has .* bytes, and unpacked 1,0"):
+        holdfast.sklearn.load_model(skops, allow_pickle=False)
+    assert holdfast.sklearn.load_model(skops).coef_.tolist() == MODEL.coef_.tolist()
 
 
 def test_another_version_of_scikit_learn_is_warned_about_by_both_names(path):

@@ -103,29 +103,3 @@ def test_a_package_runs_with_its_own_requirements(environments, tmp_path, name):
     done = subprocess.run([python, "-I", "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(model.predict(data).tolist())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("serialization_format", ["cloudpickle", "pickle"])
-def test_a_large_model_is_packaged_without_a_second_copy(tmp_path, serialization_format):
-    size = 512 << 20
-    program = textwrap.dedent(
-        f"""
-        import resource
-        import numpy as np
-        import holdfast.sklearn
-        from sklearn.linear_model import LogisticRegression
-        holdfast.sklearn.save_model(LogisticRegression(), {str(tmp_path / "warm")!r})
-        model = LogisticRegression()
-        # As in an ensemble: many large arrays, which a pickler that remembers copies would all hold to the end.
-        model.parts_ = [np.ones({size} // 64, dtype="uint8") for _ in range(64)]
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        holdfast.sklearn.save_model(model, {str(tmp_path / "m")!r}, serialization_format={serialization_format!r})
-        print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-        """
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    before, after = (int(text) << 10 for text in done.stdout.split())
-    assert before > size
-    assert after - before < size // 8
-    assert (tmp_path / "m" / "model.pkl").stat().st_size > size

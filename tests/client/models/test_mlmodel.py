@@ -101,3 +101,25 @@ def test_metadata_that_is_not_plain_data_is_refused():
     circle.append(circle)
     with pytest.raises(InvalidArgumentError, match="Only strings, numbers"):
         MLmodel(metadata={"a": circle}).to_yaml()
+
+
+@pytest.mark.parametrize("depth", [1, 100, 250, 1_000])
+def test_what_is_nested_is_either_refused_or_can_be_read_again(depth):
+    metadata = {}
+    for _ in range(depth):
+        metadata = {"a": [metadata]}
+    try:
+        text = MLmodel(metadata=metadata).to_yaml()
+    except InvalidArgumentError:
+        assert depth > 100
+    else:
+        assert MLmodel.parse(text.encode()).metadata == metadata
+
+
+def test_numbers_dates_and_texts_are_read_as_yaml_has_them(tmp_path):
+    metadata = {"text": "1:59", "yes": "yes", "time": "2024-01-01", "none": None, "float": 2.5, "line": "ü: x\n# y"}
+    MLmodel(metadata=metadata).save(tmp_path)
+    assert MLmodel.load(tmp_path).metadata == metadata
+    assert MLmodel.parse(b"metadata: {a: 1_000, b: 0x1f, c: .inf, d: ~}\n").metadata == {
+        "a": 1000, "b": 31, "c": float("inf"), "d": None,
+    }  # fmt: skip

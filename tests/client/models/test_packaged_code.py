@@ -1,9 +1,13 @@
 """Code that comes with a model: its own for each model, and nothing of it left for others."""
 
+import gc
 import importlib
+import os
 import pickle
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -122,6 +126,35 @@ def test_one_model_loaded_twice_has_the_same_classes(make):
     one, two = holdfast.sklearn.load_model(path), holdfast.sklearn.load_model(path)
     assert type(one) is type(two)
     assert one.predict([1]).tolist() == [3]
+
+
+def test_code_stays_as_long_as_something_of_it_and_no_longer(make):
+    loaded = holdfast.sklearn.load_model(make("a", scale=2, offset=1))
+    apply = loaded.func
+    folder = Path(apply.__code__.co_filename).parent
+    del loaded
+    gc.collect()
+    assert apply([1.0]).tolist() == [3.0], "late imports are found"
+    assert folder.is_dir()
+    del apply
+    gc.collect()
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fork_that_ends_leaves_the_code_where_it_is(make):
+    code = f"""
+import os, sys
+import holdfast.sklearn
+loaded = holdfast.sklearn.load_model({str(make("a", scale=2, offset=1))!r})
+child = os.fork()
+if not child:
+    sys.exit(0)  # with all that is done at exit
+assert os.waitpid(child, 0)[1] == 0
+print(loaded.transform([1.0]).tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[3.0]\n", "it reads a file beside its code"
 
 
 def test_a_loaded_model_can_be_stored_again_by_cloudpickle(make):

@@ -235,7 +235,6 @@ def test_a_loader_without_the_function_or_a_module_that_is_missing_is_named(path
         pytest.param({"loader_module": "json", "data_path": "/no/such"}, FileNotFoundError, "data_path", id="no data"),
         pytest.param({"python_model": 3}, InvalidArgumentError, "PythonModel, or a function", id="a number"),
         pytest.param({"python_model": Scaled}, InvalidArgumentError, "pass an instance", id="a class"),
-        pytest.param({"python_model": "model.py"}, InvalidArgumentError, "Models from a file", id="a path"),
         pytest.param(
             {"python_model": holdfast.pyfunc.PythonModel()}, InvalidArgumentError, "no method predict", id="the base"
         ),

@@ -166,3 +166,64 @@ def test_an_alias_that_names_nothing_is_told(fluent, name):
         identify(fluent, f"models:/{name}@prod")
     assert identify(fluent, "models:/x/3") == Identity("models:/x/3", "x", "3")
     assert identify(fluent, "runs:/1/model") == Identity("runs:/1/model")
+
+
+SCALE = """
+def apply(data):
+    import sys
+    import numpy as np
+    from hf_served_late import factor  # also when it predicts, each version its own
+
+    assert not {"hf_served", "hf_served_late"} & set(sys.modules)
+    assert not [path for path in sys.path if "holdfast-code" in path]
+    return np.asarray(data) * factor()
+"""
+
+
+def add_version_with_code(name, factor, folder, monkeypatch):
+    """Log a model whose modules have the same names in every version, and multiply by another factor."""
+    import importlib
+    import sys
+
+    import numpy as np
+    from sklearn.preprocessing import FunctionTransformer
+
+    folder.mkdir()
+    (folder / "hf_served.py").write_text(SCALE)
+    (folder / "hf_served_late.py").write_text(f"def factor():\n    return {factor}\n")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(folder)
+        importlib.invalidate_caches()
+        module = importlib.import_module("hf_served")
+        holdfast.sklearn.log_model(
+            FunctionTransformer(module.apply),
+            name="model",
+            registered_model_name=name,
+            pyfunc_predict_fn="transform",
+            code_paths=[folder / "hf_served.py", folder / "hf_served_late.py"],
+            signature=infer_signature(np.array(EXAMPLE)),
+            pip_requirements=["scikit-learn"],
+        )
+        del sys.modules["hf_served"]
+
+
+def test_versions_with_modules_of_the_same_names_each_answer_by_their_own(fluent, name, tmp_path, monkeypatch):
+    for factor in (10, 20):
+        add_version_with_code(name, factor, tmp_path / str(factor), monkeypatch)
+    fluent.set_registered_model_alias(name, "prod", 1)
+    with model_server("-m", f"models:/{name}@prod", "--follow", uri=fluent.tracking_uri) as server:
+
+        def answered_by(version):
+            """Whether an answer came from this version; each version's answers are its own whenever they come."""
+            status, headers, text = server.ask("/invocations", BODY)
+            assert (status, json.loads(text)["predictions"][1]) == (
+                200,
+                [10.0 * int(headers["holdfast-model-version"])],
+            )
+            return headers["holdfast-model-version"] == version
+
+        assert answered_by("1")
+        for version in ("2", "1", "2"):
+            fluent.set_registered_model_alias(name, "prod", version)
+            until(lambda: answered_by(version))  # noqa: B023
+        assert all(answered_by("2") for _ in range(5))

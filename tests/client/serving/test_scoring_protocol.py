@@ -1,14 +1,18 @@
 """Requests are read and answered as MLflow's scoring server does; scoring_answers.json is what that one says."""
 
+import io
 import json
 import runpy
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from tests.client.serving.asgi import call
 
 import holdfast.sklearn
 from holdfast.models import ModelSignature
+from holdfast.serving import decoding
 from holdfast.serving.config import ServingConfig
 from holdfast.serving.http_app import http_app
 from holdfast.serving.metrics import ServingMetrics
@@ -40,8 +44,14 @@ def models(tmp_path_factory):
     return {name: load_served(Identity(str(directory / name))) for name in CASES["MODELS"]}
 
 
-async def answer_to(request, model, **settings):
+async def answer_to(request, model):
     """What Holdfast answers."""
+    _, kind, body = CASES["REQUESTS"][request]
+    return await answer(model, kind, CASES["body_bytes"](body))
+
+
+async def answer(model, kind, body, **settings):
+    """What Holdfast answers to a body."""
     config = ServingConfig(model_uri="", **settings)
     metrics = ServingMetrics()
     predictor = Predictor(
@@ -49,9 +59,8 @@ async def answer_to(request, model, **settings):
     )
     predictor.start()
     state = ServerState(config, "0", predictor, metrics)
-    _, kind, body = CASES["REQUESTS"][request]
     try:
-        return await call(http_app(state), CASES["body_bytes"](body), kind)
+        return await call(http_app(state), body, kind)
     finally:
         predictor.stop()
 
@@ -93,6 +102,20 @@ async def test_times_and_tensors_are_read_from_csv(models):
     assert answer["predictions"]["data"]["t"] == ["datetime64[ns]", ["Timestamp 2026-01-02 00:00:00"]]
     _, answer = await answer_to("tensor: CSV", models["tensor"])
     assert answer["predictions"]["data"] == ["array", "float64", [1, 3], ["float 1.5", "float 2.0", "float 3.0"]]
+
+
+async def test_parquet_is_read_and_what_unpacks_to_many_times_its_size_is_refused(models, monkeypatch):
+    def parquet(rows):
+        file = io.BytesIO()
+        pd.DataFrame({name: np.zeros(rows) for name in "ab"}).to_parquet(file, index=False)
+        return file.getvalue()
+
+    kind = "application/vnd.apache.parquet"
+    status, told = await answer(models["free"], kind, parquet(2))
+    assert (status, told["predictions"]["data"]["a"]) == (200, ["float64", ["float 0.0", "float 0.0"]])
+    assert await answer(models["free"], kind, b"PAR1 and more") == [400, "BAD_REQUEST"]
+    monkeypatch.setattr(decoding, "_MAX_UNPACKED", 1 << 10)
+    assert (await answer(models["free"], kind, parquet(100_000)))[0] == 413
 
 
 async def test_parameters_reach_an_estimator_that_takes_them(models):

@@ -3,6 +3,7 @@
 Importing this takes neither numpy nor pandas; both are used when data of theirs comes in.
 """
 
+from holdfast.models._code_files import ModelConfig, set_model
 from holdfast.models._info import ModelInfo, get_model_info
 from holdfast.models._inspection import InspectedFile, ModelInspection, SerializedObject, inspect_model
 from holdfast.models._mlmodel import MLmodel
@@ -19,6 +20,7 @@ __all__ = [
     "InspectedFile",
     "MLmodel",
     "Map",
+    "ModelConfig",
     "ModelInfo",
     "ModelInspection",
     "ModelSignature",
@@ -32,4 +34,5 @@ __all__ = [
     "get_model_info",
     "infer_signature",
     "inspect_model",
+    "set_model",
 ]

@@ -8,21 +8,19 @@ through an ``__import__`` of their own, which Python takes from a module's ``__b
 
 from __future__ import annotations
 
-import atexit
 import builtins
 import contextlib
 import functools
 import importlib
 import importlib.machinery
 import importlib.util
-import shutil
 import sys
-import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
+
+from holdfast.models._lasting import directory_for
 
 __all__ = ["PackagedCode"]
 
@@ -39,9 +37,14 @@ class PackagedCode:
     modules; what is compiled are the bytes that were checked.
     """
 
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        """Take ``files``: contents, checked by the caller, by path below the code directory."""
-        self._root = Path(tempfile.mkdtemp(dir=_directory_of_process()))
+    def __init__(self, files: Mapping[str, bytes], *, import_other: Callable[..., Any] = builtins.__import__) -> None:
+        """Take files.
+
+        Args:
+            files: Contents, checked by the caller, by path below the code directory.
+            import_other: Called as ``__import__`` for what is not among them.
+        """
+        self._root = directory_for(self, "holdfast-code-")
         for name, data in files.items():
             file = self._root / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +52,7 @@ class PackagedCode:
         self._sources = {str(self._root / name): data for name, data in files.items()}
         self._tops = {name.partition("/")[0].partition(".")[0] for name in files if name.endswith(_SUFFIXES)}
         self._modules: dict[str, types.ModuleType] = {}
+        self._import_other = import_other
         self._builtins = {**vars(builtins), "__import__": self._import}
 
     def owns(self, module: str) -> bool:
@@ -153,7 +157,7 @@ class PackagedCode:
             package = scope.get("__package__") or getattr(scope.get("__spec__"), "parent", "")
             full = importlib.util.resolve_name("." * level + name, package)
         if not self.owns(full):
-            return builtins.__import__(name, globals, locals, fromlist or (), level)
+            return self._import_other(name, globals, locals, fromlist or (), level)
         module = self.import_module(full)
         if not fromlist:
             return module if level else self.import_module(full.partition(".")[0])
@@ -231,10 +235,3 @@ class _CheckedLoader(importlib.machinery.SourceFileLoader):
         """Compile a module."""
         path = self.get_filename(fullname)
         return self.source_to_code(self.get_data(path), path)
-
-
-@functools.cache
-def _directory_of_process() -> Path:
-    root = Path(tempfile.mkdtemp(prefix="holdfast-code-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    return root

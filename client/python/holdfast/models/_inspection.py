@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -17,9 +18,10 @@ from holdfast.models._digest import FileDigest
 from holdfast.models._environment import REQUIREMENTS_FILE
 from holdfast.models._files import CODE_DIRECTORY, is_remote
 from holdfast.models._mlmodel import FILE_NAME, MLmodel
+from holdfast.models._pickle_content import Global, PickleContent
 from holdfast.models._pickle_modules import types_in_skops
 from holdfast.models._pickle_risks import carried_code, suspicions
-from holdfast.models._pickle_scan import Global, PickleContent, scan_pickle
+from holdfast.models._pickle_scan import scan_pickle
 from holdfast.models._reader import Package, open_package
 from holdfast.models._sources import LocalFiles
 
@@ -82,7 +84,7 @@ class ModelInspection:
         requirements: Lines of ``requirements.txt``.
         files: All its files.
         objects: The pickles and skops archives among them.
-        code: Files that it brings to import.
+        code: Files that it brings to import or run.
         problems: What is wrong with it, in words.
         origin: Who made it and when, as far as that is known: ``run_id``, ``model_id``, ``created`` (UTC), and from a
             server ``principal``, ``user``, ``version`` and ``registered_by``.
@@ -151,7 +153,7 @@ def _inspect(uri: str, package: Package, files: LocalFiles, origin: Mapping[str,
         requirements=_requirements(files, described, problems),
         files=listed,
         objects=objects,
-        code=[name for name in names if name.startswith(f"{CODE_DIRECTORY}/")],
+        code=[name for name in names if name.startswith(f"{CODE_DIRECTORY}/") or name in _run_files(model)],
         problems=problems,
         origin={**{key: value for key, value in known.items() if value}, **origin},
     )
@@ -184,6 +186,12 @@ def _declared(model: MLmodel) -> Iterator[tuple[str, str]]:
         path = config.get("pickled_model")
         if isinstance(path, str) and path:
             yield path, "skops" if config.get("serialization_format") == "skops" else "pickle"
+
+
+def _run_files(model: MLmodel) -> set[str]:
+    """Files of code that are run when the model is loaded; MLflow writes where they were when it was saved."""
+    paths = [config.get("model_code_path") for config in model.flavors.values()]
+    return {re.split(r"[/\\]", path)[-1] for path in paths if isinstance(path, str)}
 
 
 def _object(file: Path, name: str) -> SerializedObject:

@@ -6,7 +6,7 @@ loaded is who logged it (`holdfast.models._trust`).
 
 from __future__ import annotations
 
-from holdfast.models._pickle_scan import Global, PickleContent
+from holdfast.models._pickle_content import Global, PickleContent
 
 __all__ = ["carried_code", "suspicions"]
 

@@ -14,34 +14,24 @@ import _compat_pickle
 import codecs
 import contextlib
 import mmap
-import pickletools
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Global", "PickleContent", "scan_pickle"]
+from holdfast.models._pickle_content import Global, PickleContent
+from holdfast.models._pickle_memo import EndError, Memo
+from holdfast.models._pickle_opcodes import OPCODES
+
+__all__ = ["scan_pickle"]
 
 # What bounds the memory that following takes. Longer texts are no names of modules;
 _MAX_TEXT = 500
-# values of the memo beyond these, and texts on a stack higher than that, are unknown;
-_MAX_KEPT, _MAX_KEPT_TEXT = 1_000_000, 64 << 20
+# texts on a stack higher than this are unknown;
 _MAX_TEXT_HEIGHT = 100_000
-# and these are not followed at all.
+# and more values than these are not followed at all.
 _MAX_STACK = 50_000_000
-_MAX_SPARSE = 1_000_000
 _STOP = ord(".")
-
-
-class Global(NamedTuple):
-    """A class or function that a pickle refers to by name; empty strings where that cannot be followed."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}" if self.module else self.name or "something that cannot be followed"
 
 
 class _Call(NamedTuple):
@@ -64,25 +54,6 @@ _MARK = _Mark()
 _UNKNOWN = Global("", "")
 
 
-@dataclass
-class PickleContent:
-    """What a pickle refers to.
-
-    Attributes:
-        globals: Classes and functions by name, each once, in order of appearance.
-        called: Those of them that are called; the rest is only referred to.
-        modules: Modules that functions stored with their code use.
-        problems: What cannot be followed, in words; empty when everything was.
-        size: Bytes up to the end of the pickle.
-    """
-
-    globals: dict[Global, None] = field(default_factory=dict)
-    called: dict[Global, None] = field(default_factory=dict)
-    modules: dict[str, None] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    size: int = 0
-
-
 def scan_pickle(source: Path | bytes | bytearray) -> PickleContent:
     """Follow the pickle in a file, or in memory; its end is where loading it would stop reading."""
     if not isinstance(source, Path):
@@ -95,46 +66,6 @@ def scan_pickle(source: Path | bytes | bytearray) -> PickleContent:
             return _Scan(data).run()
 
 
-class _EndError(Exception):
-    """The simulation cannot go on."""
-
-
-class _Memo:
-    """The values that a pickle stored; only texts, globals and calls are kept, but how many there are is exact."""
-
-    def __init__(self) -> None:
-        self._kept: dict[int, Any] = {}
-        self._text_size = 0
-        self._dense = 0  # all indices below it are taken
-        self._sparse: set[int] = set()
-
-    def __len__(self) -> int:
-        return self._dense + len(self._sparse)
-
-    def put(self, index: int, value: Any) -> None:
-        if value is None:
-            self._kept.pop(index, None)
-        elif len(self._kept) < _MAX_KEPT and self._text_size < _MAX_KEPT_TEXT:
-            self._kept[index] = value
-            self._text_size += len(value) if isinstance(value, str) else 0
-        else:
-            self._kept.pop(index, None)
-        if index == self._dense:
-            self._dense += 1
-            while self._sparse and self._dense in self._sparse:
-                self._sparse.remove(self._dense)
-                self._dense += 1
-        elif index > self._dense:
-            self._sparse.add(index)
-            if len(self._sparse) > _MAX_SPARSE:
-                raise _EndError("its memo has more gaps than are followed")
-
-    def get(self, index: int) -> Any:
-        if index >= self._dense and index not in self._sparse:
-            raise _EndError(f"it fetches memo entry {index}, which it never stored")
-        return self._kept.get(index)
-
-
 class _Scan:
     """One pass over one pickle."""
 
@@ -142,7 +73,7 @@ class _Scan:
         self._data, self._end = data, len(data)
         self._at = self._start = 0
         self._stack: list[Any] = []
-        self._memo = _Memo()
+        self._memo = Memo()
         self._protocol = 0
         self._content = PickleContent()
 
@@ -150,7 +81,7 @@ class _Scan:
         """Follow all opcodes."""
         try:
             self.follow()
-        except _EndError as error:
+        except EndError as error:
             self._content.problems.append(f"cannot be followed beyond byte {self._start:,}: {error}")
         self._content.size = self._at
         return self._content
@@ -161,7 +92,7 @@ class _Scan:
         while True:
             self._start = start = self._at
             if start >= end:
-                raise _EndError("it ends in the middle")
+                raise EndError("it ends in the middle")
             code = data[start]
             self._at = start + 1
             if code == _STOP:
@@ -172,19 +103,19 @@ class _Scan:
             else:
                 self.apply(code)
             if len(stack) > _MAX_STACK:
-                raise _EndError(f"it holds more than {_MAX_STACK:,} values at once")
+                raise EndError(f"it holds more than {_MAX_STACK:,} values at once")
 
     def apply(self, code: int) -> None:
         """Do what an opcode without meaning for names does to the stack."""
-        known = _BY_CODE[code]
+        known = OPCODES[code]
         if known is None:
-            raise _EndError(f"{code:#x} is no opcode")
+            raise EndError(f"{code:#x} is no opcode")
         if known.is_line:
             self.line()
         elif known.length:
             self.counted(known.length)
-        else:
-            self.take(known.size)
+        elif known.size:
+            self.skip(known.size)
         if known.takes_mark:
             self.to_mark()
         for _ in range(known.pops):
@@ -194,23 +125,29 @@ class _Scan:
     # The bytes
 
     def take(self, count: int) -> bytes:
-        data = self._data[self._at : self._at + count]
-        if len(data) < count:
-            raise _EndError("it ends in the middle")
+        start = self._at
+        self.skip(count)
+        return bytes(self._data[start : self._at])  # a bytearray's part is none
+
+    def skip(self, count: int) -> None:
+        if count > self._end - self._at:
+            raise EndError("it ends in the middle")
         self._at += count
-        return bytes(data)  # a bytearray's part is none
 
     def number(self, kind: str) -> int:
+        if kind == "B":  # by far the most
+            self.skip(1)
+            return int(self._data[self._at - 1])
         found = int(struct.unpack(kind, self.take(struct.calcsize(kind)))[0])
         if found < 0:
-            raise _EndError("it has a negative length")
+            raise EndError("it has a negative length")
         return found
 
     def line(self) -> bytes | None:
         """A text up to the end of the line; None for a long one."""
         stop = self._data.find(b"\n", self._at)
         if stop < 0:
-            raise _EndError("it ends in the middle")
+            raise EndError("it ends in the middle")
         line = None if stop - self._at > 4 * _MAX_TEXT else bytes(self._data[self._at : stop])
         self._at = stop + 1
         return line
@@ -218,10 +155,8 @@ class _Scan:
     def counted(self, kind: str) -> bytes | None:
         """A text behind its length; None for a long one, which is passed over."""
         size = self.number(kind)
-        if size > self._end - self._at:
-            raise _EndError("it ends in the middle")
         if size > 4 * _MAX_TEXT:
-            self._at += size
+            self.skip(size)
             return None
         return self.take(size)
 
@@ -229,12 +164,12 @@ class _Scan:
 
     def pop(self) -> Any:
         if not self._stack:
-            raise _EndError("it takes from an empty stack")
+            raise EndError("it takes from an empty stack")
         return self._stack.pop()
 
     def top(self) -> Any:
         if not self._stack or self._stack[-1] is _MARK:
-            raise _EndError("it takes from an empty stack")
+            raise EndError("it takes from an empty stack")
         return self._stack[-1]
 
     def to_mark(self) -> list[Any]:
@@ -246,7 +181,7 @@ class _Scan:
                 items.reverse()
                 return items
             items.append(item)
-        raise _EndError("it lacks a mark")
+        raise EndError("it lacks a mark")
 
     # What opcodes do
 
@@ -331,7 +266,7 @@ class _Scan:
     def object(self) -> None:
         items = self.to_mark()
         if not items:
-            raise _EndError("it makes an object of nothing")
+            raise EndError("it makes an object of nothing")
         self.call(items[0], None)
 
     def extension(self, size: int) -> None:
@@ -387,13 +322,13 @@ class _Scan:
         except ValueError:
             index = -1
         if index < 0:
-            raise _EndError("a memo entry has no number")
+            raise EndError("a memo entry has no number")
         return index
 
     def set_protocol(self) -> None:
         self._protocol = self.number("B")
         if self._protocol > 5:
-            raise _EndError(f"protocol {self._protocol} is not known")
+            raise EndError(f"protocol {self._protocol} is not known")
 
 
 def _decoded(data: bytes | None, decode: Callable[[bytes], str]) -> str | None:
@@ -407,51 +342,13 @@ def _decoded(data: bytes | None, decode: Callable[[bytes], str]) -> str | None:
 
 def _unquoted(line: bytes) -> str:
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
-        raise _EndError("a text lacks its quotes")
+        raise EndError("a text lacks its quotes")
     decoded: Any = codecs.escape_decode(line[1:-1])[0]  # as pickle does
     return str(decoded.decode("ascii"))
 
 
 def _returned(call: _Call) -> Global:
     return Global("", f"what {call.target} returns")
-
-
-@dataclass(frozen=True, slots=True)
-class _Opcode:
-    """What an opcode without meaning for names does: bytes that it has, values that it takes and gives."""
-
-    is_line: bool
-    length: str
-    size: int
-    takes_mark: bool
-    pops: int
-    pushes: int
-
-
-_LENGTHS = {
-    pickletools.TAKEN_FROM_ARGUMENT1: "B",
-    pickletools.TAKEN_FROM_ARGUMENT4: "<i",
-    pickletools.TAKEN_FROM_ARGUMENT4U: "<I",
-    pickletools.TAKEN_FROM_ARGUMENT8U: "<Q",
-}
-
-
-def _opcodes() -> Iterator[tuple[bytes, _Opcode]]:
-    for known in pickletools.opcodes:
-        size = known.arg.n if known.arg is not None else 0
-        before = list(known.stack_before)
-        takes_mark = pickletools.markobject in before
-        if takes_mark:
-            before = before[: before.index(pickletools.markobject)]
-        opcode = _Opcode(
-            is_line=size == pickletools.UP_TO_NEWLINE,
-            length=_LENGTHS.get(size, ""),
-            size=max(size, 0),
-            takes_mark=takes_mark,
-            pops=len(before),
-            pushes=len(known.stack_after),
-        )
-        yield known.code.encode("latin-1"), opcode
 
 
 _NAMING: dict[bytes, Callable[[_Scan], Any]] = {
@@ -493,5 +390,3 @@ _NAMING: dict[bytes, Callable[[_Scan], Any]] = {
     b"\x8d": lambda scan: scan.text("<Q"),
 }
 _SPECIAL = [_NAMING.get(bytes((code,))) for code in range(256)]
-_KNOWN = dict(_opcodes())
-_BY_CODE = [_KNOWN.get(bytes((code,))) for code in range(256)]

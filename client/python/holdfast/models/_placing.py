@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from holdfast.errors import NotFoundError
+from holdfast.models._lasting import directory_for
 from holdfast.models._reader import Package
 from holdfast.models._sources import LocalFiles, check_inside
 
@@ -40,8 +38,7 @@ class PlacedFiles:
             for name in dict.fromkeys(wanted):
                 package.check(name)
             return
-        self.root = Path(tempfile.mkdtemp(prefix="holdfast-model-"))
-        weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
+        self.root = directory_for(self, "holdfast-model-")
         for name in dict.fromkeys(wanted):
             file = self.root / name
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,8 +23,9 @@ from holdfast.models._unpickle import StandIn, load_object
 
 __all__ = ["Package", "open_package"]
 
-# Code of packages that were loaded in this process, by its content: the same model loaded twice has the same classes.
-_codes: dict[bytes, PackagedCode] = {}
+# Code of packages, by its content: a model loaded twice has the same classes. Functions in it keep it, so that it goes
+# with the last of them, as in a server that follows an alias through many versions.
+_codes: weakref.WeakValueDictionary[bytes, PackagedCode] = weakref.WeakValueDictionary()
 _codes_lock = threading.Lock()
 
 
@@ -125,8 +127,8 @@ class Package:
             stand_in=stand_in,
         )
 
-    def code(self, directory: Any) -> PackagedCode | None:
-        """Return the modules in ``directory`` of the package; None when it has none.
+    def code_files(self, directory: Any) -> dict[str, bytes]:
+        """Return the contents of the files in ``directory`` of the package, to be imported, by path below it.
 
         Raises:
             UntrustedModelError: Importing them would run code of somebody who is not trusted.
@@ -139,14 +141,26 @@ class Package:
             if name.startswith(f"{base}/") and "__pycache__" not in PurePosixPath(name).parts
         ]
         if not names:
-            return None
+            return {}
         self.trust.require(f"Importing {base}/ of the package")
-        contents = {name[len(base) + 1 :]: bytes(self.read(name)) for name in names}
+        return {name[len(base) + 1 :]: bytes(self.read(name)) for name in names}
+
+    def code(self, directory: Any) -> PackagedCode | None:
+        """Return the modules in ``directory`` of the package; None when it has none.
+
+        Raises:
+            UntrustedModelError: Importing them would run code of somebody who is not trusted.
+            DataLossError: One is not the one that was saved.
+        """
+        contents = self.code_files(directory)
+        if not contents:
+            return None
         key = bytes_digest(b"".join(f"{name}\0".encode() + bytes_digest(data) for name, data in contents.items()))
         with _codes_lock:
-            if key not in _codes:
-                _codes[key] = PackagedCode(contents)
-            return _codes[key]
+            code = _codes.get(key)
+            if code is None:
+                code = _codes[key] = PackagedCode(contents)
+            return code
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ StandIn = Callable[[str, str], Any]
 """What stands for a name of a module, both given as text; None for nothing."""
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+# Of archives that nobody trusts: bytes that their files may have together, or else times what the archive has.
+_MAX_UNPACKED, _MAX_RATIO = 1 << 30, 20
 
 
 def load_object(
@@ -65,6 +68,8 @@ def load_object(
         # Before skops opens it: what it does with files of other kinds is not ours to rely on.
         if data[:4] != _ZIP:
             raise InvalidArgumentError(f"{name} is declared as skops and is none{_what_it_is(data)}. It is not loaded.")
+        if not trust.given:
+            _check_unpacked(data, name)
         return _loading(name, lambda: _load_skops(data, trust, named_types, recorded_types, code))
     trust.require(f"Unpickling {name}")
     if data[:4] == _ZIP:
@@ -106,6 +111,19 @@ class _Unpickler(pickle.Unpickler):
             if stands is None:
                 raise
             return stands
+
+
+def _check_unpacked(data: bytes | bytearray, name: str) -> None:
+    """Refuse an archive that is small and fills the memory; what zipfile reads is never more than is declared."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(item.file_size for item in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return  # which skops tells
+    if size > max(_MAX_UNPACKED, _MAX_RATIO * len(data)):
+        raise InvalidArgumentError(
+            f"{name} has {len(data):,} bytes, and unpacked {size:,}. It is not loaded, as the package is not trusted."
+        )
 
 
 def _what_it_is(data: bytes | bytearray) -> str:

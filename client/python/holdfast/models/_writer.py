@@ -174,15 +174,15 @@ def _pyfunc_config(loader_module: str, code: str | None) -> dict[str, Any]:
 
 def _infer_requirements(saved: SavedModel, mlmodel: MLmodel, options: PackageOptions) -> list[str]:
     carried = {Path(path).resolve().name.partition(".")[0] for path in options.code_paths}
-    imported = {name for name in imports_of_code(options.code_paths) if name.partition(".")[0] not in carried}
-    found = find_distributions(saved.modules | imported)
+    modules = saved.modules | imports_of_code(options.code_paths)
+    found = find_distributions(name for name in modules if name.partition(".")[0] not in carried)
     # Columns are enforced on DataFrames, so serving such a model takes pandas even if the model itself does not.
     schema = mlmodel.get_input_schema()
     always = [*saved.distributions, *(["pandas"] if schema is not None and not schema.is_tensor_spec() else [])]
-    if unowned := [module for module in found.unowned if module not in carried]:
+    if found.unowned:
         warn(
-            f"The model refers to the modules {unowned}, which belong to no installed distribution. Where they are "
-            "missing it cannot be loaded; add their files to code_paths."
+            f"The model refers to the modules {found.unowned}, which belong to no installed distribution. Where they "
+            "are missing it cannot be loaded; add their files to code_paths."
         )
     return sorted({*found.requirements, *filter(None, map(pinned, always))}, key=str.lower)
 

@@ -48,11 +48,14 @@ class ModelSignature:
             InvalidArgumentError: A schema in it is not one.
         """
         inputs, outputs, params = (signature_dict.get(key) for key in ("inputs", "outputs", "params"))
-        return cls(
-            Schema.from_json(inputs) if inputs else None,
-            Schema.from_json(outputs) if outputs else None,
-            ParamSchema.from_json(params) if params else None,
-        )
+        try:
+            return cls(
+                Schema.from_json(inputs) if inputs else None,
+                Schema.from_json(outputs) if outputs else None,
+                ParamSchema.from_json(params) if params else None,
+            )
+        except RecursionError:
+            raise InvalidArgumentError("The signature is nested too deeply to be read.") from None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ModelSignature):

@@ -60,7 +60,9 @@ def log_model(
         data_path: A file or directory to save for that function.
         code_paths: Files and directories with Python code that the model needs; importable when it is loaded.
         conda_env: As there.
-        python_model: An instance of a class that derives from `PythonModel`, or a function of one argument.
+        python_model: An instance of a class that derives from `PythonModel`, or a function of one argument; or the
+            path of a Python file that sets one by `holdfast.models.set_model` when it is run. Then nothing is pickled:
+            the file is run now, and again when the model is loaded.
         artifacts: Files, directories or artifact URIs to save with the model, by the names under which
             ``context.artifacts`` has their paths later.
         registered_model_name: As there.

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from holdfast.errors import InvalidArgumentError
+from holdfast.models._code_files import run_code_file
 from holdfast.models._files import local_path
 from holdfast.models._pickle_modules import modules_in_pickle
-from holdfast.models._pickling import dump_object
+from holdfast.models._pickling import dump_object, imports_of_code
 from holdfast.models._writer import Flavor, SavedModel
 from holdfast.models._yaml import read_mapping
 from holdfast.pyfunc import _portable
 from holdfast.pyfunc._artifacts import check_artifacts, copy_artifacts
-from holdfast.pyfunc._calls import call_python_model
-from holdfast.pyfunc._portable import FunctionModel, PythonModel, PythonModelContext
+from holdfast.pyfunc._calls import as_model, call_python_model
+from holdfast.pyfunc._portable import PythonModelContext
 
 __all__ = ["choose_flavor"]
 
@@ -48,7 +48,17 @@ def choose_flavor(
         return LoaderFlavor(loader_module, data_path, config, streamable)
     if python_model is None:
         raise InvalidArgumentError("Give a python_model, or a loader_module with its data_path.")
-    return PythonModelFlavor(python_model, artifacts, config, streamable)
+    if isinstance(python_model, (str, os.PathLike)):
+        return CodeFileFlavor(python_model, artifacts, config, streamable)
+    return PythonModelFlavor(as_model(python_model), artifacts, config, streamable)
+
+
+class _Written(NamedTuple):
+    """How a model was written: what MLmodel says of it, modules that it imports, distributions that it takes."""
+
+    config: dict[str, Any]
+    modules: set[str]
+    distributions: tuple[str, ...]
 
 
 class PythonModelFlavor:
@@ -58,27 +68,53 @@ class PythonModelFlavor:
     loader_module = "mlflow.pyfunc.model"
 
     def __init__(
-        self, python_model: Any, artifacts: Any, model_config: dict[str, Any] | None, streamable: bool | None
+        self, model: Any, artifacts: Any, model_config: dict[str, Any] | None, streamable: bool | None
     ) -> None:
         """Check the arguments.
 
+        Args:
+            model: What `as_model` gives.
+            artifacts: Paths and URIs by name.
+            model_config: Plain data.
+            streamable: None to look.
+
         Raises:
-            InvalidArgumentError: It is neither, or a function of other than one argument.
+            InvalidArgumentError: ``artifacts`` are no such mapping.
             FileNotFoundError: An artifact is missing.
         """
-        self._model = _as_model(python_model)
+        self._model = model
         self._artifacts = check_artifacts(artifacts)
         self._config = model_config
-        own = getattr(type(self._model), "predict_stream", None)
-        self._streamable = _has_own_stream(own) if streamable is None else bool(streamable)
+        self._streamable = streamable
         self._context: PythonModelContext | None = None
 
     def write(self, directory: Path) -> SavedModel:
-        """Write the object and its artifacts.
+        """Write the model and its artifacts.
 
         Raises:
-            InvalidArgumentError: It cannot be serialized.
+            InvalidArgumentError: It cannot be serialized, or its code fails.
         """
+        written = self._write_model(directory)
+        copied = copy_artifacts(self._artifacts, directory)
+        self._context = PythonModelContext(
+            {name: str(directory / item["path"]) for name, item in copied.items()}, self._config
+        )
+        own = getattr(type(self._model), "predict_stream", None)
+        config = {
+            **written.config,
+            "streamable": _has_own_stream(own) if self._streamable is None else bool(self._streamable),
+            **({"artifacts": copied} if copied else {}),
+            **({MODEL_CONFIG: self._config} if self._config else {}),
+        }
+        return SavedModel(config=None, pyfunc=config, modules=written.modules, distributions=written.distributions)
+
+    def predict(self, data: Any, params: dict[str, Any] | None) -> Any:
+        """Return what pyfunc would."""
+        assert self._context is not None
+        self._model.load_context(self._context)
+        return call_python_model(self._model, "predict", self._context, data, params)
+
+    def _write_model(self, directory: Path) -> _Written:
         import cloudpickle
 
         # For good: taking it back would be a race with another thread that saves a model.
@@ -86,26 +122,45 @@ class PythonModelFlavor:
         file = directory / MODEL_FILE
         with file.open("wb") as stream:
             imported = dump_object(self._model, stream, "cloudpickle")
-        copied = copy_artifacts(self._artifacts, directory)
-        self._context = PythonModelContext(
-            {name: str(directory / item["path"]) for name, item in copied.items()}, self._config
-        )
-        config = {
-            "cloudpickle_version": cloudpickle.__version__,
-            "python_model": MODEL_FILE,
-            "streamable": self._streamable,
-            **({"artifacts": copied} if copied else {}),
-            **({MODEL_CONFIG: self._config} if self._config else {}),
-        }
-        return SavedModel(
-            config=None, pyfunc=config, modules=modules_in_pickle(file) | imported, distributions=("cloudpickle",)
+        return _Written(
+            {"cloudpickle_version": cloudpickle.__version__, "python_model": MODEL_FILE},
+            modules_in_pickle(file) | imported,
+            ("cloudpickle",),
         )
 
-    def predict(self, data: Any, params: dict[str, Any] | None) -> Any:
-        """Return what pyfunc would."""
-        assert self._context is not None
-        self._model.load_context(self._context)
-        return call_python_model(self._model, "predict", self._context, data, params)
+
+class CodeFileFlavor(PythonModelFlavor):
+    """A file of code that sets the model when it is run; nothing is pickled."""
+
+    loader_module = "mlflow.pyfunc.loaders.code_model"
+
+    def __init__(
+        self,
+        file: str | os.PathLike[str],
+        artifacts: Any,
+        model_config: dict[str, Any] | None,
+        streamable: bool | None,
+    ) -> None:
+        """Check the arguments; the file is not run yet.
+
+        Raises:
+            InvalidArgumentError: It is no Python file.
+            FileNotFoundError: It, or an artifact, is missing.
+        """
+        super().__init__(None, artifacts, model_config, streamable)
+        self._file = local_path(file)
+        if not self._file.exists():
+            raise FileNotFoundError(f"python_model names {os.fspath(file)!r}, which does not exist.")
+        if self._file.suffix != ".py" or "." in self._file.stem or not self._file.is_file():
+            raise InvalidArgumentError(
+                f"python_model names {os.fspath(file)!r}; a file of code has a name such as model.py."
+            )
+
+    def _write_model(self, directory: Path) -> _Written:
+        data = self._file.read_bytes()
+        (directory / self._file.name).write_bytes(data)
+        self._model = as_model(run_code_file(self._file.name, {self._file.name: data}, self._config))
+        return _Written({"model_code_path": self._file.name}, imports_of_code([str(self._file)]), ())
 
 
 class LoaderFlavor:
@@ -155,30 +210,6 @@ class LoaderFlavor:
     def predict(self, data: Any, params: dict[str, Any] | None) -> Any:  # noqa: ARG002 - what all flavors have
         """Refuse to."""
         raise InvalidArgumentError(f"{self.loader_module} is not imported while the model is saved; pass a signature")
-
-
-def _as_model(python_model: Any) -> Any:
-    if isinstance(python_model, (str, os.PathLike)):
-        raise InvalidArgumentError(
-            "Models from a file with code are not supported: pass the object or function itself, and what it "
-            "imports in code_paths."
-        )
-    if inspect.isclass(python_model):
-        raise InvalidArgumentError(f"python_model is the class {python_model.__name__}; pass an instance of it.")
-    # MLflow's own PythonModel has both, too.
-    if callable(getattr(python_model, "predict", None)) and callable(getattr(python_model, "load_context", None)):
-        if isinstance(python_model, PythonModel) and type(python_model).predict is PythonModel.predict:
-            raise InvalidArgumentError(f"{type(python_model).__name__} has no method predict.")
-        return python_model
-    if not callable(python_model):
-        raise InvalidArgumentError(
-            "python_model must be an instance of a class that derives from holdfast.pyfunc.PythonModel, or a function, "
-            f"not {type(python_model).__name__}."
-        )
-    count = len(inspect.signature(python_model).parameters)
-    if count != 1:
-        raise InvalidArgumentError(f"A function as python_model takes one argument, the data; this one takes {count}.")
-    return FunctionModel(python_model)
 
 
 def _has_own_stream(method: Any) -> bool:

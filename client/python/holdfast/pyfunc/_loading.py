@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._calling import LoadedModel
+from holdfast.models._code_files import run_code_file
 from holdfast.models._placing import PlacedFiles
 from holdfast.models._reader import Package
 from holdfast.models._warn import warn
-from holdfast.pyfunc._calls import call_python_model
+from holdfast.pyfunc._calls import as_model, call_python_model
 from holdfast.pyfunc._mlflow_names import find_stand_in
 from holdfast.pyfunc._portable import PythonModelContext
 
@@ -36,6 +39,8 @@ class LoadedPythonModel:
 def load_python_model(package: Package, model_config: dict[str, Any] | None) -> LoadedPythonModel:
     """Load a model that was saved by ``python_model=``, here or by MLflow, and let it load its context.
 
+    It is an object that was pickled, or what a file of code sets.
+
     Raises:
         InvalidArgumentError: The package is malformed, or the model does not load.
         UntrustedModelError: It would run code of somebody who is not trusted.
@@ -47,18 +52,29 @@ def load_python_model(package: Package, model_config: dict[str, Any] | None) -> 
             f"The model is compressed by {config['python_model_compression']!r}, which is not supported: save it "
             "without MLFLOW_LOG_MODEL_COMPRESSION, or load it by mlflow.pyfunc.load_model."
         )
-    _warn_of_other_cloudpickle(config.get("cloudpickle_version"))
     artifacts = config.get("artifacts") or {}
     if not isinstance(artifacts, dict) or not all(isinstance(item, dict) for item in artifacts.values()):
         raise InvalidArgumentError("artifacts in MLmodel must be a mapping of names to mappings with a path.")
-    model = package.load_object(
-        config.get("python_model"), "cloudpickle", code=config.get("code"), stand_in=find_stand_in
-    )
+    if config.get("model_code_path"):
+        model = as_model(_run_code_file(package, config, model_config))
+    else:
+        _warn_of_other_cloudpickle(config.get("cloudpickle_version"))
+        model = package.load_object(
+            config.get("python_model"), "cloudpickle", code=config.get("code"), stand_in=find_stand_in
+        )
     files = PlacedFiles(package, [item.get("path") for item in artifacts.values()])
     paths = {str(name): str(files.path(item["path"])) for name, item in artifacts.items()}
     context = PythonModelContext(paths, model_config)
     model.load_context(context)
     return LoadedPythonModel(model, context, files)
+
+
+def _run_code_file(package: Package, config: Mapping[str, Any], model_config: dict[str, Any] | None) -> Any:
+    # MLflow writes where the file was when the model was saved.
+    name = re.split(r"[/\\]", str(config["model_code_path"]))[-1]
+    package.trust.require(f"Running {name} of the package")
+    beside = package.code_files(config["code"]) if config.get("code") else {}
+    return run_code_file(name, {**beside, name: bytes(package.read(name))}, model_config)
 
 
 class _LoadedFromFiles(LoadedModel):

@@ -14,6 +14,7 @@ from holdfast.pyfunc._model import PyFuncModel
 __all__ = ["load_package"]
 
 PYTHON_MODEL = "mlflow.pyfunc.model"
+CODE_FILE = "mlflow.pyfunc.loaders.code_model"
 # Loaders that packages name, and the module of ours that does the same without importing MLflow.
 _FLAVORS = {"mlflow.lightgbm": "holdfast.lightgbm._flavor", "mlflow.sklearn": "holdfast.sklearn._flavor"}
 
@@ -55,7 +56,7 @@ def load_package(
 
         implementation = (
             _loading.load_python_model(package, merged)
-            if loader == PYTHON_MODEL
+            if loader in (PYTHON_MODEL, CODE_FILE)
             else _loading.load_by_module(package, loader, merged)
         )
     return PyFuncModel(package.mlmodel, implementation, str(config.get("predict_fn") or "predict"))

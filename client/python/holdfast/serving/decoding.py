@@ -31,6 +31,10 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _UNWRAPPED_KEYS = {"messages", "prompt", "input"}
 
 
+# Of Parquet, which holds equal values once: bytes of a cell, and most bytes of a table, or else times what was sent.
+_CELL, _MAX_UNPACKED, _MAX_RATIO = 8, 256 << 20, 64
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """A request.
@@ -263,13 +267,24 @@ def _checked_split(content: Any) -> dict[str, Any]:
 
 def _read_parquet(body: bytes) -> pd.DataFrame:
     try:
-        return pd.read_parquet(io.BytesIO(body))
+        from pyarrow import parquet
     except ImportError as error:
         raise ServingError(
             ServingError.UNSUPPORTED, "Parquet needs pyarrow at the server: pip install pyarrow there, or send JSON."
         ) from error
+    try:
+        file = parquet.ParquetFile(io.BytesIO(body))
+        size = file.metadata.num_rows * max(1, file.metadata.num_columns) * _CELL
+        fits = size <= max(_MAX_UNPACKED, _MAX_RATIO * len(body))
+        frame: pd.DataFrame | None = file.read().to_pandas() if fits else None
     except Exception as error:  # pandas and pyarrow raise all sorts
         raise bad_request(f"The body is not Parquet of a table: {error}.") from error
+    if frame is None:
+        raise ServingError(
+            ServingError.TOO_LARGE,
+            f"The table of {file.metadata.num_rows:,} rows would take {size:,} bytes, many times what was sent.",
+        )
+    return frame
 
 
 def _expected_form() -> str:
