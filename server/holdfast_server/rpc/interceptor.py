@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from holdfast_server.errors import IdleTimeout, InvalidArgument, Reason
-from holdfast_server.rpc.errors import status_code, to_domain_error, trailing_metadata
+from holdfast_server.rpc.errors import status_code, to_domain_error, told_message, trailing_metadata
 
 Parse = Callable[[bytes], Any]
 
@@ -102,6 +102,9 @@ async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_time
                 await asyncio.wait_for(context.write(answer), idle_timeout)
             except asyncio.TimeoutError:
                 raise IdleTimeout(f"Nothing was taken for {idle_timeout:g} seconds. Go on where you were.") from None
+            except grpc.aio.InternalError:
+                # The call is over: the peer went away while this was on its way to it. There is nobody to tell.
+                raise asyncio.CancelledError from None
 
 
 def _parser(from_string: Parse) -> Parse:
@@ -139,4 +142,4 @@ async def _abort(error: Exception, context: Any, method: str) -> None:
             grpc.StatusCode.UNIMPLEMENTED, f"This server does not implement {method}; it may be too old."
         )
     domain_error = to_domain_error(error, method)
-    await context.abort(status_code(domain_error), domain_error.message, trailing_metadata(domain_error))
+    await context.abort(status_code(domain_error), told_message(domain_error), trailing_metadata(domain_error))
