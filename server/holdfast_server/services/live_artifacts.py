@@ -30,7 +30,7 @@ from holdfast_server.services.changes import seal
 from holdfast_server.services.live_pieces import blocks_to_go_on, get_live, kept_bytes
 from holdfast_server.services.live_reading import OpenFileReader, not_open
 from holdfast_server.services.live_watch import LiveWatch
-from holdfast_server.services.owners import check_writable
+from holdfast_server.services.owners import check_writable, snapshot
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.recording import now_ms, record
@@ -260,7 +260,12 @@ def open_live(tx: Transaction, owner: Owner, path: str, mode: OpenMode) -> LiveF
 
 
 def list_live(tx: Transaction, owner: Owner) -> list[LiveFile]:
-    """What is being written in a tree."""
+    """What is being written in a tree.
+
+    Raises:
+        NotFound: The owner is not there.
+    """
+    snapshot(tx, owner, None)
     return tx.live.list_open(owner)
 
 
