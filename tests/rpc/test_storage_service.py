@@ -93,11 +93,6 @@ async def test_impossible_times_are_refused(storage, refused, duration: Duration
         await refused(end(call), "INVALID_ARGUMENT", "INVALID_VALUE")
 
 
-@pytest.mark.parametrize("request_", [pb.GetStorageUsageRequest(limit=1_001), pb.GetStorageUsageRequest(group=9)])
-async def test_impossible_listings_are_refused(storage, refused, request_):
-    await refused(storage.GetStorageUsage(request_), "INVALID_ARGUMENT", "INVALID_VALUE")
-
-
 async def test_an_expired_snapshot_is_refused_by_every_read(storage, channel, runs, refused):
     run_id = (await runs.CreateRun(run_service_pb2.CreateRunRequest())).run.run_id
     artifacts, owner = ArtifactServiceStub(channel), artifact_pb2.TreeOwner(run_id=run_id)

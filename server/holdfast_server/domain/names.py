@@ -22,7 +22,9 @@ _EXPERIMENT_ID = re.compile(r"0|[1-9][0-9]{0,17}")
 _KEY = re.compile(r"[\w\-.:/ ]+")  # \w: letters and digits of any script, as MLflow has it
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _VERSION_ALIAS = re.compile(r"[vV][0-9]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# They make a text read as another one than it is. Marks, which right-to-left texts need, are no such characters.
+_OVERRIDES = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 _NOT_IN_LOGGED = "/:.%\"'"
 _PRINTABLE_ASCII = re.compile(r"[!-~]+")
 
@@ -217,6 +219,8 @@ def _check_text(text: str, limit: int, *, what: str, field: str) -> str:
         raise _bad_name(f"{what} is not empty and not only spaces", text, field)
     if _CONTROL.search(text):
         raise _bad_name(f"{what} holds no control characters", text, field)
+    if _OVERRIDES.search(text):
+        raise _bad_name(f"{what} holds no characters that change the direction of what follows", text, field)
     return text
 
 

@@ -223,4 +223,9 @@ class Batch:
             raise InvalidArgument(
                 f"A writer sequence is 0 or more, not {self.writer_sequence}.", field="writer_sequence"
             )
+        if self.writer_sequence and not self.writer_id:
+            raise InvalidArgument(
+                "A writer sequence is a position in the stream of a writer, and the batch names none.",
+                field="writer_id",
+            )
         check_count(len(self.metrics), MAX_METRICS_PER_BATCH, what="metrics", field="metrics")

@@ -12,9 +12,9 @@ from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1 import artifact_service_pb2_grpc as service_grpc
 from holdfast_server.domain.artifacts import MAX_INLINE
-from holdfast_server.domain.names import check_request_id
+from holdfast_server.domain.names import check_count, check_request_id
 from holdfast_server.domain.paths import check_path
-from holdfast_server.errors import Conflict, DomainError, InvalidArgument, Reason
+from holdfast_server.errors import Conflict, DomainError, InvalidArgument
 from holdfast_server.rpc.byte_budget import ByteBudget, Share
 from holdfast_server.rpc.commit_stream import CommitStream
 from holdfast_server.rpc.convert import artifacts as convert
@@ -22,7 +22,13 @@ from holdfast_server.rpc.downloads import FileSender
 from holdfast_server.rpc.inline_data import InlineData
 from holdfast_server.rpc.interceptor import raw_requests, raw_responses
 from holdfast_server.rpc.mutations import mutate, request_key
-from holdfast_server.rpc.page_tokens import decode_path_token, decode_position_token, encode_path_token
+from holdfast_server.rpc.page_tokens import (
+    decode_path_token,
+    decode_position_token,
+    encode_path_token,
+    invalid_page_token,
+)
+from holdfast_server.rpc.paging import page_limit
 from holdfast_server.rpc.uploads import BlockReceiver
 from holdfast_server.services.artifact_uris import resolve_model
 from holdfast_server.services.artifacts import ArtifactService
@@ -32,6 +38,7 @@ from holdfast_server.services.ports.database import Database
 from holdfast_server.services.ports.spool import Spool
 
 MAX_DIGESTS = 16_384
+MAX_REMOVED = 1_000
 MAX_FILE_BLOCKS = 65_536  # in a page: 2.2 MB
 READ_PAGE = 1_000
 PAGE_BYTES = 2 << 20
@@ -75,12 +82,7 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
         self, request: pb.FindMissingBlocksRequest, context: Any
     ) -> pb.FindMissingBlocksResponse:
         """Answer which blocks must be written."""
-        if len(request.digests) > MAX_DIGESTS:
-            raise InvalidArgument(
-                f"A request asks for at most {MAX_DIGESTS} digests, not {len(request.digests)}; ask in parts.",
-                reason=Reason.LIMIT_EXCEEDED,
-                field="digests",
-            )
+        check_count(len(request.digests), MAX_DIGESTS, what="digests", field="digests")
         if any(len(digest) != DIGEST_SIZE for digest in request.digests):
             raise InvalidArgument(f"A digest has {DIGEST_SIZE} bytes.", field="digests")
         missing = await self._service.find_missing_blocks(list(request.digests))
@@ -131,9 +133,7 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
     async def ListFiles(self, request: pb.ListFilesRequest, context: Any) -> pb.ListFilesResponse:
         """Page through a snapshot."""
         owner, path = convert.owner_from_proto(request.owner), _path(request.path)
-        if request.page_size < 0 or request.page_size > 10_000:
-            raise InvalidArgument("A page has 1 to 10,000 entries; 0 means 1,000.", field="page_size")
-        limit = request.page_size or 1_000
+        limit = page_limit(request.page_size, default=1_000, maximum=10_000)
         query = f"{owner.id}\0{path}\0{request.recursive}"
         sequence, after = _sequence(request), ""
         if request.page_token:
@@ -163,15 +163,14 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
         entry = await self._service.get_file(
             convert.owner_from_proto(request.owner), _sequence(request), _path(request.path)
         )
-        if request.expected_digest and request.expected_digest != entry.digest:
+        if request.expected_digest and convert.digest_from_proto(request, "expected_digest") != entry.digest:
             raise Conflict(
                 "The file has another digest than expected: it was replaced. Read it anew from the beginning."
             )
-        if not 0 <= request.offset <= entry.size or request.limit < 0:
-            raise InvalidArgument(
-                f"The file has {entry.size} bytes; an offset is between 0 and that, and a limit is not negative.",
-                field="offset",
-            )
+        if not 0 <= request.offset <= entry.size:
+            raise InvalidArgument(f"The file has {entry.size} bytes; an offset is between 0 and that.", field="offset")
+        if request.limit < 0:
+            raise InvalidArgument(f"A limit is 0, which means to the end, or more; not {request.limit}.", field="limit")
         end = min(entry.size, request.offset + request.limit) if request.limit else entry.size
         first, last = request.offset // BLOCK_SIZE, block_count(end)
         header = pb.ReadFileHeader(
@@ -186,8 +185,11 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
 
     async def ReadFiles(self, request: pb.ReadFilesRequest, context: Any) -> AsyncIterator[pb.ReadFilesResponse]:
         """Stream all files at or below a path."""
-        owner, path, after = convert.owner_from_proto(request.owner), _path(request.path), request.start_after
-        sequence, max_data_size = _sequence(request), min(max(request.max_data_size, 0), 2 * BLOCK_SIZE)
+        owner, path = convert.owner_from_proto(request.owner), _path(request.path)
+        after = _path(request.start_after, field="start_after")
+        if request.max_data_size < 0:
+            raise InvalidArgument(f"A size is 0 or more, not {request.max_data_size}.", field="max_data_size")
+        sequence, max_data_size = _sequence(request), min(request.max_data_size, 2 * BLOCK_SIZE)
         while True:
             sequence, entries = await self._service.list_entries(
                 owner, sequence, path, recursive=True, after=after, limit=READ_PAGE
@@ -203,13 +205,14 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
     async def ListFileBlocks(self, request: pb.ListFileBlocksRequest, context: Any) -> pb.ListFileBlocksResponse:
         """Page through the blocks of a file."""
         owner, path = convert.owner_from_proto(request.owner), _path(request.path)
-        if not 0 <= request.page_size <= MAX_FILE_BLOCKS:
-            raise InvalidArgument(f"A page has 1 to {MAX_FILE_BLOCKS} blocks; 0 means 16,384.", field="page_size")
+        limit = page_limit(request.page_size, default=16_384, maximum=MAX_FILE_BLOCKS)
         query, sequence, first = f"{owner.id}\0{path}\0blocks", _sequence(request), 0
         if request.page_token:
             sequence, first = decode_position_token(request.page_token, query)
         at, entry = await self._service.get_snapshot_file(owner, sequence, path)
-        last = min(block_count(entry.size), first + (request.page_size or 16_384))
+        if first > block_count(entry.size):
+            raise invalid_page_token()
+        last = min(block_count(entry.size), first + limit)
         digests = [block.digest async for block in self._service.list_blocks(entry, first, last)]
         more = encode_path_token(at, str(last), query) if last < block_count(entry.size) else ""
         return pb.ListFileBlocksResponse(
@@ -219,8 +222,8 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
     async def DeleteFiles(self, request: pb.DeleteFilesRequest, context: Any) -> pb.DeleteFilesResponse:
         """Remove files by a commit."""
         owner = convert.owner_from_proto(request.owner)
-        if not 0 < len(request.paths) <= 1_000:
-            raise InvalidArgument("A request removes 1 to 1,000 paths.", field="paths")
+        if not check_count(len(request.paths), MAX_REMOVED, what="paths", field="paths"):
+            raise InvalidArgument("Name at least one path to remove; an empty one is everything.", field="paths")
         everything = list(request.paths) == [""]
         paths = [""] if everything else [check_path(path, field="paths") for path in request.paths]
         return await mutate(
@@ -242,5 +245,5 @@ def _sequence(request: Any) -> int | None:
     return request.sequence if request.HasField("sequence") else None
 
 
-def _path(path: str) -> str:
-    return check_path(path) if path else ""
+def _path(path: str, *, field: str = "path") -> str:
+    return check_path(path, field=field) if path else ""

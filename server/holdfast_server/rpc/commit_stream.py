@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from holdfast.format.digests import block_count
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast_server.domain.artifacts import MAX_FILE_SIZE, NewEntry
+from holdfast_server.domain.names import check_count
 from holdfast_server.errors import InvalidArgument, Reason
 from holdfast_server.rpc.byte_budget import read_attentively
 from holdfast_server.rpc.convert.artifacts import new_entry_from_proto
@@ -53,7 +54,8 @@ class CommitStream:
             part = message.WhichOneof("part")
             if self._end is not None:
                 raise InvalidArgument("Nothing comes after the end of a commit.", field="end")
-            if part == "entries" and len(message.entries.entries) <= MAX_COMMIT_PART:
+            if part == "entries":
+                check_count(len(message.entries.entries), MAX_COMMIT_PART, what="entries", field="entries")
                 if message.entries.entries:
                     yield self._take(message.entries.entries)
             elif part == "more_blocks":
@@ -62,7 +64,7 @@ class CommitStream:
                 self._end = message.end.entry_count
             else:
                 raise InvalidArgument(
-                    f"After its header a commit has messages of at most {MAX_COMMIT_PART} entries.", field="entries"
+                    "After its header a commit has messages of entries, of more blocks, and its end.", field="entries"
                 )
         self._check_end()
         if self._last is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+import string
+import urllib.parse
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -30,8 +32,12 @@ STATUS: dict[type[errors.DomainError], grpc.StatusCode] = {
     errors.IdleTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 
-# Details travel as metadata, which grpc limits to 16 KiB in all.
-MAX_MESSAGE = 4_096
+# Errors travel as metadata. Of more than 8 KiB in all, clients are shown the size in place of the error. The message is
+# there twice, once in ASCII, where a byte beyond it takes three, and once in what BASE64 makes a third longer.
+MAX_MESSAGE = 2_000
+MAX_METADATA = 256
+MAX_VIOLATION = 500
+_UNQUOTED = string.punctuation.replace("%", "") + " "
 
 
 def to_domain_error(error: Exception, method: str) -> errors.DomainError:
@@ -51,19 +57,41 @@ def status_code(error: errors.DomainError) -> grpc.StatusCode:
     return STATUS.get(type(error), grpc.StatusCode.INTERNAL)
 
 
+def told_message(error: errors.DomainError) -> str:
+    """The text for callers, of bounded size and without characters that steer a terminal or forge a line of a log."""
+    return _cut(error.message, MAX_MESSAGE)
+
+
 def trailing_metadata(error: errors.DomainError) -> tuple[tuple[str, bytes], ...]:
     """``google.rpc.Status`` with ErrorInfo, and BadRequest or RetryInfo where they help."""
-    message = error.message[:MAX_MESSAGE]
+    message = told_message(error)
     status = status_pb2.Status(code=status_code(error).value[0], message=message)
     info = error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN)
     for key, value in error.metadata.items():
-        info.metadata[key] = value[:512]
+        info.metadata[key] = _cut(value, MAX_METADATA)
     status.details.add().Pack(info)
     if error.field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=message[:1024])
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field, description=_cut(message, MAX_VIOLATION)
+        )
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
     if isinstance(error, errors.Unavailable):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromMilliseconds(500)
         status.details.add().Pack(retry)
     return ((DETAILS_KEY, status.SerializeToString()),)
+
+
+def _cut(text: str, limit: int) -> str:
+    """As much of a text as takes ``limit`` bytes in a header; what is not printable is escaped."""
+    if len(text) <= limit and text.isascii() and text.isprintable() and "%" not in text:
+        return text
+    kept: list[str] = []
+    size = 0
+    for character in text:
+        shown = character if character.isprintable() else ascii(character)[1:-1]
+        size += len(urllib.parse.quote(shown, safe=_UNQUOTED))
+        if size > limit:
+            return "".join(kept) + "..."
+        kept.append(shown)
+    return "".join(kept)

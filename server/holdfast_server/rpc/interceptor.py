@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from holdfast_server.errors import IdleTimeout, InvalidArgument, PermissionDenied, Reason, Unauthenticated
-from holdfast_server.rpc.errors import status_code, to_domain_error, trailing_metadata
+from holdfast_server.rpc.errors import status_code, to_domain_error, told_message, trailing_metadata
 from holdfast_server.rpc.guard import Guard
 from holdfast_server.rpc.handlers import behavior_of, remade
 
@@ -137,6 +137,9 @@ async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_time
                 await asyncio.wait_for(context.write(answer), idle_timeout)
             except asyncio.TimeoutError:
                 raise IdleTimeout(f"Nothing was taken for {idle_timeout:g} seconds. Go on where you were.") from None
+            except grpc.aio.InternalError:
+                # The call is over: the peer went away while this was on its way to it. There is nobody to tell.
+                raise asyncio.CancelledError from None
 
 
 async def _discard(answers: AsyncGenerator[Any, None]) -> None:
@@ -191,4 +194,4 @@ async def _abort(error: Exception, context: Any, method: str) -> None:
     domain_error = to_domain_error(error, method)
     # What is set already, such as the request id, would be lost: gRPC sends the one or the other.
     metadata = (*(context.trailing_metadata() or ()), *trailing_metadata(domain_error))
-    await context.abort(status_code(domain_error), domain_error.message, metadata)
+    await context.abort(status_code(domain_error), told_message(domain_error), metadata)

@@ -14,7 +14,7 @@ from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import Conflict, InvalidArgument
 from holdfast_server.rpc.byte_budget import ByteBudget
 from holdfast_server.rpc.convert import live as convert
-from holdfast_server.rpc.convert.artifacts import owner_from_proto
+from holdfast_server.rpc.convert.artifacts import digest_from_proto, owner_from_proto
 from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.tails import TailSender
 from holdfast_server.services.live_artifacts import LiveArtifactService, list_live, open_live
@@ -106,10 +106,16 @@ class LiveArtifactServicer(service_grpc.LiveArtifactServiceServicer):
         which = request.WhichOneof("source")
         if which is None:
             raise InvalidArgument("The request names no file; set uri or live_id.", field="uri")
+        expected = digest_from_proto(request, "expected_digest") if request.expected_digest else b""
         if which == "live_id":
+            if expected:
+                raise InvalidArgument(
+                    "A digest is expected of a file that a `uri` names; a live artifact is known by its id.",
+                    field="expected_digest",
+                )
             return await self._tails.get(request.live_id)
         source = await self._tails.find(request.uri)
-        if request.expected_digest and source.digest != request.expected_digest:
+        if expected and source.digest != expected:
             raise Conflict("The file is not the one that was expected: it was replaced. Tail it anew.")
         return source
 

@@ -10,7 +10,7 @@ from holdfast.v1 import model_registry_service_pb2 as pb
 from holdfast.v1 import model_registry_service_pb2_grpc as service_grpc
 from holdfast_server.domain.event import Scope
 from holdfast_server.domain.experiment import TagChanges, TagLimit
-from holdfast_server.domain.names import check_registered_model_name, check_version
+from holdfast_server.domain.names import check_alias, check_registered_model_name, check_version
 from holdfast_server.domain.registry import ModelVersion
 from holdfast_server.domain.registry_history import Actor
 from holdfast_server.errors import InvalidArgument
@@ -234,7 +234,7 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
     ) -> AsyncIterator[pb.WatchRegisteredModelResponse]:
         """Stream a registered model and the changes of it, its versions and aliases."""
         watched = ("WatchRegisteredModel", request.name)
-        wanted = wanted_from_proto(request.types, request.alias)
+        wanted = wanted_from_proto(request.types, check_alias(request.alias) if request.alias else "")
 
         def begin(tx: Transaction) -> Begun:
             if request.cursor:
@@ -299,7 +299,11 @@ def _actor(user_id: str) -> Actor:
 
 
 def _expected(request: pb.SetAliasRequest | pb.DeleteAliasRequest | pb.AliasChange) -> int | None:
-    return request.expected_version if request.HasField("expected_version") else None
+    if not request.HasField("expected_version"):
+        return None
+    if request.expected_version:  # 0: no version
+        check_version(request.expected_version, field="expected_version")
+    return request.expected_version
 
 
 def _version_changes(request: pb.UpdateModelVersionRequest | pb.PromoteModelVersionRequest) -> registry.VersionChanges:

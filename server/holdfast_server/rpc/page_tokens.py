@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 
 from holdfast_server.errors import InvalidArgument, Reason
+
+_INT64 = 1 << 63
+_POSITION = re.compile(r"[0-9]{1,18}")
 
 
 def encode_path_token(sequence: int, after: str, query: str) -> str:
@@ -23,11 +27,11 @@ def decode_path_token(token: str, query: str) -> tuple[int, str]:
     """
     try:
         sequence, fingerprint, after = base64.urlsafe_b64decode(token.encode()).decode().split("\0")
-        if fingerprint == _fingerprint(query):
-            return int(sequence), after
+        if fingerprint == _fingerprint(query) and 0 <= (number := int(sequence)) < _INT64:
+            return number, after
     except (ValueError, binascii.Error):
         pass
-    raise _refused()
+    raise invalid_page_token()
 
 
 def sequence_of_token(token: str) -> int | None:
@@ -41,12 +45,13 @@ def sequence_of_token(token: str) -> int | None:
 def decode_position_token(token: str, query: str) -> tuple[int, int]:
     """The snapshot and the position of a token made with a position in the place of a path; raises likewise."""
     sequence, position = decode_path_token(token, query)
-    if not position.isascii() or not position.isdigit():
-        raise _refused()
+    if not _POSITION.fullmatch(position):
+        raise invalid_page_token()
     return sequence, int(position)
 
 
-def _refused() -> InvalidArgument:
+def invalid_page_token() -> InvalidArgument:
+    """The error of a token that this query did not give."""
     return InvalidArgument(
         "The page token does not belong to this query. Pass the next_page_token of the page before, and change nothing "
         "else.",

@@ -60,7 +60,7 @@ async def stream_runs(database: Database, request: pb.StreamRunsRequest) -> Asyn
     token, more = request.resume_token, True
 
     def find(tx: Transaction) -> list[Found[RunInfo]]:
-        after = open_token(tx.page_token_key, bound, token) if token else None
+        after = open_token(tx.page_token_key, bound, token, field="resume_token") if token else None
         return tx.runs.search(query, after, PART)
 
     def fill(tx: Transaction) -> tuple[pb.StreamRunsResponse, list[Found[RunInfo]]]:

@@ -10,8 +10,8 @@ from typing import Any
 from holdfast.v1 import storage_service_pb2 as pb
 from holdfast.v1 import storage_service_pb2_grpc as service_grpc
 from holdfast_server.domain.upkeep import DEFAULT_GRACE_MS, Checked, Collected, Finding
-from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert import storage as convert
+from holdfast_server.rpc.paging import page_limit
 from holdfast_server.services.checking import CheckSettings, StorageChecker
 from holdfast_server.services.garbage import CollectionSettings, GarbageCollector
 from holdfast_server.services.store_access import StoreAccess
@@ -68,10 +68,9 @@ class StorageServicer(service_grpc.StorageServiceServicer):
 
     async def GetStorageUsage(self, request: pb.GetStorageUsageRequest, context: Any) -> pb.GetStorageUsageResponse:
         """Tell what takes how much space."""
-        if not 0 <= request.limit <= MAX_LARGEST:
-            raise InvalidArgument(f"A limit is 1 to {MAX_LARGEST}; 0 means 10.", field="limit")
+        limit = page_limit(request.limit, default=10, maximum=MAX_LARGEST, field="limit")
         group = convert.group_from_proto(request.group)
-        usage = await storage_usage(self._access.database, group=group, limit=request.limit or 10)
+        usage = await storage_usage(self._access.database, group=group, limit=limit)
         return convert.usage_to_proto(usage)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from holdfast_server.domain.access import ResourceKind, Role
@@ -80,7 +81,11 @@ def resolve(tx: Transaction, uri: str) -> list[Location]:
         NotFound: What it names is not there.
     """
     if len(uri) > MAX_URI:
-        raise InvalidArgument(f"An artifact URI has at most {MAX_URI} characters.", field="uri")
+        raise InvalidArgument(
+            f"An artifact URI has at most {MAX_URI} characters, not {len(uri)}.",
+            reason=Reason.LIMIT_EXCEEDED,
+            field="uri",
+        )
     scheme, separator, rest = uri.partition(":/")
     rest = rest.strip("/")
     if not separator or not rest or scheme not in {"runs", "models"}:
@@ -114,7 +119,8 @@ def resolve_model_source(tx: Transaction, uri: str, most_entries: int | None = N
         NotFound: What it names is not there.
         FailedPrecondition: MODEL_NOT_READY, the logged model is still being written, or that failed.
     """
-    locations = resolve(tx, uri)
+    with _given_as("source"):
+        locations = resolve(tx, uri)
     own = locations[0]
     if own.kind is not Kind.DIRECTORY:
         raise InvalidArgument(f"{shown(uri)} is a file; register the directory that holds the model.", field="source")
@@ -153,7 +159,8 @@ def find_version(tx: Transaction, uri: str) -> ModelVersion:
     scheme, _, rest = uri.partition(":/")
     rest = rest.strip("/")
     if scheme == "models" and len(uri) <= MAX_URI and rest and not _MODEL_ID.fullmatch(rest.partition("/")[0]):
-        version, tail = _find_version(tx, rest, uri)
+        with _given_as("source"):
+            version, tail = _find_version(tx, rest, uri)
         if not tail:
             return version
     raise InvalidArgument(
@@ -173,6 +180,16 @@ async def describe_large_source(database: Database, uri: str) -> None:
             Owner.parse(source.owner), source.sequence, source.tree_digest, source.file_count, source.total_size
         )
         await database.write(lambda tx: tx.trees.keep_description(tree))
+
+
+@contextlib.contextmanager
+def _given_as(field: str) -> Iterator[None]:
+    """Let errors about a URI name the field of the request in which it came."""
+    try:
+        yield
+    except InvalidArgument as error:
+        error.field = field
+        raise
 
 
 def _resolve_run(tx: Transaction, rest: str) -> list[Location]:

@@ -58,6 +58,7 @@ def inline_digests(data: bytes) -> tuple[bytes, ...]:
         raise InvalidArgument(
             f"Inline data is at most {MAX_INLINE} bytes, not {len(data)}; write larger content as blocks.",
             reason=Reason.LIMIT_EXCEEDED,
+            field="entries.inline_data",
         )
     return (hashlib.sha256(data).digest(),) if data else ()
 

@@ -143,7 +143,7 @@ def update_registered_model(
     check_length(description or "", MAX_DESCRIPTION, what="The description", field="description")
     _check_exists(tx, name)
     if new_name is not None and new_name != name:
-        _check_free(tx, check_registered_model_name(new_name, field="new_name"))
+        _check_free(tx, check_registered_model_name(new_name, field="new_name"), field="new_name")
     tx.change_registry(actor).update(
         name, new_name=new_name, description=description, tags=tags, pickle_forbidden=pickle_forbidden
     )
@@ -317,12 +317,12 @@ def _check_exists(tx: Transaction, name: str) -> None:
         raise _no_model(name)
 
 
-def _check_free(tx: Transaction, name: str) -> None:
+def _check_free(tx: Transaction, name: str, *, field: str = "name") -> None:
     if tx.registry.exists(name):
         raise AlreadyExists(
             f"A registered model named {shown(name)} exists. Choose another name.",
             metadata={"name": name[:200]},
-            field="name",
+            field=field,
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from holdfast.format.digests import DIGEST_SIZE
 from holdfast.v1 import artifact_pb2 as pb
 from holdfast.v1 import artifact_service_pb2 as service_pb
@@ -78,14 +80,18 @@ def new_entry_from_proto(message: service_pb.NewEntry, more_blocks: tuple[bytes,
     if kind is None:
         raise InvalidArgument("An entry's kind is ENTRY_KIND_FILE or ENTRY_KIND_DIRECTORY.", field="entries.kind")
     expected = message.WhichOneof("expected")
-    if expected == "expected_digest" and message.expected_digest and len(message.expected_digest) != DIGEST_SIZE:
-        raise InvalidArgument(f"An expected digest has {DIGEST_SIZE} bytes.", field="entries.expected_digest")
+    if expected == "expected_digest":
+        digest_from_proto(message, "expected_digest", within="entries.")
+    if expected == "expected_absent" and not message.expected_absent:
+        raise InvalidArgument(
+            "`expected_absent` is true, or left out when anything may be there.", field="entries.expected_absent"
+        )
     size, data = message.size, None
     if message.HasField("inline_data"):
         data = message.inline_data  # once: each time it is a copy
-        if len(data) != size or message.block_digests or more_blocks:
+        if len(data) != size or message.block_digests or more_blocks or kind is not Kind.FILE:
             raise InvalidArgument(
-                "Inline data is the whole content: as long as `size` says, and without block digests.",
+                "Inline data is the whole content of a file: as long as `size` says, and without block digests.",
                 field="entries.inline_data",
             )
         blocks = inline_digests(data)
@@ -94,8 +100,20 @@ def new_entry_from_proto(message: service_pb.NewEntry, more_blocks: tuple[bytes,
     entry = NewEntry(message.path, kind, message.executable, size, blocks, message.digest)
     if expected is not None:
         entry.expected_digest = message.expected_digest if expected == "expected_digest" else None
-        entry.expected_absent = expected == "expected_absent" and message.expected_absent
+        entry.expected_absent = expected == "expected_absent"
     return entry if data is None else InlineEntry(entry, data)
+
+
+def digest_from_proto(message: Any, name: str, *, within: str = "") -> bytes:
+    """The digest in the field ``name`` of a message, which is in ``within`` of the request.
+
+    Raises:
+        InvalidArgument: It does not have the size of a digest.
+    """
+    digest: bytes = getattr(message, name)
+    if len(digest) != DIGEST_SIZE:
+        raise InvalidArgument(f"A digest has {DIGEST_SIZE} bytes, not {len(digest)}.", field=f"{within}{name}")
+    return digest
 
 
 def location_to_proto(location: Location) -> pb.ArtifactLocation:

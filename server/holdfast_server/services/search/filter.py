@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from holdfast_server.domain.names import shown
 from holdfast_server.errors import InvalidArgument, Reason
 from holdfast_server.services.search.fields import Fields, Type
 from holdfast_server.services.search.names import read_name
@@ -82,7 +83,9 @@ class _Parser:
         allowed = self._allowed(kind, key)
         if operator not in allowed:
             listed = ", ".join(o.value for o in Operator if o in allowed)
-            raise invalid(f"{operator.value} does not fit {kind.value} {key}; use {listed}", column, field=_FIELD)
+            raise invalid(
+                f"{operator.value} does not fit {kind.value} {shown(key, 40)}; use {listed}", column, field=_FIELD
+            )
         if operator in {Operator.IS_NULL, Operator.IS_NOT_NULL}:
             return Condition(kind, key, operator, ())
         wanted = self._type(kind, key)

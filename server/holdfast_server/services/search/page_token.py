@@ -20,8 +20,8 @@ def seal_token(key: bytes, query: object, position: Position) -> str:
     return base64.urlsafe_b64encode(_mac(key, query, body) + body).decode()
 
 
-def open_token(key: bytes, query: object, token: str) -> Position:
-    """The position in a token.
+def open_token(key: bytes, query: object, token: str, *, field: str = "page_token") -> Position:
+    """The position in a token, which came in ``field`` of the request.
 
     Raises:
         InvalidArgument: INVALID_PAGE_TOKEN, it is forged or was made for another query.
@@ -29,10 +29,10 @@ def open_token(key: bytes, query: object, token: str) -> Position:
     try:
         sealed = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
-        raise _refused() from error
+        raise _refused(field) from error
     mac, body = sealed[:_MAC_SIZE], sealed[_MAC_SIZE:]
     if not hmac.compare_digest(mac, _mac(key, query, body)):
-        raise _refused()
+        raise _refused(field)
     return tuple(json.loads(body))
 
 
@@ -41,10 +41,10 @@ def _mac(key: bytes, query: object, body: bytes) -> bytes:
     return hmac.digest(key, fingerprint + body, "sha256")[:_MAC_SIZE]
 
 
-def _refused() -> InvalidArgument:
+def _refused(field: str) -> InvalidArgument:
     return InvalidArgument(
-        "The page token is not one of this query. Pass the next_page_token of the page before with the same filter,"
-        " order and scope, or start again without one.",
+        f"The {field} is not one of this query. Pass the one that came last, with the same filter, order and scope, or"
+        " start again without one.",
         reason=Reason.INVALID_PAGE_TOKEN,
-        field="page_token",
+        field=field,
     )

@@ -40,11 +40,12 @@ class Token:
         return "the end" if self.kind is TokenKind.END else shown(self.text, 40)
 
 
-# Numbers come first: a word cannot begin with a digit. Words hold all characters of keys but the space.
+# Numbers come first: a word cannot begin with a digit. Words hold all characters of keys but the space. Each has one
+# way only to match: with two, what does not match takes the square of its length, on the event loop.
 _TOKEN = re.compile(
     r"""
       (?P<SPACE>\s+)
-    | (?P<NUMBER>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]))
+    | (?P<NUMBER>[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]))
     | (?P<WORD>[^\W\d][\w.:/-]*)
     | (?P<STRING>'(?:[^']|'')*')
     | (?P<QUOTED>`[^`]+`)

@@ -6,6 +6,7 @@ names from the tables below become part of a statement; everything that callers 
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -355,15 +356,21 @@ def _filter(statement: _Statement, table: Searchable, condition: Condition, quer
 
 def _on_datasets(row: str, datasets: Sequence[DatasetName]) -> tuple[str, list[Scalar]]:
     """An expression that says whether a row of metrics was measured on one of some datasets, with its values."""
-    parts, values = [], list[Scalar]()
-    for dataset in datasets:
-        part = f"{row}.dataset_name = ?"
-        values.append(dataset.name)
-        if dataset.digest:
-            part += f" AND {row}.dataset_digest = ?"
-            values.append(dataset.digest)
-        parts.append(f"({part})")
-    return f"({' OR '.join(parts)})", values
+    if len(datasets) == 1:
+        (dataset,) = datasets
+        if not dataset.digest:
+            return f"{row}.dataset_name = ?", [dataset.name]
+        return f"({row}.dataset_name = ? AND {row}.dataset_digest = ?)", [dataset.name, dataset.digest]
+    # Lists, not terms joined by OR: SQLite plans each of those apart, which took a minute for a hundred conditions.
+    names = [dataset.name for dataset in datasets if not dataset.digest]
+    exact = [(dataset.name, dataset.digest) for dataset in datasets if dataset.digest]
+    parts = []
+    if names:
+        parts.append(_one_of(f"+{row}.dataset_name", len(names)))
+    if exact:
+        listed = ", ".join(["(?, ?)"] * len(exact))
+        parts.append(f"(+{row}.dataset_name, +{row}.dataset_digest) IN (VALUES {listed})")
+    return f"({' OR '.join(parts)})", [*names, *itertools.chain.from_iterable(exact)]
 
 
 def _require_some(

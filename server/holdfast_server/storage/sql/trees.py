@@ -321,7 +321,9 @@ def _refuse_again(path: str, staged: Kind) -> NoReturn:
     """Refuse a file at a path that its commit has already."""
     if staged is Kind.DIRECTORY:
         raise _conflict(path, Kind.FILE, path, Kind.DIRECTORY)
-    raise InvalidArgument(f"The path {shown(path)} comes twice in this commit.", reason=Reason.INVALID_PATH)
+    raise InvalidArgument(
+        f"The path {shown(path)} comes twice in this commit.", reason=Reason.INVALID_PATH, field="path"
+    )
 
 
 def _row(

@@ -1,0 +1,52 @@
+"""One server for each store, which all bad requests go to: each finds it as the one before did."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from tests.minio_server import MinioServer
+from tests.rpc.bad_input.world import World
+from tests.server_process import running_server
+
+from holdfast_server.services.ports.artifacts import ObjectStore
+from holdfast_server.storage.blocks.local import LocalObjectStore
+from holdfast_server.storage.blocks.s3 import open_s3_store
+
+
+@contextlib.contextmanager
+def world_on(data_dir: Path, objects: ObjectStore, *arguments: str, **environment: str) -> Iterator[World]:
+    """A server with something of everything."""
+    listen = ("--port", "0", "--data-dir", str(data_dir), *arguments)
+    with running_server(*listen, environment=environment) as server, grpc.insecure_channel(server.address) as channel:
+        world = World(server, data_dir, channel, objects)
+        world.build()
+        yield world
+
+
+@pytest.fixture(scope="session")
+def local_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    data_dir = tmp_path_factory.mktemp("bad-input") / "data"
+    with world_on(data_dir, LocalObjectStore(data_dir / "store")) as world:
+        yield world
+
+
+@pytest.fixture(scope="session")
+def minio_world(tmp_path_factory: pytest.TempPathFactory, minio: MinioServer) -> Iterator[World]:
+    data_dir = tmp_path_factory.mktemp("bad-input-minio") / "data"
+    url = minio.store_url("bad-input")
+    credentials = data_dir.with_name("credentials")
+    credentials.write_text("[default]\n" + "".join(f"{k.lower()} = {v}\n" for k, v in minio.environment.items()))
+    objects = open_s3_store(url, credentials)
+    with contextlib.closing(objects), world_on(data_dir, objects, "--store", url, **minio.environment) as world:
+        yield world
+
+
+@pytest.fixture(params=["local", pytest.param("minio", marks=pytest.mark.minio)])
+def world(request: pytest.FixtureRequest) -> World:
+    """For what touches blocks, on each store."""
+    found: World = request.getfixturevalue(f"{request.param}_world")
+    return found

@@ -1,0 +1,188 @@
+"""A server of its own with something of everything, in which no bad request may change anything."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tests.server_process import ServerProcess
+
+from holdfast.v1 import artifact_pb2, experiment_pb2, run_pb2
+from holdfast.v1 import artifact_service_pb2 as artifacts
+from holdfast.v1 import experiment_service_pb2 as experiments
+from holdfast.v1 import live_artifact_service_pb2 as live
+from holdfast.v1 import model_registry_service_pb2 as registry
+from holdfast.v1 import model_service_pb2 as models
+from holdfast.v1 import run_service_pb2 as runs
+from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from holdfast.v1.experiment_service_pb2_grpc import ExperimentServiceStub
+from holdfast.v1.live_artifact_service_pb2_grpc import LiveArtifactServiceStub
+from holdfast.v1.model_registry_service_pb2_grpc import ModelRegistryServiceStub
+from holdfast.v1.model_service_pb2_grpc import ModelServiceStub
+from holdfast.v1.run_service_pb2_grpc import RunServiceStub
+from holdfast_server.services.ports.artifacts import ObjectStore
+from holdfast_server.storage.sql.connection import connect
+
+RUN, DELETED_RUN, NO_RUN = "ab" * 16, "de" * 16, "99" * 16
+MODEL, PENDING_MODEL, DELETED_MODEL, NO_MODEL = (f"m-{pair * 16}" for pair in ("cd", "ce", "cf", "99"))
+EXPERIMENT, DELETED_EXPERIMENT, NO_EXPERIMENT = "1", "2", "999"
+NAME, ALIAS, USED_ALIAS_VERSION = "name", "champion", 1
+OWNER, MODEL_OWNER = {"run_id": RUN}, {"model_id": MODEL}
+BLOCK = b"a block of the file" * 10_000
+BLOCK_DIGEST = hashlib.sha256(BLOCK).digest()
+USED_REQUEST_ID = "used-before"
+WAIT = 60.0
+
+
+@dataclass(slots=True)
+class World:
+    """A server with runs, models and files, and what of it only the server knew.
+
+    Attributes:
+        objects: The store of its blocks, to look into from outside.
+        live_id: An open live artifact at ``logs/live.log`` of the run, with its ``writer``.
+        tokens: Page tokens and cursors by the method that gave them.
+    """
+
+    server: ServerProcess
+    data_dir: Path
+    channel: grpc.Channel
+    objects: ObjectStore
+    live_id: str = ""
+    writer: str = ""
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def build(self) -> None:
+        """Make something of everything."""
+        self._make_runs()
+        self._make_files()
+        self._make_models()
+        self._keep_tokens()
+
+    def check_works(self) -> None:
+        """The process is there, answers, reads a file from its store and takes a write."""
+        assert self.server.process.poll() is None, self.server.lines
+        assert RunServiceStub(self.channel).GetRun(runs.GetRunRequest(run_id=RUN), timeout=WAIT).run.run_id == RUN
+        read = artifacts.ReadFileRequest(owner=artifact_pb2.TreeOwner(**OWNER), path="dir/file")
+        parts = list(ArtifactServiceStub(self.channel).ReadFile(read, timeout=WAIT))
+        assert b"".join(part.chunk.data for part in parts) == BLOCK
+        RunServiceStub(self.channel).RenewLeases(runs.RenewLeasesRequest(run_ids=[NO_RUN]), timeout=WAIT)
+
+    def contents(self) -> dict[str, Any]:
+        """All that is kept: the rows of each table, the objects of the store, and what waits in files."""
+        connection = connect(self.data_dir / "holdfast.db", read_only=True)
+        try:
+            names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            # Statistics for SQLite's planner are no contents; it refreshes them when it likes.
+            rows: dict[str, Any] = {
+                name: sorted(map(repr, map(tuple, connection.execute(f'SELECT * FROM "{name}"'))))
+                for name in names
+                if not name.startswith("sqlite_stat")
+            }
+        finally:
+            connection.close()
+        return {**rows, "objects": sorted((found.key, found.size) for found in self.objects.list_objects())}
+
+    def complaints(self) -> list[str]:
+        """What the server wrote that tells of a defect."""
+        return [line for line in self.server.lines if "Traceback" in line or "error id" in line]
+
+    def _make_runs(self) -> None:
+        for name in ("second", "gone"):
+            made = experiments.CreateExperimentRequest(name=name, tags=[experiment_pb2.Tag(key="k", value="v")])
+            ExperimentServiceStub(self.channel).CreateExperiment(made, timeout=WAIT)
+        stub = RunServiceStub(self.channel)
+        for run_id in (RUN, DELETED_RUN):
+            stub.CreateRun(runs.CreateRunRequest(run_id=run_id, run_name="run"), timeout=WAIT)
+        stub.LogBatch(
+            runs.LogBatchRequest(
+                run_id=RUN,
+                metrics=[run_pb2.Metric(key="m", value=step, step=step) for step in range(3)],
+                params=[run_pb2.Param(key="p", value="1")],
+                tags=[experiment_pb2.Tag(key="t", value="v")],
+                request_id=USED_REQUEST_ID,
+            ),
+            timeout=WAIT,
+        )
+        dataset = run_pb2.Dataset(name="data", digest="d")
+        datasets = [run_pb2.DatasetInput(dataset=run_pb2.Dataset(name=n, digest="d")) for n in ("data", "more")]
+        stub.LogInputs(runs.LogInputsRequest(run_id=RUN, datasets=datasets), timeout=WAIT)
+        assert dataset.name
+        stub.DeleteRun(runs.DeleteRunRequest(run_id=DELETED_RUN), timeout=WAIT)
+        gone = experiments.DeleteExperimentRequest(experiment_id=DELETED_EXPERIMENT)
+        ExperimentServiceStub(self.channel).DeleteExperiment(gone, timeout=WAIT)
+
+    def _make_files(self) -> None:
+        stub, owner = ArtifactServiceStub(self.channel), artifact_pb2.TreeOwner(**OWNER)
+        block = artifact_pb2.Block(digest=BLOCK_DIGEST, data=BLOCK)
+        list(stub.WriteBlocks(iter([artifacts.WriteBlocksRequest(blocks=[block])]), timeout=WAIT))
+        entries = [
+            artifacts.NewEntry(path="dir/file", kind=1, size=len(BLOCK), block_digests=[BLOCK_DIGEST]),
+            artifacts.NewEntry(path="small.txt", kind=1, size=1, inline_data=b"s"),
+            artifacts.NewEntry(path="caf\u00e9", kind=2),
+        ]
+        stub.CommitFiles(iter(commit({"owner": owner}, entries)), timeout=WAIT)
+        request = live.OpenLiveArtifactRequest(owner=owner, path="logs/live.log", mode=1)
+        opened = LiveArtifactServiceStub(self.channel).OpenLiveArtifact(request, timeout=WAIT)
+        self.live_id, self.writer = opened.live_artifact.live_id, opened.writer
+
+    def _make_models(self) -> None:
+        stub = ModelServiceStub(self.channel)
+        for model_id in (MODEL, PENDING_MODEL, DELETED_MODEL):
+            new = models.CreateLoggedModelRequest(model_id=model_id, source_run_id=RUN, name="logged")
+            stub.CreateLoggedModel(new, timeout=WAIT)
+            if model_id != PENDING_MODEL:
+                stub.FinalizeLoggedModel(models.FinalizeLoggedModelRequest(model_id=model_id, status=2), timeout=WAIT)
+        stub.DeleteLoggedModel(models.DeleteLoggedModelRequest(model_id=DELETED_MODEL), timeout=WAIT)
+        versions = ModelRegistryServiceStub(self.channel)
+        for name in (NAME, NAME, "other"):
+            new_version = registry.CreateModelVersionRequest(
+                name=name, source=f"models:/{MODEL}", create_registered_model=True
+            )
+            versions.CreateModelVersion(new_version, timeout=WAIT)
+        versions.SetAlias(registry.SetAliasRequest(name=NAME, alias=ALIAS, version=1), timeout=WAIT)
+
+    def _keep_tokens(self) -> None:
+        run, owner = RunServiceStub(self.channel), artifact_pb2.TreeOwner(**OWNER)
+        versions, files = ModelRegistryServiceStub(self.channel), ArtifactServiceStub(self.channel)
+        answers: Iterable[tuple[str, Callable[..., Any], Any]] = (
+            ("SearchRuns", run.SearchRuns, runs.SearchRunsRequest(experiment_ids=["0"], page_size=1, view_type=3)),
+            (
+                "ListMetricHistory",
+                run.ListMetricHistory,
+                runs.ListMetricHistoryRequest(run_id=RUN, key="m", page_size=1),
+            ),
+            ("ListFiles", files.ListFiles, artifacts.ListFilesRequest(owner=owner, page_size=1)),
+            (
+                "SearchModelVersions",
+                versions.SearchModelVersions,
+                registry.SearchModelVersionsRequest(page_size=1),
+            ),
+            (
+                "ListRegistryHistory",
+                versions.ListRegistryHistory,
+                registry.ListRegistryHistoryRequest(name=NAME, page_size=1),
+            ),
+        )
+        for method, call, request in answers:
+            self.tokens[method] = call(request, timeout=WAIT).next_page_token
+            assert self.tokens[method], method
+        watch = run.WatchRun(runs.WatchRunRequest(run_id=RUN), timeout=WAIT)
+        self.tokens["WatchRun"] = next(watch).cursor
+        watch.cancel()
+        stream = run.StreamRuns(runs.StreamRunsRequest(experiment_ids=["0"]), timeout=WAIT)
+        self.tokens["StreamRuns"] = next(stream).resume_token
+        stream.cancel()
+
+
+def commit(header: dict[str, Any], entries: list[Any], count: int | None = None) -> list[artifacts.CommitFilesRequest]:
+    """The messages of a commit; ``count`` is the number that its end tells, when it is not that of the entries."""
+    return [
+        artifacts.CommitFilesRequest(header=artifacts.CommitHeader(**header)),
+        artifacts.CommitFilesRequest(entries=artifacts.CommitEntries(entries=entries)),
+        artifacts.CommitFilesRequest(end=artifacts.CommitEnd(entry_count=len(entries) if count is None else count)),
+    ]
