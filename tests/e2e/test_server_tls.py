@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -132,6 +133,35 @@ def _pool():
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(1)
+
+
+def test_no_connection_fails_while_files_are_replaced_over_and_over(tmp_path: Path, tls, other):
+    """Between the two files of a pair, and whichever of them is read, the last good ones serve."""
+    both, original = tmp_path / "both.crt", TlsDirectory(tmp_path / "original")
+    original.replace_server_files(tls)
+    both.write_bytes(tls.ca.read_bytes() + other.ca.read_bytes())
+    done, failures = threading.Event(), []
+
+    def connect() -> None:
+        while not done.is_set():
+            if not accepts(server, both):
+                failures.append(list(server.lines))
+
+    with serving(tmp_path, *tls.flags) as server:
+        threads = [threading.Thread(target=connect, daemon=True) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for round_ in range(10):
+                seen = len(lines_with(server, "new connections use them"))
+                tls.replace_server_files(original if round_ % 2 else other)
+                wait_until(lambda seen=seen: failures or len(lines_with(server, "new connections use them")) > seen)
+        finally:
+            done.set()
+        for thread in threads:
+            thread.join(60)
+        assert failures == []
+        assert server.stop() == 0
 
 
 BROKEN = [
