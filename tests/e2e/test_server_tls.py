@@ -15,7 +15,7 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests.server_process import ServerProcess, clean_environment, running_server
+from tests.server_process import ServerProcess, clean_environment, run_server, running_server
 from tests.tls_files import TlsDirectory, write_dated, write_key
 
 from holdfast_server import health_check
@@ -219,14 +219,7 @@ def test_a_replaced_authority_of_clients_decides_about_new_connections(tmp_path:
 
 def ends_with_2(tmp_path: Path, *flags: str) -> str:
     """What a server says that does not start."""
-    done = subprocess.run(
-        [sys.executable, "-m", "holdfast_server", "--port=0", f"--data-dir={tmp_path / 'data'}", *flags],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_server("--port=0", f"--data-dir={tmp_path / 'data'}", *flags)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "data").exists()
