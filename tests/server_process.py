@@ -82,3 +82,15 @@ def running_server(
         reader.join(10)
         assert process.stderr is not None
         process.stderr.close()
+
+
+def run_server(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a server that is expected to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "holdfast_server", *arguments],
+        env=clean_environment(environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

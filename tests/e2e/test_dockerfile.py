@@ -136,7 +136,8 @@ def test_the_image_builds_serves_and_is_healthy(stages: list[Stage], tmp_path: P
     entrypoint = json.loads(runtime.last("ENTRYPOINT"))
     health_check = json.loads(runtime.last("HEALTHCHECK").partition("CMD ")[2])
     with running_server(command=[python, *entrypoint[1:]], environment=environment) as server:
-        assert server.lines[0].endswith(f", data in {places['/data']}")
+        assert server.lines[0].startswith("WARNING: this server is INSECURE.")
+        assert any(line.endswith(f", data in {places['/data']}") for line in server.lines)
         healthy = subprocess.run([python, *health_check[1:]], env=environment, cwd=tmp_path, check=False, timeout=60)
         assert healthy.returncode == 0
         assert server.stop() == 0

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.server_process import clean_environment, running_server
+from tests.server_process import run_server, running_server
 from tests.tls_files import TlsDirectory
 
 import holdfast
@@ -85,14 +83,7 @@ def test_a_socket_is_0600_and_its_directory_private_when_the_server_makes_it(tmp
 
 
 def refused(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "holdfast_server", *arguments],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_server(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     return done.stderr

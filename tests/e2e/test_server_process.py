@@ -18,7 +18,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.minio_server import MinioServer
-from tests.server_process import clean_environment, running_server
+from tests.server_process import clean_environment, run_server, running_server
 
 from holdfast.v1.artifact_pb2 import Block
 from holdfast.v1.artifact_service_pb2 import BLOCK_STATUS_STORED, WriteBlocksRequest
@@ -26,18 +26,6 @@ from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from holdfast_server import health_check
 
 pytestmark = pytest.mark.slow
-
-
-def run_server(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a server that is expected to end by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "holdfast_server", *arguments],
-        env=clean_environment(environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_it_serves_until_sigterm_and_exits_with_0(tmp_path: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests.server_process import ServerProcess, clean_environment, running_server
+from tests.server_process import ServerProcess, clean_environment, run_server, running_server
 from tests.tls_files import TlsDirectory, write_dated, write_key
 
 from holdfast_server import health_check
@@ -134,6 +135,35 @@ def _pool():
     return ThreadPoolExecutor(1)
 
 
+def test_no_connection_fails_while_files_are_replaced_over_and_over(tmp_path: Path, tls, other):
+    """Between the two files of a pair, and whichever of them is read, the last good ones serve."""
+    both, original = tmp_path / "both.crt", TlsDirectory(tmp_path / "original")
+    original.replace_server_files(tls)
+    both.write_bytes(tls.ca.read_bytes() + other.ca.read_bytes())
+    done, failures = threading.Event(), []
+
+    def connect() -> None:
+        while not done.is_set():
+            if not accepts(server, both):
+                failures.append(list(server.lines))
+
+    with serving(tmp_path, *tls.flags) as server:
+        threads = [threading.Thread(target=connect, daemon=True) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for round_ in range(10):
+                seen = len(lines_with(server, "new connections use them"))
+                tls.replace_server_files(original if round_ % 2 else other)
+                wait_until(lambda seen=seen: failures or len(lines_with(server, "new connections use them")) > seen)
+        finally:
+            done.set()
+        for thread in threads:
+            thread.join(60)
+        assert failures == []
+        assert server.stop() == 0
+
+
 BROKEN = [
     pytest.param(lambda tls, _: tls.cert.write_bytes(tls.cert.read_bytes()[:200]), "no whole certificate", id="half"),
     pytest.param(lambda tls, _: tls.cert.write_bytes(b""), "no whole certificate", id="empty certificate"),
@@ -189,14 +219,7 @@ def test_a_replaced_authority_of_clients_decides_about_new_connections(tmp_path:
 
 def ends_with_2(tmp_path: Path, *flags: str) -> str:
     """What a server says that does not start."""
-    done = subprocess.run(
-        [sys.executable, "-m", "holdfast_server", "--port=0", f"--data-dir={tmp_path / 'data'}", *flags],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_server("--port=0", f"--data-dir={tmp_path / 'data'}", *flags)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "data").exists()

@@ -36,7 +36,7 @@ def make_data_directory(directory: Path) -> None:
     if os.geteuid() not in {0, status.st_uid}:
         raise FailedPrecondition(
             f"The data directory {directory} belongs to another user: run the server as that one, or name a directory "
-            "below it, which the server makes for itself, by --data-dir."
+            "below it, which the server makes for itself."
         )
     entries = set(os.listdir(directory)) - _PASSED_OVER  # noqa: PTH208 - names are all that is wanted
     ours = set(filter(_OURS.fullmatch, entries))
@@ -45,7 +45,7 @@ def make_data_directory(directory: Path) -> None:
     elif status.st_mode & _OTHERS_WRITE:
         raise FailedPrecondition(
             f"Others can write to the data directory {directory} (mode {stat.S_IMODE(status.st_mode):04o}), which "
-            "holds more than Holdfast's data: name a directory of its own by --data-dir, or take it from them "
+            "holds more than Holdfast's data: name a directory of its own, or take it from them "
             f"(chmod go-w {directory})."
         )
     for name in sorted(ours):
