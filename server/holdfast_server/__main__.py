@@ -24,7 +24,7 @@ from holdfast_server.errors import DomainError, Unavailable
 from holdfast_server.exposure import UsageError, exposure_warning
 from holdfast_server.settings import read
 from holdfast_server.settings_report import show_settings
-from holdfast_server.storage.privacy import make_socket_directory
+from holdfast_server.storage.privacy import make_data_directory, make_socket_directory
 from holdfast_server.tls import TlsFileError
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _owner_socket_held(config: ServerConfig) -> Iterator[ServerConfig]:
     with contextlib.ExitStack() as held:
         if config.authenticates and f"unix:{path}" not in config.addresses:
             try:
-                config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_data_directory(config.data_dir)
                 held.enter_context(_unix_socket_held(path))
                 config = replace(config, addresses=(*config.addresses, f"unix:{path}"))
             except (StartError, OSError) as error:
