@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ def load_yaml(data: bytes | bytearray, name: str) -> Any:
         raise InvalidArgumentError(f"{name} has {len(data)} bytes; at most {MAX_BYTES} are read.")
     try:
         return yaml.load(bytes(data), Loader=_loader())  # noqa: S506 - a subclass of SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    # Besides its own errors PyYAML raises whatever comes of a value that its tag does not fit, such as `!!bool x`.
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise InvalidArgumentError(f"{name} is not YAML that a model package may hold: {error}") from error
 
 
@@ -65,7 +66,7 @@ def _loader() -> Any:
             seen = set()
             for key_node, _ in node.value:
                 key = self.construct_object(key_node, deep=True)
-                if isinstance(key, (list, dict)) or key in seen:
+                if not isinstance(key, Hashable) or key in seen:
                     raise yaml.YAMLError(f"the key {key!r} occurs twice or is no scalar{key_node.start_mark}")
                 seen.add(key)
             return super().construct_mapping(node, deep)
