@@ -126,8 +126,22 @@ $(INTEROP_STAMP): $(STAMP) pyproject.toml $(PROTOS)
 	  -e '.[sklearn,lightgbm]' 'mlflow>=3.17'
 	@touch $@
 
+# Beside .venv: atheris has wheels for few platforms, and instruments what it imports.
+FUZZ_VENV := .venv-fuzz
+FUZZ_STAMP := $(FUZZ_VENV)/.installed
+
+.PHONY: fuzz
+fuzz: $(FUZZ_STAMP) ## Fuzz a parser with atheris, such as ARGS='filters -max_total_time=60'; without ARGS it lists them
+	@$(FUZZ_VENV)/bin/python -m tests.fuzz $(ARGS)
+
+$(FUZZ_STAMP): $(STAMP) pyproject.toml $(PROTOS)
+	@test -x $(FUZZ_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(FUZZ_VENV)
+	$(BIN)/uv pip install --quiet --python $(FUZZ_VENV)/bin/python --reinstall-package holdfast \
+	  -e '.[server,sklearn]' 'atheris>=3.0'
+	@touch $@
+
 .PHONY: clean
 clean: ## Remove the virtual environments, caches, builds and generated stubs; MinIO stays in its cache
-	rm -rf $(VENV) $(BENCH_VENV) $(INTEROP_VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(INTEROP_VENV) $(FUZZ_VENV) .fuzz dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	rm -f client/python/holdfast/v1/*_pb2*
 	find client server tests protos benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

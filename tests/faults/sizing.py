@@ -40,15 +40,15 @@ class Sizing:
         return random.Random(":".join(map(str, (self.seed, *names))))
 
 
-def read_sizing() -> Sizing:
+def read_sizing(variable: str = "HOLDFAST_FAULTS") -> Sizing:
     """What the environment asks for; a size that is none is an error, not a quick run."""
-    name = os.environ.get("HOLDFAST_FAULTS") or "quick"
+    name = os.environ.get(variable) or "quick"
     factor = NAMED_SIZES.get(name)
     if factor is None:
         try:
             factor = float(name)
         except ValueError:
-            raise ValueError(f"HOLDFAST_FAULTS is quick, long or a factor such as 6, not {name!r}") from None
+            raise ValueError(f"{variable} is quick, long or a factor such as 6, not {name!r}") from None
     if not 0 < factor < 10_000:
-        raise ValueError(f"HOLDFAST_FAULTS is a factor above 0, not {name!r}")
+        raise ValueError(f"{variable} is a factor above 0, not {name!r}")
     return Sizing(name, factor, int(os.environ.get("HOLDFAST_FAULTS_SEED") or DEFAULT_SEED))

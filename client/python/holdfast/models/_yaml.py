@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ def load_yaml(data: bytes | bytearray, name: str) -> Any:
     try:
         _check_events(yaml.parse(bytes(data), Loader=loader))
         return yaml.load(bytes(data), Loader=loader)  # noqa: S506 - a subclass of a safe loader
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    # Besides its own errors PyYAML raises whatever comes of a value that its tag does not fit, such as `!!bool x`.
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise InvalidArgumentError(f"{name} is not YAML that a model package may hold: {error}") from error
 
 
@@ -74,7 +75,7 @@ def _loader() -> Any:
             seen = set()
             for key_node, _ in node.value:
                 key = self.construct_object(key_node, deep=True)
-                if isinstance(key, (list, dict)) or key in seen:
+                if not isinstance(key, Hashable) or key in seen:
                     raise yaml.YAMLError(f"the key {key!r} occurs twice or is no scalar{key_node.start_mark}")
                 seen.add(key)
             return super().construct_mapping(node, deep)
