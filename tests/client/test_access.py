@@ -177,3 +177,91 @@ def test_the_first_token_is_made_and_used_from_a_shell(run_command):
     run_command("access", "grant", "kim", "read", "-e", "0", expect=1)
     run_command("access", "take-back", "kim", expect=2)
     run_command("token", "create", "--principal", "kim", expect=1)
+
+
+def test_an_upload_with_a_bad_token_says_so(guarded, owner, tmp_path):
+    experiment = owner.create_experiment("uploads")
+    run_id = owner.create_run(experiment).info.run_id
+    created = owner.create_token("late", new_principal_role="write")
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(range(256)) * (40 << 12))
+    with guarded.client(created.secret) as late:
+        owner.revoke_token(created.token.token_id)
+        with pytest.raises(UnauthenticatedError, match="revoked"):
+            late.log_artifact(run_id, large)
+    reader = owner.create_token("reader", new_principal_role="read")
+    with guarded.client(reader.secret) as client:
+        with pytest.raises(PermissionDeniedError, match="write on"):
+            client.log_artifact(run_id, large)
+        with pytest.raises(PermissionDeniedError, match="write on"):
+            client.log_text(run_id, "small", "small.txt")
+    assert owner.list_artifacts(run_id) == []
+
+
+def test_who_follows_an_artifact_is_told_when_the_token_is_revoked(guarded, owner):
+    run_id = owner.create_run("0").info.run_id
+    created = owner.create_token("follower", new_principal_role="read")
+    with guarded.client(created.secret) as follower, owner.open_artifact(run_id, "train.log", "wb") as log:
+        log.write(b"first\n")
+        log.flush()
+        lines = follower.tail_artifact(f"runs:/{run_id}/train.log", follow=True)
+        assert next(iter(lines)).rstrip() in {b"first", "first"}
+        owner.revoke_token(created.token.token_id)
+        with pytest.raises(UnauthenticatedError, match="revoked"):
+            list(lines)
+
+
+TRAINING = """
+import sys
+
+import holdfast
+
+with holdfast.start_run() as run:
+    holdfast.log_metric("loss", 0.5, step=0)
+    holdfast.flush()
+    print(run.info.run_id, flush=True)
+    sys.stdin.readline()
+    holdfast.log_metric("loss", 0.4, step=1)
+    holdfast.log_metric("accuracy", 0.9, step=1)
+    holdfast.log_param("lr", 0.1)
+"""
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_when_its_token_is_revoked_and_what_it_logs_waits_for_a_good_one(guarded, owner, tmp_path):
+    lapsed = owner.create_token("trainer-2", new_principal_role="write")
+
+    def environment(secret: str) -> dict[str, str]:
+        extra = {"HOLDFAST_URI": guarded.uri, "HOLDFAST_TOKEN": secret, "HOLDFAST_JOURNAL_DIR": str(tmp_path / "j")}
+        return clean_environment(extra)
+
+    with subprocess.Popen(
+        [sys.executable, "-c", TRAINING],
+        env=environment(lapsed.secret),
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as training:
+        assert training.stdout is not None
+        run_id = training.stdout.readline().strip()
+        owner.revoke_token(lapsed.token.token_id)
+        _, errors = training.communicate("go on\n", timeout=120)
+        assert training.returncode == 0, errors
+    assert "revoked" in errors
+    assert lapsed.secret not in errors
+    good = owner.create_token("trainer-2")
+    command = [str(Path(sys.executable).parent / "holdfast"), "sync"]
+    subprocess.run(command, env=environment(good.secret), check=True, timeout=120, capture_output=True)
+    run = owner.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"lr": "0.1"}
+    assert {key: run.data.metrics[key] for key in ("loss", "accuracy")} == {"loss": 0.4, "accuracy": 0.9}
+
+
+def test_a_run_does_not_begin_with_a_bad_token(guarded, owner):
+    gone = owner.create_token("gone-too", new_principal_role="write")
+    owner.revoke_token(gone.token.token_id)
+    with guarded.client(gone.secret) as client, pytest.raises(UnauthenticatedError, match="revoked"):
+        client.create_run("0")

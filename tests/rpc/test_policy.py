@@ -160,6 +160,25 @@ async def test_each_role_gets_what_the_rule_says(server, callers, path):
         assert (role, await call(callers[role], path, request)) == (role, expected(path, role, request))
 
 
+ON_RESOURCES = [
+    path
+    for path, rule in POLICY.items()
+    if rule.needs and not any(need.find in (whole_server, anywhere) for need in rule.needs)
+]
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.removeprefix("/holdfast.v1.")) for path in ON_RESOURCES])
+@in_module
+async def test_a_role_by_a_grant_is_as_good_as_one_on_the_server(server, path):
+    caller = await server.caller("granted", "none")
+    for role in ("read", "write", "manage"):
+        there = There(server.owner)
+        request = await REQUESTS[path](there)
+        for name in there.names:
+            await grant(server, "granted", role, name)
+        assert (role, await call(caller, path, request)) == (role, expected(path, role, request))
+
+
 RESOURCES = [path for path, rule in POLICY.items() if rule.needs and "AccessService" not in path]
 
 
@@ -173,7 +192,7 @@ async def test_what_is_hidden_is_refused_as_what_is_not_there(server, callers, p
     hidden, absent = There(server.owner), Absent()
     requests = [await REQUESTS[path](world) for world in (hidden, absent)]
     for name in hidden.names:
-        await hide(server, "hidden-from", name)
+        await grant(server, "hidden-from", "none", name)
     for spoil, value in SPOILED:
         # What is wrong with the rest of a request is found before or after, alike for both.
         spoiled = [spoiled_by(request, spoil, value) for request in requests]
@@ -214,11 +233,12 @@ def spoiled_by(request: Message | list[Message], name: str, value: Any) -> Messa
     return spoiled
 
 
-async def hide(server: AccessServer, principal: str, name: str) -> None:
+async def grant(server: AccessServer, principal: str, role: str, name: str) -> None:
+    """Give a role on an experiment or registered model; other names go by these."""
     if name.isdecimal():
-        await server.grant(principal, "none", experiment=name)
+        await server.grant(principal, role, experiment=name)
     elif name.startswith("m") and not name.startswith("m-"):
-        await server.grant(principal, "none", model=name)
+        await server.grant(principal, role, model=name)
 
 
 def told_without(told: tuple[str, ...], world: World) -> list[str]:

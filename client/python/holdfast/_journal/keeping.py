@@ -13,7 +13,7 @@ from holdfast._journal.named import experiment_id_of, is_named, named
 from holdfast._journal.processes import unsent, warn_of_unsent
 from holdfast._journal.sender import AWAY, Sender
 from holdfast.entities import Experiment
-from holdfast.errors import HoldfastError, UnavailableError
+from holdfast.errors import HoldfastError, UnauthenticatedError, UnavailableError
 from holdfast.v1 import experiment_pb2, run_pb2
 from holdfast.v1 import run_service_pb2 as messages
 from holdfast.v1.run_service_pb2_grpc import RunServiceStub
@@ -21,6 +21,9 @@ from holdfast.v1.run_service_pb2_grpc import RunServiceStub
 # Seconds that a change waits for a server that is away before it goes to the journal, and for one that does not answer.
 PATIENCE = 2.0
 ANSWER_SECONDS = 15.0
+# What a token that was good when a run began may be refused for. That does not stop a training, as an outage does not:
+# what it logs waits for a good one.
+_LAPSED = {"TOKEN_EXPIRED", "TOKEN_REVOKED"}
 
 
 class KeptCalls(Calls):
@@ -46,6 +49,7 @@ class KeptCalls(Calls):
         Raises:
             HoldfastError: As the server says.
             UnavailableError: It is away, and the client is strict.
+            UnauthenticatedError: The token is not good, and not because it was and is not any more.
         """
         request.request_id = secrets.token_hex(16)
         if method == "LogBatch" and (request.metrics or request.metric_columns.values):
@@ -60,7 +64,9 @@ class KeptCalls(Calls):
             return None
         try:
             return self._make(method, request, timeout=ANSWER_SECONDS, patience=PATIENCE)
-        except AWAY as error:
+        except (*AWAY, UnauthenticatedError) as error:
+            if isinstance(error, UnauthenticatedError) and (method == "CreateRun" or error.reason not in _LAPSED):
+                raise
             self._sender.hold_change(method, request.SerializeToString(), error)
             return None
 
