@@ -149,6 +149,20 @@ async def test_a_commit_in_progress_does_not_become_visible(server):
     assert "late" not in [entry.path for entry in listed.entries]
 
 
+async def test_a_commit_is_judged_by_the_role_that_counts_when_it_says_where_it_goes(server):
+    run_id = await There(server.owner).run()
+    alice = await server.caller("alice", "write")
+    commit = alice.artifacts.CommitFiles()
+    await until(lambda: bool(server.app._guard.open_calls._calls))
+    await server.set_role("alice", "read")
+    header = artifact_service_pb2.CommitHeader(owner=artifact_pb2.TreeOwner(run_id=run_id))
+    await commit.write(artifact_service_pb2.CommitFilesRequest(header=header))
+    await commit.done_writing()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await commit
+    assert refused.value.code().name == "PERMISSION_DENIED"
+
+
 async def test_a_token_that_expires_ends_its_streams(server):
     clock = server.app.database._clock
 

@@ -237,3 +237,10 @@ class _Later:
 
     def now_ms(self) -> int:
         return self.clock.now_ms() + self.ms
+
+
+async def test_a_retry_of_a_change_has_one_effect(server):
+    await server.caller("alice", "read")
+    remove = pb.DeletePrincipalRequest(name="alice", request_id="once")
+    await server.owner.access.DeletePrincipal(remove)
+    await server.owner.access.DeletePrincipal(remove)

@@ -92,13 +92,13 @@ class AccessCalls(Calls):
         Raises:
             NotFoundError: There is no such token.
         """
-        answer = self._channel.call(self._access.RevokeToken, build(pb.RevokeTokenRequest, token_id=token_id))
+        answer = self._mutate(self._access.RevokeToken, build(pb.RevokeTokenRequest, token_id=token_id))
         return _token_from_proto(answer.token)
 
     def set_principal(self, name: str, role: str) -> Principal:
         """Add a principal, or give one another role on the server."""
         request = build(pb.SetPrincipalRequest, name=name, role=_role_to_proto(role))
-        return _principal_from_proto(self._channel.call(self._access.SetPrincipal, request).principal)
+        return _principal_from_proto(self._mutate(self._access.SetPrincipal, request).principal)
 
     def delete_principal(self, name: str) -> None:
         """Remove a principal with its tokens and grants. What it did keeps its name.
@@ -106,7 +106,7 @@ class AccessCalls(Calls):
         Raises:
             NotFoundError: There is no such principal.
         """
-        self._channel.call(self._access.DeletePrincipal, build(pb.DeletePrincipalRequest, name=name))
+        self._mutate(self._access.DeletePrincipal, build(pb.DeletePrincipalRequest, name=name))
 
     def list_principals(self) -> list[Principal]:
         """All principals, in order of their names."""
@@ -141,7 +141,7 @@ class AccessCalls(Calls):
         if resource is None:
             raise InvalidArgumentError("Say on what: give experiment_id or registered_model.")
         request = build(pb.SetGrantRequest, principal=principal, role=_role_to_proto(role), resource=resource)
-        self._channel.call(self._access.SetGrant, request)
+        self._mutate(self._access.SetGrant, request)
 
     def list_grants(
         self,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from holdfast.v1 import access_pb2, access_service_pb2_grpc
 from holdfast.v1 import access_service_pb2 as pb
@@ -11,11 +13,14 @@ from holdfast_server.domain.access import ResourceKind, Role
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert import access as convert
 from holdfast_server.rpc.convert.times import optional_ms_from_proto
+from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import page_limit
 from holdfast_server.services import principals
 from holdfast_server.services.callers import current_caller
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.search.page_token import open_token, seal_token
+
+M = TypeVar("M", bound=Message)
 
 MAX_PAGE = 1_000
 
@@ -87,24 +92,32 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
 
     async def RevokeToken(self, request: pb.RevokeTokenRequest, context: Any) -> pb.RevokeTokenResponse:
         """Make a token useless."""
-        token = await self._database.write(lambda tx: principals.revoke_token(tx, request.token_id))
-        await self._changed()
-        return pb.RevokeTokenResponse(token=convert.token_to_proto(token))
+
+        def job(tx: Transaction) -> pb.RevokeTokenResponse:
+            return pb.RevokeTokenResponse(token=convert.token_to_proto(principals.revoke_token(tx, request.token_id)))
+
+        return await self._change(request, pb.RevokeTokenResponse, job)
 
     async def SetPrincipal(self, request: pb.SetPrincipalRequest, context: Any) -> pb.SetPrincipalResponse:
         """Add a principal, or change its role."""
         role = convert.role_from_proto(request.role)
         if role is None:
             raise InvalidArgument("Say which role the principal has on the server; NONE is one.", field="role")
-        principal = await self._database.write(lambda tx: principals.set_principal(tx, request.name, role))
-        await self._changed()
-        return pb.SetPrincipalResponse(principal=convert.principal_to_proto(principal))
+
+        def job(tx: Transaction) -> pb.SetPrincipalResponse:
+            principal = principals.set_principal(tx, request.name, role)
+            return pb.SetPrincipalResponse(principal=convert.principal_to_proto(principal))
+
+        return await self._change(request, pb.SetPrincipalResponse, job)
 
     async def DeletePrincipal(self, request: pb.DeletePrincipalRequest, context: Any) -> pb.DeletePrincipalResponse:
         """Remove a principal."""
-        await self._database.write(lambda tx: principals.delete_principal(tx, request.name))
-        await self._changed()
-        return pb.DeletePrincipalResponse()
+
+        def job(tx: Transaction) -> pb.DeletePrincipalResponse:
+            principals.delete_principal(tx, request.name)
+            return pb.DeletePrincipalResponse()
+
+        return await self._change(request, pb.DeletePrincipalResponse, job)
 
     async def ListPrincipals(self, request: pb.ListPrincipalsRequest, context: Any) -> pb.ListPrincipalsResponse:
         """Page through principals."""
@@ -125,12 +138,11 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         """Give a role on a resource, or take it back."""
         role = convert.role_from_proto(request.role)
 
-        def job(tx: Transaction) -> None:
+        def job(tx: Transaction) -> pb.SetGrantResponse:
             principals.set_grant(tx, request.principal, _resource(tx, request.resource), role)
+            return pb.SetGrantResponse()
 
-        await self._database.write(job)
-        await self._changed()
-        return pb.SetGrantResponse()
+        return await self._change(request, pb.SetGrantResponse, job)
 
     async def ListGrants(self, request: pb.ListGrantsRequest, context: Any) -> pb.ListGrantsResponse:
         """Page through grants."""
@@ -148,6 +160,11 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             return response
 
         return await self._database.read(job)
+
+    async def _change(self, request: Any, response_type: type[M], job: Callable[[Transaction], M]) -> M:
+        response = await mutate(self._database, request, response_type, job)
+        await self._changed()
+        return response
 
 
 def _resource(tx: Transaction, message: access_pb2.AccessResource) -> tuple[ResourceKind, int]:

@@ -15,7 +15,7 @@ from holdfast_server.errors import DomainError, PermissionDenied, Reason, Unauth
 from holdfast_server.rpc.admission import Verdict, judge
 from holdfast_server.rpc.open_calls import OpenCall, OpenCalls
 from holdfast_server.rpc.policy import POLICY, Access, Rule
-from holdfast_server.services.access import authenticate
+from holdfast_server.services.access import authenticate, authenticate_again
 from holdfast_server.services.callers import calling
 from holdfast_server.services.hiding import hiding, not_there
 from holdfast_server.services.ports.database import Database, Transaction
@@ -42,13 +42,14 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """Who calls, as one transaction saw it."""
+class _Seen:
+    """Who calls, as one transaction saw it. ``is_unnoted``: the last use of the token was not written down lately."""
 
     caller: Caller
     expire_time: int | None
     generation: int
     verdict: Verdict
+    is_unnoted: bool
 
 
 class Guard:
@@ -83,25 +84,25 @@ class Guard:
         secret = _secret_of(context)
         message, malformed = (None, None) if streams[0] else _decoded(decode, request)
         waits = malformed is not None or rule.first_message
-        known = await self._database.read(lambda tx: _look(tx, secret, None if waits else rule, message))
-        self._touch(known.caller)
+        seen = await self._database.read(lambda tx: _look(tx, secret, None if waits else rule, message))
+        self._touch(seen)
         if malformed is not None:
             raise malformed
         if not any(streams):
-            async with self._handled(known, known.verdict) as in_vain:
+            async with self._handled(seen, seen.verdict) as in_vain:
                 yield Admitted(message, in_vain)
             return
         task = asyncio.current_task()
         assert task is not None
-        call = OpenCall(task, known.caller, known.generation, known.expire_time, known.verdict.held)
+        call = OpenCall(task, seen.caller, seen.generation, seen.expire_time, seen.verdict.held)
         self.open_calls.add(call)
         try:
             messages: Any = decode(request) if streams[0] else message
             if rule.first_message:
                 messages, verdict = await self._with_first(messages, rule, call)
             else:
-                verdict = known.verdict
-            async with self._handled(known, verdict) as in_vain:
+                verdict = seen.verdict
+            async with self._handled(seen, verdict) as in_vain:
                 yield Admitted(messages, in_vain)
         except asyncio.CancelledError:
             if call.failure is None:
@@ -112,9 +113,9 @@ class Guard:
             raise call.failure
 
     @contextlib.asynccontextmanager
-    async def _handled(self, known: _Known, verdict: Verdict) -> AsyncIterator[bool]:
+    async def _handled(self, seen: _Seen, verdict: Verdict) -> AsyncIterator[bool]:
         in_vain = bool(verdict.hidden)
-        with calling(known.caller), hiding(verdict.hidden):
+        with calling(seen.caller), hiding(verdict.hidden):
             yield in_vain
         if in_vain:
             raise not_there()
@@ -126,14 +127,20 @@ class Guard:
         first = await anext(messages, None)
         if first is None:
             return _chained([], messages), _EMPTY
-        verdict = await self._database.read(lambda tx: judge(tx, call.caller, rule, first))
+
+        def look(tx: Transaction) -> tuple[Caller, int, Verdict]:
+            # As of now: the caller may have got another role since the stream was opened.
+            caller = authenticate_again(tx, call.caller.token_id).caller if call.caller.token_id else call.caller
+            return caller, tx.access.generation(), judge(tx, caller, rule, first)
+
+        call.caller, call.generation, verdict = await self._database.read(look)
         call.held = verdict.held
         return _chained([first], messages), verdict
 
-    def _touch(self, caller: Caller) -> None:
+    def _touch(self, seen: _Seen) -> None:
         """Write down that a token is used, now and then and without anybody waiting for it."""
-        token_id, now = caller.token_id, time.monotonic()
-        if not token_id or now - self._touched.get(token_id, -TOUCH_SECONDS) < TOUCH_SECONDS:
+        token_id, now = seen.caller.token_id, time.monotonic()
+        if not seen.is_unnoted or now - self._touched.get(token_id, -TOUCH_SECONDS) < TOUCH_SECONDS:
             return
         self._touched[token_id] = now
         task = asyncio.create_task(self._write_use(token_id))
@@ -147,14 +154,15 @@ class Guard:
             logger.warning("the last use of token %s was not written down: %s", token_id, error.message)
 
 
-def _look(tx: Transaction, secret: Secret | None, rule: Rule | None, message: Any) -> _Known:
+def _look(tx: Transaction, secret: Secret | None, rule: Rule | None, message: Any) -> _Seen:
     """Find out who calls, and judge the call by its rule; None: later."""
-    caller, expire_time = OWNER, None
+    caller, expire_time, is_unnoted = OWNER, None, False
     if secret is not None:
         found = authenticate(tx, secret)
         caller, expire_time = found.caller, found.expire_time
+        is_unnoted = tx.now_ms - (found.last_use_time or 0) >= TOUCH_SECONDS * 1_000
     verdict = _EMPTY if rule is None else judge(tx, caller, rule, message)
-    return _Known(caller, expire_time, tx.access.generation(), verdict)
+    return _Seen(caller, expire_time, tx.access.generation(), verdict, is_unnoted)
 
 
 def _secret_of(context: Any) -> Secret | None:
