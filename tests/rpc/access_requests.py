@@ -25,6 +25,7 @@ from holdfast.v1 import (
     model_service_pb2,
     run_pb2,
     run_service_pb2,
+    server_service_pb2,
     storage_service_pb2,
 )
 
@@ -327,6 +328,7 @@ REQUESTS: dict[str, Make] = {
     "/holdfast.v1.RunService/ListMetricPoints": of(_R.ListMetricPointsRequest, run_id="@run"),
     "/holdfast.v1.RunService/RenewLeases": of(_R.RenewLeasesRequest, run_ids=_run_ids),
     "/holdfast.v1.RunService/WatchRun": of(_R.WatchRunRequest, run_id="@run"),
+    "/holdfast.v1.ServerService/GetServerInfo": of(server_service_pb2.GetServerInfoRequest),
     "/holdfast.v1.StorageService/CollectGarbage": of(_S.CollectGarbageRequest, dry_run=True),
     "/holdfast.v1.StorageService/CheckStorage": of(_S.CheckStorageRequest),
     "/holdfast.v1.StorageService/GetStorageUsage": of(_S.GetStorageUsageRequest),

@@ -105,7 +105,8 @@ def _code_of(context: Any) -> str:
 
 async def _refuse_unknown(_: Any, context: Any) -> None:
     await context.abort(
-        grpc.StatusCode.UNIMPLEMENTED, "This server has no such method; it may be older than the client: update it."
+        grpc.StatusCode.UNIMPLEMENTED,
+        "This server has no such method; it may be older than the client, and then a newer one has it.",
     )
 
 
