@@ -114,6 +114,13 @@ async def test_a_lower_role_ends_the_streams_that_need_more(server):
     assert {(await ends(stream))[0] for stream in streams.values()} == {"PERMISSION_DENIED"}
 
 
+async def test_an_administrator_who_is_none_any_more_loses_its_streams(server):
+    root = await server.caller("root", "admin")
+    streams = await open_streams(root, There(server.owner))
+    await server.set_role("root", "none")
+    assert {(await ends(stream))[0] for stream in streams.values()} == {"PERMISSION_DENIED"}
+
+
 async def test_a_grant_that_hides_ends_the_streams_of_that_resource_alone(server):
     there = There(server.owner)
     alice = await server.caller("alice", "read")

@@ -59,7 +59,7 @@ def judge(tx: Transaction, caller: Caller, rule: Rule, request: Any) -> Verdict:
         PermissionDenied: The caller may see what the request names, and not do this with it.
     """
     if caller.is_admin:
-        return Verdict()
+        return Verdict(held=((SERVER, Role.ADMIN),))
     roles = _Roles(tx, caller)
     # Where a rule needs nothing in particular, lists are filtered by the role on the server.
     held: list[tuple[Place, Role]] = [] if rule.needs else [(SERVER, caller.server_role)]

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 # Seconds between looks for what other processes changed, and for tokens that expired; what this process changes counts
 # at once.
 INTERVAL = 0.2
+Held = tuple[tuple[Place, Role], ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +38,7 @@ class OpenCall:
     caller: Caller
     generation: int
     expire_time: int | None
-    held: tuple[tuple[Place, Role], ...] = ()
+    held: Held = ()
     failure: DomainError | None = None
 
     def end(self, failure: DomainError) -> None:
@@ -72,11 +73,13 @@ class OpenCalls:
     async def look(self) -> None:
         """End those that may not go on, if anything changed since they were looked at last."""
         calls = [call for call in self._calls if call.failure is None]
-        generation, failures = await self._database.read(lambda tx: _look(tx, calls))
-        for call, failure in zip(calls, failures, strict=True):
-            call.generation = generation
+        held = [call.held for call in calls]
+        generation, failures = await self._database.read(lambda tx: _look(tx, calls, held))
+        for call, needed, failure in zip(calls, held, failures, strict=True):
             if failure is not None and call in self._calls:
                 call.end(failure)
+            elif call.held is needed:  # one that found out meanwhile what it needs is looked at again
+                call.generation = generation
 
     async def _follow(self) -> None:
         while True:
@@ -89,13 +92,13 @@ class OpenCalls:
                 logger.exception("open calls could not be looked at; it is tried again")
 
 
-def _look(tx: Transaction, calls: list[OpenCall]) -> tuple[int, list[DomainError | None]]:
+def _look(tx: Transaction, calls: list[OpenCall], held: list[Held]) -> tuple[int, list[DomainError | None]]:
     """The generation of access now, and why each call may not go on; None: it may."""
     generation = tx.access.generation()
-    return generation, [_failure(tx, call, generation) for call in calls]
+    return generation, [_failure(tx, call, needed, generation) for call, needed in zip(calls, held, strict=True)]
 
 
-def _failure(tx: Transaction, call: OpenCall, generation: int) -> DomainError | None:
+def _failure(tx: Transaction, call: OpenCall, held: Held, generation: int) -> DomainError | None:
     expired = call.expire_time is not None and call.expire_time <= tx.now_ms
     if not call.caller.token_id or (call.generation == generation and not expired):
         return None  # the owner needs nothing that could be lost
@@ -104,4 +107,4 @@ def _failure(tx: Transaction, call: OpenCall, generation: int) -> DomainError | 
     except Unauthenticated as failure:
         return failure
     holds = still_holds(tx, caller)
-    return None if all(map(holds, call.held)) else withdrawn(caller)
+    return None if all(map(holds, held)) else withdrawn(caller)

@@ -27,7 +27,7 @@ from holdfast_server.storage.sql.blocks import marks
 from holdfast_server.storage.sql.conditions import compare, compare_metric
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.selective import Few, are_few, find_few
-from holdfast_server.storage.sql.visibility import visible
+from holdfast_server.storage.sql.visibility import narrowed, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +195,7 @@ def find(
 
     However rows are found, their positions are the same: the next page may be found in another way.
     """
+    query = narrowed(connection, query, table.access[0])
     if not table.by_value or _names_rows(table, query) or _is_small(connection, table, query):
         return _find_and_sort(connection, table, query, after, limit)
     few = find_few(connection, table, query)
