@@ -126,6 +126,9 @@ def messages_of(descriptor: Descriptor, depth: int = 0) -> st.SearchStrategy[Any
 
 
 def _values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        key, value = (field.message_type.fields_by_name[name] for name in ("key", "value"))
+        return st.dictionaries(_one(key, depth), _one(value, depth), max_size=3)
     one = _one(field, depth)
     return st.lists(one, max_size=3) if field.is_repeated else one
 

@@ -26,3 +26,15 @@ def remade(
     """A handler of the same kind with another function and other conversions; None hands bytes on as they are."""
     make = _MAKERS[bool(handler.request_streaming), bool(handler.response_streaming)]
     return make(behavior, request_deserializer=parse, response_serializer=serialize)
+
+
+def kind_of(handler: Any) -> tuple[bool, bool]:
+    """Whether the method takes a stream, and whether it answers by one, whatever gRPC is made to believe."""
+    kind: tuple[bool, bool] | None = getattr(behavior_of(handler), "kind", None)
+    return kind or (bool(handler.request_streaming), bool(handler.response_streaming))
+
+
+def of_kind(kind: tuple[bool, bool], behavior: Any) -> Any:
+    """Mark what answers calls with the kind of its method, where the handler that it gets is of another."""
+    behavior.kind = kind
+    return behavior

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -15,7 +16,7 @@ from google.protobuf.message import DecodeError
 from holdfast_server.errors import IdleTimeout, InvalidArgument, PermissionDenied, Reason, Unauthenticated
 from holdfast_server.rpc.errors import status_code, to_domain_error, told_message, trailing_metadata
 from holdfast_server.rpc.guard import Guard
-from holdfast_server.rpc.handlers import behavior_of, remade
+from holdfast_server.rpc.handlers import behavior_of, kind_of, of_kind
 
 Parse = Callable[[bytes], Any]
 # What the guard refuses calls with.
@@ -64,22 +65,35 @@ class _Method:
 
     def __init__(self, handler: Any, name: str, idle_timeout: float, guard: Guard | None) -> None:
         behavior = behavior_of(handler)
-        self._handler = handler
         self._behavior, self._name, self._idle_timeout, self._guard = behavior, name, idle_timeout, guard
         # grpcio types deserializers as optional: None hands over the bytes as they came.
         is_raw = getattr(behavior, "raw_requests", False)
         self._parse: Parse = bytes if is_raw else _parser(handler.request_deserializer)
         self._serialize = None if getattr(behavior, "raw_responses", False) else handler.response_serializer
-        self._streams = (bool(handler.request_streaming), bool(handler.response_streaming))
+        self._streams = kind_of(handler)
 
     def handler(self) -> Any:
-        """What gRPC calls."""
-        answer = self._answer_by_stream if self._streams[1] else self._answer
-        return remade(self._handler, answer, parse=None, serialize=self._serialize)
+        """What gRPC calls: always as a method that takes a stream.
+
+        gRPC itself waits for the message of a call as long as the connection lives, and leaves one that ends without it
+        unanswered.
+        """
+
+        async def answer(requests: Any, context: Any) -> Any:
+            return await self._answer(requests, context)
+
+        async def answer_by_stream(requests: Any, context: Any) -> None:
+            await self._answer_by_stream(requests, context)
+
+        make: Any = grpc.stream_stream_rpc_method_handler if self._streams[1] else grpc.stream_unary_rpc_method_handler
+        wrapped = of_kind(self._streams, answer_by_stream if self._streams[1] else answer)
+        return make(wrapped, request_deserializer=None, response_serializer=self._serialize)
 
     async def _answer(self, request: Any, context: Any) -> Any:
         is_let_in = self._guard is None
         try:
+            if not self._streams[0]:
+                request = await _only(context, self._idle_timeout)
             if self._guard is None:
                 return await self._behavior(self._decode(request), context)
             async with self._guard.admitted(
@@ -93,6 +107,8 @@ class _Method:
     async def _answer_by_stream(self, request: Any, context: Any) -> None:
         is_let_in = self._guard is None
         try:
+            if not self._streams[0]:
+                request = await _only(context, self._idle_timeout)
             if self._guard is None:
                 await self._write(self._decode(request), context)
                 return
@@ -123,6 +139,41 @@ class _Method:
         if request is not None and self._streams[0]:
             await _drain(request)
         await _abort(error, context, self._name)
+
+
+async def _only(context: Any, idle_timeout: float) -> bytes:
+    """The message of a call that has one.
+
+    Raises:
+        InvalidArgument: MALFORMED_REQUEST, the call ended without it.
+        IdleTimeout: It did not come.
+    """
+    task = asyncio.current_task()
+    assert task is not None, "handlers run in tasks"
+    # Cheaper than `wait_for`, which makes a task for each call.
+    is_late = False
+
+    def give_up() -> None:
+        nonlocal is_late
+        is_late = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(idle_timeout, give_up)
+    message: Any = None
+    try:
+        message = await context.read()
+    except asyncio.CancelledError:
+        if not is_late:
+            raise
+        if sys.version_info >= (3, 11):
+            task.uncancel()
+    finally:
+        timer.cancel()
+    if message is None:
+        raise IdleTimeout(f"The call's message did not come within {idle_timeout:g} seconds.")
+    if message is grpc.aio.EOF:
+        raise InvalidArgument("The call ended without its message.", reason=Reason.MALFORMED_REQUEST)
+    return bytes(message)
 
 
 async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_timeout: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import grpc
 
 from holdfast_server.calls import REQUEST_ID_KEY, UNKNOWN_METHOD, Call, CallObserver, request_id, request_id_from
-from holdfast_server.rpc.handlers import behavior_of, remade
+from holdfast_server.rpc.handlers import behavior_of, kind_of, remade
 
 Count = Callable[[int], None]
 
@@ -47,7 +47,7 @@ class ObservingInterceptor(grpc.aio.ServerInterceptor):
         return self._wrap(handler, method, name, metadata)
 
     def _wrap(self, handler: Any, method: str, name: str, metadata: Any) -> Any:
-        behavior, is_stream = behavior_of(handler), bool(handler.request_streaming or handler.response_streaming)
+        behavior, is_stream = behavior_of(handler), any(kind_of(handler))
 
         async def unary(request: Any, context: Any) -> Any:
             watched = _Watched(self._observers, Call(method, is_stream, name, context.peer(), metadata), context)

@@ -192,13 +192,6 @@ LOGGED_MODELS = [
     bad(f"{M}/FinalizeLoggedModel", "final", {"model_id": MODEL, "status": 3}, MODEL_FINALIZED),
     bad(f"{M}/UpdateLoggedModel", "unknown", {"model_id": NO_MODEL, "tags": [{"key": "a"}]}, MODEL_NOT_FOUND),
     bad(f"{M}/UpdateLoggedModel", "deleted", {"model_id": DELETED_MODEL, "tags": [{"key": "a"}]}, DELETED),
-    bad(
-        f"{M}/UpdateLoggedModel",
-        "tag-too-long",
-        {"model_id": MODEL, "tags": [{"key": "a", "value": "v" * 100_001}]},
-        LIMIT_EXCEEDED,
-        "tags",
-    ),
     bad(f"{M}/DeleteLoggedModel", "id-malformed", {"model_id": "m-"}, MODEL_NOT_FOUND),
     bad(f"{M}/RestoreLoggedModel", "unknown", {"model_id": NO_MODEL}, MODEL_NOT_FOUND),
 ]

@@ -23,6 +23,7 @@ from holdfast.v1 import prediction_pb2 as messages
 
 __all__ = ["decode_input", "encode_output", "frame_from_table", "table_from_frame", "tensor_from_array"]
 
+_MAX_DIMENSIONS = 32  # numpy 1 has no more
 _DTYPES = frozenset(
     "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()  # noqa: SIM905 - reads better
 )
@@ -205,6 +206,8 @@ def array_from_tensor(message: messages.Tensor) -> Any:
     """
     shape = tuple(message.shape)
     name = f"Tensor {message.name!r}" if message.name else "The tensor"
+    if len(shape) > _MAX_DIMENSIONS:
+        raise bad_request(f"{name} has {len(shape)} dimensions; at most {_MAX_DIMENSIONS} are read.")
     if message.dtype == "str":
         array = np.array(list(message.strings), dtype=str)
     elif message.dtype in _DTYPES:
