@@ -18,6 +18,7 @@ from holdfast.v1 import (
     access_service_pb2,
     artifact_pb2,
     artifact_service_pb2,
+    audit_service_pb2,
     experiment_service_pb2,
     live_artifact_service_pb2,
     model_pb2,
@@ -25,6 +26,7 @@ from holdfast.v1 import (
     model_service_pb2,
     run_pb2,
     run_service_pb2,
+    server_service_pb2,
     storage_service_pb2,
 )
 
@@ -256,6 +258,8 @@ REQUESTS: dict[str, Make] = {
     "/holdfast.v1.ArtifactService/ReadFiles": of(_X.ReadFilesRequest, owner=_run_owner, max_data_size=99),
     "/holdfast.v1.ArtifactService/ListFileBlocks": of(_X.ListFileBlocksRequest, owner=_run_owner, path="a/file"),
     "/holdfast.v1.ArtifactService/DeleteFiles": of(_X.DeleteFilesRequest, owner=_run_owner, paths=["a/file"]),
+    "/holdfast.v1.AuditService/ListAuditRecords": of(audit_service_pb2.ListAuditRecordsRequest),
+    "/holdfast.v1.AuditService/ListAuditSegments": of(audit_service_pb2.ListAuditSegmentsRequest),
     "/holdfast.v1.ExperimentService/CreateExperiment": of(_E.CreateExperimentRequest, name=_new_name),
     "/holdfast.v1.ExperimentService/GetExperiment": of(_E.GetExperimentRequest, experiment_id="@experiment"),
     "/holdfast.v1.ExperimentService/SearchExperiments": of(_E.SearchExperimentsRequest),
@@ -327,6 +331,7 @@ REQUESTS: dict[str, Make] = {
     "/holdfast.v1.RunService/ListMetricPoints": of(_R.ListMetricPointsRequest, run_id="@run"),
     "/holdfast.v1.RunService/RenewLeases": of(_R.RenewLeasesRequest, run_ids=_run_ids),
     "/holdfast.v1.RunService/WatchRun": of(_R.WatchRunRequest, run_id="@run"),
+    "/holdfast.v1.ServerService/GetServerInfo": of(server_service_pb2.GetServerInfoRequest),
     "/holdfast.v1.StorageService/CollectGarbage": of(_S.CollectGarbageRequest, dry_run=True),
     "/holdfast.v1.StorageService/CheckStorage": of(_S.CheckStorageRequest),
     "/holdfast.v1.StorageService/GetStorageUsage": of(_S.GetStorageUsageRequest),
