@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 
 from holdfast.v1 import access_service_pb2_grpc as access_grpc
 from holdfast.v1 import artifact_service_pb2_grpc as artifact_grpc
+from holdfast.v1 import audit_service_pb2_grpc as audit_grpc
 from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
 from holdfast.v1 import live_artifact_service_pb2_grpc as live_grpc
 from holdfast.v1 import model_registry_service_pb2_grpc as registry_grpc
@@ -35,6 +36,7 @@ from holdfast_server.operations import Operations, metrics_for, tracing_for
 from holdfast_server.rpc.access_log import AccessLog
 from holdfast_server.rpc.access_service import AccessServicer
 from holdfast_server.rpc.artifact_service import ArtifactServicer
+from holdfast_server.rpc.audit_service import AuditServicer
 from holdfast_server.rpc.byte_budget import ByteBudget
 from holdfast_server.rpc.experiment_service import ExperimentServicer
 from holdfast_server.rpc.guard import Guard
@@ -48,6 +50,7 @@ from holdfast_server.rpc.server_service import ServerFacts, ServerServicer
 from holdfast_server.rpc.storage_service import StorageServicer
 from holdfast_server.rpc.watches import WatchSender
 from holdfast_server.services.artifacts import ArtifactService
+from holdfast_server.services.audit_sealing import AuditSealer
 from holdfast_server.services.event_hub import EventHub
 from holdfast_server.services.hiding import HidingDatabase
 from holdfast_server.services.live_artifacts import LiveArtifactService
@@ -89,6 +92,7 @@ SERVICES = (
         for name in (
             "Access",
             "Artifact",
+            "Audit",
             "Experiment",
             "LiveArtifact",
             "Model",
@@ -151,6 +155,8 @@ class App:
         # What calls see, who may not see everything where callers are asked who they are.
         seen = self._seen = HidingDatabase(database) if config.authenticates else database
         self._guard = Guard(database) if config.authenticates else None
+        # Without authentication nothing is written down, and there is nothing to seal.
+        self._sealer = AuditSealer(database, config.audit_interval) if config.authenticates else None
         self.artifacts = ArtifactService(seen, store, executor, observer=self._metrics)
         self.store_access = StoreAccess(
             database=database,
@@ -259,6 +265,8 @@ class App:
         await server.start()
         self._server = server
         self._maintenance = asyncio.create_task(self._maintain())
+        if self._sealer is not None:
+            await self._sealer.start()
         await self._report_health({})  # what a server stands on was tried out when it was opened
         if self._probes_by_itself:
             await self._readiness.start()
@@ -285,6 +293,8 @@ class App:
         if self._guard is not None:
             self._guard.open_calls.stop()
         await self.leases.stop()
+        if self._sealer is not None:
+            await self._sealer.stop()
         if self._server is not None:
             await self._server.stop(self.config.drain_timeout)
         if self.operations is not None:
@@ -339,6 +349,7 @@ class App:
             self.database, secrets.token_bytes, self._look_at_open_calls, authenticates=authenticates
         )
         access_grpc.add_AccessServiceServicer_to_server(access, server)
+        audit_grpc.add_AuditServiceServicer_to_server(AuditServicer(self.database), server)
         servicer = ArtifactServicer(
             database,
             self.artifacts,

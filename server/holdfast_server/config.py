@@ -28,6 +28,7 @@ class ServerConfig:
         reflection: Offer gRPC server reflection.
         run_lease: Seconds after which a run is lost whose client does not renew its lease.
         auth: ``off``: whoever reaches the server may do everything; ``tokens``: each call needs a token.
+        audit_interval: Seconds after which records of the audit log are sealed at the latest.
         access_log: Level at which each call is logged: ``debug``, ``info``, or ``off``.
         metrics_address: ``host:port`` of the HTTP port for Prometheus and probes; empty for none.
         probe_interval: Seconds between two tries whether database and store can be written.
@@ -49,6 +50,7 @@ class ServerConfig:
     reflection: bool = False
     run_lease: float = 60.0
     auth: str = "off"
+    audit_interval: float = 300.0
     access_log: str = "debug"
     metrics_address: str = ""
     probe_interval: float = 10.0

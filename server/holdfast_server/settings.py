@@ -308,6 +308,14 @@ SETTINGS = (
         help="A running run is marked as lost when its client gives no sign of life for so long.",
     ),
     Setting(
+        name="audit_interval",
+        field="audit_interval",
+        default="300",
+        metavar="SECONDS",
+        parse=_seconds,
+        help="With --auth tokens: records of the audit log are sealed after so long, or when they are 2,000.",
+    ),
+    Setting(
         name="reflection",
         field="reflection",
         default="off",

@@ -14,6 +14,7 @@ from holdfast.v1 import (
     access_pb2,
     access_service_pb2_grpc,
     artifact_service_pb2_grpc,
+    audit_service_pb2_grpc,
     experiment_service_pb2_grpc,
     live_artifact_service_pb2_grpc,
     model_registry_service_pb2_grpc,
@@ -35,6 +36,7 @@ ROLES = {
 STUBS = {
     "access": access_service_pb2_grpc.AccessServiceStub,
     "artifacts": artifact_service_pb2_grpc.ArtifactServiceStub,
+    "audit": audit_service_pb2_grpc.AuditServiceStub,
     "experiments": experiment_service_pb2_grpc.ExperimentServiceStub,
     "live": live_artifact_service_pb2_grpc.LiveArtifactServiceStub,
     "models": model_service_pb2_grpc.ModelServiceStub,

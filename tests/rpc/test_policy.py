@@ -115,7 +115,7 @@ def test_writing_does_not_delete_and_registering_does_not_promote():
 
 def test_the_upkeep_of_the_store_and_of_access_needs_an_administrator():
     services = {path.split("/")[1] for path, rule in POLICY.items() if any(n.role is Role.ADMIN for n in rule.needs)}
-    assert services == {"holdfast.v1.AccessService", "holdfast.v1.StorageService"}
+    assert services == {"holdfast.v1.AccessService", "holdfast.v1.AuditService", "holdfast.v1.StorageService"}
     rest = [path for path, rule in POLICY.items() if path.split("/")[1] in services and not rule.needs]
     assert rest == ["/holdfast.v1.AccessService/GetCaller"]
 

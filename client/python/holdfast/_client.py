@@ -9,6 +9,7 @@ from holdfast import _open_files
 from holdfast._access import AccessCalls
 from holdfast._archives import ArchiveCalls
 from holdfast._artifacts import ArtifactCalls
+from holdfast._audit import AuditCalls
 from holdfast._background import Background
 from holdfast._channel import Channel, RetryPolicy
 from holdfast._checks import check_seconds
@@ -44,6 +45,7 @@ class Client(
     ArchiveCalls,
     SyncCalls,
     AccessCalls,
+    AuditCalls,
 ):
     """A client of one server, for any number of threads; a forked process opens a connection of its own.
 

@@ -11,6 +11,7 @@ from holdfast.v1 import access_pb2, access_service_pb2_grpc
 from holdfast.v1 import access_service_pb2 as pb
 from holdfast_server.domain.access import ResourceKind, Role
 from holdfast_server.errors import InvalidArgument
+from holdfast_server.rpc.audited import note_answer
 from holdfast_server.rpc.convert import access as convert
 from holdfast_server.rpc.convert.times import optional_ms_from_proto
 from holdfast_server.rpc.mutations import mutate
@@ -70,8 +71,14 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             description=request.description,
             expire_time=optional_ms_from_proto(request, "expire_time"),
         )
-        token, secret = await self._database.write(lambda tx: principals.create_token(tx, new, self._random))
-        return pb.CreateTokenResponse(token=convert.token_to_proto(token), secret=secret.text)
+
+        def job(tx: Transaction) -> pb.CreateTokenResponse:
+            token, secret = principals.create_token(tx, new, self._random)
+            response = pb.CreateTokenResponse(token=convert.token_to_proto(token), secret=secret.text)
+            note_answer(tx, request, response)
+            return response
+
+        return await self._database.write(job)
 
     async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:
         """Page through tokens."""

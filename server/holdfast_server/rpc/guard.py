@@ -16,6 +16,7 @@ from holdfast_server.rpc.admission import Verdict, judge
 from holdfast_server.rpc.open_calls import OpenCall, OpenCalls
 from holdfast_server.rpc.policy import POLICY, Access, Rule
 from holdfast_server.services.access import authenticate, authenticate_again
+from holdfast_server.services.auditing import auditing
 from holdfast_server.services.callers import calling
 from holdfast_server.services.hiding import hiding, not_there
 from holdfast_server.services.ports.database import Database, Transaction
@@ -89,7 +90,7 @@ class Guard:
         if malformed is not None:
             raise malformed
         if not any(streams):
-            async with self._handled(seen, seen.verdict) as in_vain:
+            async with self._handled(method, seen, seen.verdict) as in_vain:
                 yield Admitted(message, in_vain)
             return
         task = asyncio.current_task()
@@ -102,7 +103,7 @@ class Guard:
                 messages, verdict = await self._with_first(messages, rule, call)
             else:
                 verdict = seen.verdict
-            async with self._handled(seen, verdict) as in_vain:
+            async with self._handled(method, seen, verdict) as in_vain:
                 yield Admitted(messages, in_vain)
         except asyncio.CancelledError:
             if call.failure is None:
@@ -113,9 +114,9 @@ class Guard:
             raise call.failure
 
     @contextlib.asynccontextmanager
-    async def _handled(self, seen: _Seen, verdict: Verdict) -> AsyncIterator[bool]:
+    async def _handled(self, method: str, seen: _Seen, verdict: Verdict) -> AsyncIterator[bool]:
         in_vain = bool(verdict.hidden)
-        with calling(seen.caller), hiding(verdict.hidden):
+        with calling(seen.caller), auditing(method.lstrip("/")), hiding(verdict.hidden):
             yield in_vain
         if in_vain:
             raise not_there()

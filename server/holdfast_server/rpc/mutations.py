@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from google.protobuf.message import Message
 
 from holdfast_server.domain.names import check_request_id
+from holdfast_server.rpc.audited import note_answer
 from holdfast_server.services.callers import current_caller
 from holdfast_server.services.ports.database import Database, RequestKey, Transaction
 
@@ -33,7 +34,13 @@ async def mutate(database: Database, request: _Mutation, response_type: type[M],
     """
     payload = request.SerializeToString(deterministic=True) if request.request_id else b""
     key = request_key(request.request_id, response_type, payload)
-    answer = await database.write_once(key, lambda tx: job(tx).SerializeToString())
+
+    def noted(tx: Transaction) -> bytes:
+        response = job(tx)
+        note_answer(tx, request, response)
+        return response.SerializeToString()
+
+    answer = await database.write_once(key, noted)
     return response_type.FromString(answer)
 
 

@@ -122,6 +122,7 @@ _SERVICES = {
         "ListFileBlocks": _needs((READ, snapshot)),
         "DeleteFiles": _needs((MANAGE, owner)),
     },
+    "holdfast.v1.AuditService": {"ListAuditRecords": ADMIN, "ListAuditSegments": ADMIN},
     "holdfast.v1.ExperimentService": {
         "CreateExperiment": _needs((WRITE, server), (READ, experiment_named("name"))),
         "GetExperiment": _needs((READ, each(experiment(), experiment_named("name")))),

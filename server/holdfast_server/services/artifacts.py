@@ -11,9 +11,10 @@ from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, NewBlock,
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import DataLoss, NotFound
 from holdfast_server.services import recording
+from holdfast_server.services.auditing import note_change
 from holdfast_server.services.commits import STAGE_SIZE, Commit, InlineEntry
 from holdfast_server.services.owners import expired, not_found, snapshot
-from holdfast_server.services.ports.artifacts import BlockStore
+from holdfast_server.services.ports.artifacts import AddedBlocks, BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.ports.measures import BlockObserver
 from holdfast_server.services.recording import BlockRow, record
@@ -60,7 +61,13 @@ class ArtifactService:
         began_ms = self.now_ms()
         extents = await self._in_thread(lambda: self._store.write(blocks))
         rows = [(block.digest, block.size, extent) for block, extent in zip(blocks, extents, strict=True)]
-        added = await self._database.write(lambda tx: record(tx, rows, began_ms))
+
+        def job(tx: Transaction) -> AddedBlocks:
+            # Blocks belong to nobody until they are committed, so nothing more is known than who sends some.
+            note_change(tx, [], coalesce=True)
+            return record(tx, rows, began_ms)
+
+        added = await self._database.write(job)
         if self._observer is not None:
             new_size = sum(size for _, size in added.new.values())
             self._observer.received(len(rows), sum(row[1] for row in rows), new=len(added.new), new_size=new_size)

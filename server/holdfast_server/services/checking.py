@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from holdfast_server.domain.upkeep import DEFAULT_GRACE_MS, ORPHAN_AGE_MS, Checked, Finding, FindingKind, Place
 from holdfast_server.errors import DataLoss, Unavailable
+from holdfast_server.services.auditing import STORE, audited_method, note_change
 from holdfast_server.services.garbage import PREFIXES
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.services.ports.upkeep import BlockRow
@@ -82,6 +83,8 @@ class StorageChecker:
         async with upkeep_lease(
             self._access.database, self._access.new_holder(), self._access.describe("checking the store")
         ) as lease:
+            if settings.repair and audited_method():
+                await lease.write(lambda tx: note_change(tx, [STORE], {"repair": True, "deep": settings.deep}))
             await _Check(self._access, lease, settings, checked, report).run()
 
 

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from holdfast_server.domain.artifacts import MAX_INLINE, Extent, NewEntry, Owner, Tree
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import Conflict, DomainError, InvalidArgument, Reason, Unavailable
+from holdfast_server.services.auditing import note_change, of_owner
 from holdfast_server.services.changes import seal
 from holdfast_server.services.owners import check_writable
 from holdfast_server.services.ports.database import Database, RequestKey, Transaction
@@ -236,7 +237,7 @@ class Commit:
                 raise BlocksMissing(missing[:MAX_MISSING])
             tx.trees.check_conflicts(commit_id)
             self._check_expectations(tx)
-            answer = str(seal(tx, self._owner, commit_id).sequence).encode()
+            answer = str(self._seal(tx, commit_id)).encode()
             lost = added.lost
             return answer
 
@@ -279,10 +280,16 @@ class Commit:
             # Only what was committed since the reader looked; usually nothing, so the lock is held for a moment.
             tx.trees.check_conflicts(commit_id, since=checked)
             self._check_expectations(tx)
-            return str(seal(tx, self._owner, commit_id).sequence).encode()
+            return str(self._seal(tx, commit_id)).encode()
 
         sequence = int(await self._database.write_once(self.key, job))
         await self._forget_stage()
+        return sequence
+
+    def _seal(self, tx: Transaction, commit_id: int) -> int:
+        """Make the commit visible; returns its sequence."""
+        sequence = seal(tx, self._owner, commit_id).sequence
+        note_change(tx, of_owner(tx, self._owner), {"sequence": sequence})
         return sequence
 
     async def _forget_stage(self) -> None:

@@ -14,6 +14,7 @@ from typing import TypeVar
 from holdfast_server.domain.artifacts import NewBlock
 from holdfast_server.domain.upkeep import DEFAULT_GRACE_MS, ORPHAN_AGE_MS, REPLACED_KEPT_MS, Collected, Phase
 from holdfast_server.errors import DataLoss
+from holdfast_server.services.auditing import STORE, audited_method, note_change
 from holdfast_server.services.changes import note_purged
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.services.ports.database import Transaction
@@ -92,6 +93,9 @@ class GarbageCollector:
                 (Phase.OBJECTS, run.delete_objects),
                 (Phase.ORPHANS, run.delete_orphans),
             )
+            if audited_method():
+                details = {"grace_ms": settings.grace_ms, "purge_ms": settings.purge_ms}
+                await lease.write(lambda tx: note_change(tx, [STORE], details))
             for phase, step in steps:
                 collected.phase = phase
                 await step()
@@ -309,4 +313,8 @@ def _purge_some(tx: Transaction, before_ms: int) -> list[Purged]:
             break
         note_purged(tx, purged)
         taken.append(purged)
+    if taken:
+        named = [f"{'run' if one.is_run else 'model'}/{one.id}" for one in taken]
+        experiments = [f"experiment/{one.experiment_id}" for one in taken]
+        note_change(tx, [*named, *experiments], {"purged": len(taken)})
     return taken

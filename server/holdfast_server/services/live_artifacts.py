@@ -26,6 +26,7 @@ from holdfast_server.errors import (
     Reason,
     Unavailable,
 )
+from holdfast_server.services.auditing import note_change, of_owner
 from holdfast_server.services.changes import seal
 from holdfast_server.services.live_pieces import blocks_to_go_on, get_live, kept_bytes
 from holdfast_server.services.live_reading import OpenFileReader, not_open
@@ -157,6 +158,7 @@ class LiveArtifactService:
             if now.size != live.size:
                 return None
             tx.live.add_blocks(now, [(block.digest, block.size) for block in blocks])
+            _note_append(tx, now)
             return get_live(tx, live.id)
 
         return await self._store_blocks(blocks, add)
@@ -193,7 +195,10 @@ class LiveArtifactService:
                     "backup, or write the artifact anew."
                 )
             tx.trees.check_conflicts(commit_id)
-            tx.live.close(now, entry.file_digest, seal(tx, now.owner, commit_id).sequence)
+            sequence = seal(tx, now.owner, commit_id).sequence
+            tx.live.close(now, entry.file_digest, sequence)
+            details = {"path": now.path, "size": now.size, "sequence": sequence}
+            note_change(tx, [f"live/{now.id}", *of_owner(tx, now.owner)], details)
             return get_live(tx, live.id)
 
         return await self._store_blocks([last] if last is not None else [], close)
@@ -296,10 +301,15 @@ def _append_small(tx: Transaction, append: Append) -> _Step:
         return _Step(live, done=False)
     elif live.size - live.in_blocks + len(append.data) <= MAX_TAIL:
         tx.live.append_tail(live, append.data)
+        _note_append(tx, live)
     else:
         pieces = tx.live.list_pieces(live, live.in_blocks, MAX_TAIL) if live.size > live.in_blocks else []
         return _Step(live, done=False, tail=b"".join(map(kept_bytes, pieces)))
     return _Step(get_live(tx, live.id), done=True)
+
+
+def _note_append(tx: Transaction, live: LiveFile) -> None:
+    note_change(tx, [f"live/{live.id}", *of_owner(tx, live.owner)], {"path": live.path}, coalesce=True)
 
 
 def _cut(offset: int, data: bytes) -> list[NewBlock]:

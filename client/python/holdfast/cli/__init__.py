@@ -24,6 +24,7 @@ from holdfast.errors import (
 _COMMANDS = {
     "access": ("holdfast.cli.access", "Say who may do what, and list it."),
     "artifacts": ("holdfast.cli.artifacts", "List, fetch, store, check and remove artifacts."),
+    "audit": ("holdfast.cli.audit", "Tell who changed what, and verify the log of it."),
     "backup": ("holdfast.cli.backups:backup", "Back up a data directory and its blocks, while servers use it."),
     "cache": ("holdfast.cli.cache", "Show or clear the cache of models on this machine."),
     "completion": ("holdfast.cli.completion", "Print what makes a shell complete commands and options."),

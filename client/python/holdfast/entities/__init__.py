@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.entities._access import Caller, CreatedToken, Grant, Principal, Token
+from holdfast.entities._audit import AuditCheck, AuditRecord, AuditSegment
 from holdfast.entities._event import Event, EventChange, EventMetric
 from holdfast.entities._experiment import Experiment, ExperimentTag, ViewType
 from holdfast.entities._metric_chart import MetricBucket
@@ -37,6 +38,9 @@ from holdfast.entities._storage import CollectedGarbage, OwnerUsage, StorageChec
 from holdfast.entities._sync import SyncedJournal, SyncedStore, SyncProblem
 
 __all__ = [
+    "AuditCheck",
+    "AuditRecord",
+    "AuditSegment",
     "Caller",
     "CollectedGarbage",
     "CreatedToken",

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from holdfast_server.domain.registry_history import Actor
 from holdfast_server.services.ports.access import AccessRepository
 from holdfast_server.services.ports.artifacts import BlockIndex, TreeRepository
+from holdfast_server.services.ports.audit import AuditRepository
 from holdfast_server.services.ports.events import EventRepository, RunLeaseRepository
 from holdfast_server.services.ports.live import LiveRepository
 from holdfast_server.services.ports.registry import RegistryHistory, RegistryReader, RegistryWriter
@@ -109,6 +110,11 @@ class Transaction(Protocol):
     @property
     def access(self) -> AccessRepository:
         """Who may do what."""
+        ...
+
+    @property
+    def audit(self) -> AuditRepository:
+        """Who changed what."""
         ...
 
     @property

@@ -7,6 +7,7 @@ from functools import cached_property
 from holdfast_server.domain.registry_history import Actor
 from holdfast_server.services.ports.database import Ids
 from holdfast_server.storage.sql.access import SqlAccess
+from holdfast_server.storage.sql.audit import SqlAudit
 from holdfast_server.storage.sql.blocks import SqlBlockIndex
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.events import SqlEvents
@@ -94,6 +95,11 @@ class SqlTransaction:
     def access(self) -> SqlAccess:
         """Who may do what."""
         return SqlAccess(self._connection, self.now_ms)
+
+    @cached_property
+    def audit(self) -> SqlAudit:
+        """Who changed what."""
+        return SqlAudit(self._connection, self.now_ms)
 
     @cached_property
     def page_token_key(self) -> bytes:
