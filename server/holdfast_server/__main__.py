@@ -22,10 +22,11 @@ from holdfast_server import logs
 from holdfast_server.config import ServerConfig
 from holdfast_server.errors import DomainError, Unavailable
 from holdfast_server.exposure import UsageError, exposure_warning
-from holdfast_server.settings import read
+from holdfast_server.settings import Process, read, resolve
 from holdfast_server.settings_report import show_settings
 from holdfast_server.storage.privacy import make_data_directory, make_socket_directory
 from holdfast_server.tls import TlsFileError
+from holdfast_server.workers.role import Announcement, WorkerRole
 
 if TYPE_CHECKING:
     from holdfast_server.app import App
@@ -40,8 +41,8 @@ class StartError(Exception):
     """The server cannot start as asked: an address is taken, a directory cannot be used."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a server; returns the exit code.
+def main(arguments: Sequence[str] | None = None, worker: WorkerRole | None = None) -> int:
+    """Run a server, or one of its ``worker`` processes; returns the exit code.
 
     0 after a stop by signal, 2 when what was asked for cannot be (bad settings, an address in use), 1 when something
     else prevents the start, such as a store that does not answer. One line on standard error says why.
@@ -59,9 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.umask(0o077)
         # gRPC's own lines, one for each handshake that fails, are in no format of ours and without end.
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-        _warn_of_exposure(process.config)
-        with _unix_sockets_held(process.config), _owner_socket_held(process.config) as config:
-            asyncio.run(serve(config))
+        if worker is None:
+            _warn_of_exposure(process.config)
+            if process.workers > 1:
+                return _supervise(process, arguments)
+        with _unix_sockets_held(process.config), _owner_socket_held(process.config, worker) as config:
+            asyncio.run(serve(config, worker))
     except UsageError as error:
         _say(f"{error} See holdfast server --help.")
         return EXIT_USAGE
@@ -71,7 +75,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def serve(config: ServerConfig) -> None:
+def _supervise(process: Process, arguments: Sequence[str]) -> int:
+    from holdfast_server.workers.ports import port_held
+    from holdfast_server.workers.supervisor import Supervisor
+
+    config = process.config
+    host, _, port = next(a for a in config.addresses if not a.startswith("unix:")).rpartition(":")
+    with contextlib.ExitStack() as held:
+        try:
+            shared = held.enter_context(port_held(host.strip("[]"), int(port)))
+        except OSError as error:
+            raise StartError(_why_not_bound(config, error)) from error
+        return Supervisor(
+            resolve(arguments),
+            workers=process.workers,
+            port=shared,
+            metrics_port=int(config.metrics_address.rpartition(":")[2] or 0),
+            drain_timeout=config.drain_timeout,
+            say=_say,
+        ).run()
+
+
+async def serve(config: ServerConfig, worker: WorkerRole | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let calls in progress finish. A second signal ends the process at once.
 
     Raises:
@@ -88,7 +113,9 @@ async def serve(config: ServerConfig) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    app = await loop.run_in_executor(None, _open, config)
+    if worker is not None:
+        worker.when_orphaned(loop, stop)
+    app = await loop.run_in_executor(None, _open, config, worker is not None)
     try:
         try:
             await app.start()
@@ -97,9 +124,14 @@ async def serve(config: ServerConfig) -> None:
         for path in _unix_sockets(config):
             path.chmod(0o600)  # gRPC makes it executable
         _tune_collector()
-        _say(f"Holdfast {version('holdfast')} serving on {_shown_addresses(app)}, data in {_shown_data(config)}")
-        if app.operations is not None:
-            _say(f"Metrics on http://{config.metrics_address.rpartition(':')[0]}:{app.operations.port}/metrics")
+        line = f"Holdfast {version('holdfast')} serving on {_shown_addresses(app)}, data in {_shown_data(config)}"
+        metrics_port = app.operations.port if app.operations is not None else 0
+        if worker is not None:
+            worker.announce(Announcement(line, metrics_port))
+        else:
+            _say(line)
+            if metrics_port:
+                _say(f"Metrics on http://{config.metrics_address.rpartition(':')[0]}:{metrics_port}/metrics")
         await stopping.wait()
         logger.info("stopping: calls in progress have %g s", config.drain_timeout)
     finally:
@@ -125,11 +157,11 @@ def _warn_of_exposure(config: ServerConfig) -> None:
         logger.warning("%s", " ".join(line.strip() for line in lines))
 
 
-def _open(config: ServerConfig) -> App:
+def _open(config: ServerConfig, shares_ports: bool) -> App:
     from holdfast_server.app import App  # grpc and minio take a while; --help and mistakes need neither
 
     try:
-        return App(config)
+        return App(config, shares_ports=shares_ports)
     except OSError as error:
         raise StartError(f"The data directory {config.data_dir} cannot be used: {error.strerror or error}.") from error
     except TlsFileError as error:
@@ -193,14 +225,15 @@ def _unix_sockets(config: ServerConfig) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _owner_socket_held(config: ServerConfig) -> Iterator[ServerConfig]:
+def _owner_socket_held(config: ServerConfig, worker: WorkerRole | None) -> Iterator[ServerConfig]:
     """The configuration with the socket, in the data directory, by which its owner calls without a token.
 
-    It is how the first token is made. Where it cannot be, the log says what to do instead.
+    It is how the first token is made. Where it cannot be, the log says what to do instead. Of several workers the first
+    has it: a second that binds it would cut the first one off.
     """
     path = config.owner_socket
     with contextlib.ExitStack() as held:
-        if config.authenticates and f"unix:{path}" not in config.addresses:
+        if config.authenticates and (worker is None or worker.is_first) and f"unix:{path}" not in config.addresses:
             try:
                 make_data_directory(config.data_dir)
                 held.enter_context(_unix_socket_held(path))

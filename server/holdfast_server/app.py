@@ -127,11 +127,11 @@ class RandomIds:
 class App:
     """A running server: open, ``start``, wait, ``stop``.
 
-    ``embedded``: it ends when no client is left.
+    ``embedded``: it ends when no client is left. ``shares_ports``: other processes of this server bind the same.
     """
 
-    def __init__(self, config: ServerConfig, *, embedded: bool = False) -> None:
-        self.config, self._embedded = config, embedded
+    def __init__(self, config: ServerConfig, *, embedded: bool = False, shares_ports: bool = False) -> None:
+        self.config, self._embedded, self._shares_ports = config, embedded, shares_ports
         self._certificates = _certificates(config)
         make_data_directory(config.data_dir)
         with contextlib.ExitStack() as opened:
@@ -250,7 +250,7 @@ class App:
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", MAX_MESSAGE),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(self._shares_ports)),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.keepalive_time_ms", 60_000),
@@ -404,7 +404,7 @@ def _certificates(config: ServerConfig) -> ReloadingCertificates | None:
 
 def _threads(config: ServerConfig) -> int:
     """Threads that move blocks: with S3 they mostly wait for the network, so there are more of them."""
-    return max(config.workers, S3_THREADS) if config.store else config.workers
+    return max(config.block_threads, S3_THREADS) if config.store else config.block_threads
 
 
 def open_object_store(config: ServerConfig) -> ObjectStore:

@@ -24,7 +24,7 @@ class ServerConfig:
         idle_timeout: Seconds after which a stream on which nothing moves is cancelled.
         drain_timeout: Seconds that calls in progress get when the server stops.
         byte_budget: Bytes of uploads and downloads held in memory by all streams together.
-        workers: Threads that hash and move blocks.
+        block_threads: Threads that hash and move blocks.
         reflection: Offer gRPC server reflection.
         run_lease: Seconds after which a run is lost whose client does not renew its lease.
         auth: ``off``: whoever reaches the server may do everything; ``tokens``: each call needs a token.
@@ -46,7 +46,7 @@ class ServerConfig:
     idle_timeout: float = 120.0
     drain_timeout: float = 10.0
     byte_budget: int = 64 * MIB
-    workers: int = 2
+    block_threads: int = 2
     reflection: bool = False
     run_lease: float = 60.0
     auth: str = "off"

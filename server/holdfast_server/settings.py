@@ -9,6 +9,7 @@ import argparse
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from holdfast_server.config import DEFAULT_PORT, MIB, ServerConfig
 from holdfast_server.exposure import UsageError, check_exposure
 
 PREFIX = "HOLDFAST_SERVER_"
+MAX_PORT = 65535
 AUTH_MODES = ("off", "tokens")
 DEFAULT = "default"
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -27,6 +29,9 @@ STANDARD_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_
 ACCESS_LOGS = ("debug", "info", "off")
 # A block has 8 MiB; with less than two of them one upload could not have a block under way while the next arrives.
 MIN_BYTE_BUDGET = 16 * MIB
+
+# More would spend their time waiting for the database's one write lock.
+MAX_WORKERS = 64
 
 _UNITS = {"": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
@@ -86,6 +91,7 @@ class Process:
     config: ServerConfig
     log_level: str
     log_format: str = "human"
+    workers: int = 1
 
 
 def _text(text: str) -> str:
@@ -93,7 +99,7 @@ def _text(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
+    if not text.isdecimal() or int(text) > MAX_PORT:
         raise ValueError("a port is a number from 0 to 65535")
     return int(text)
 
@@ -121,6 +127,12 @@ def _size(text: str) -> int:
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1024:
         raise ValueError("it is a number from 1 to 1024")
+    return int(text)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
+        raise ValueError(f"it is a number from 1 to {MAX_WORKERS}")
     return int(text)
 
 
@@ -292,12 +304,20 @@ SETTINGS = (
         help="Memory for the bytes of all uploads, and as much for all downloads; at least 16MiB.",
     ),
     Setting(
-        name="workers",
-        field="workers",
+        name="block_threads",
+        field="block_threads",
         default="2",
         metavar="COUNT",
         parse=_count,
-        help="Threads that hash and move blocks.",
+        help="Threads of each process that hash and move blocks.",
+    ),
+    Setting(
+        name="workers",
+        field="",
+        default="1",
+        metavar="COUNT",
+        parse=_workers,
+        help="Processes that serve the same port and data directory; see docs/operations.md.",
     ),
     Setting(
         name="run_lease",
@@ -388,7 +408,8 @@ def read(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
     _check_tls(values)
     config = ServerConfig(addresses=_addresses(values, given), **direct)
     check_exposure(config)
-    return Process(config, values["log_level"], values["log_format"])
+    _check_workers(values["workers"], config)
+    return Process(config, values["log_level"], values["log_format"], values["workers"])
 
 
 def resolve(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> list[Resolved]:
@@ -461,6 +482,20 @@ def _check_tls(values: Mapping[str, Any]) -> None:
         raise UsageError(f"{there} needs {missing} as well: a certificate and its key make TLS together.")
     if client_ca and not cert:
         raise UsageError("--tls-client-ca needs --tls-cert and --tls-key: clients are checked over TLS only.")
+
+
+def _check_workers(workers: int, config: ServerConfig) -> None:
+    if workers == 1:
+        return
+    if sys.platform != "linux":
+        raise UsageError("--workers needs Linux, which alone spreads connections over processes: leave it out.")
+    if all(address.startswith("unix:") for address in config.addresses):
+        raise UsageError(
+            "--workers needs a port to share, as a Unix socket is served by one process: give --host or --port as well."
+        )
+    port = int(config.metrics_address.rpartition(":")[2] or 0)
+    if port + workers - 1 > MAX_PORT:
+        raise UsageError(f"--metrics-address={config.metrics_address}: worker N has port {port} + N - 1; choose less.")
 
 
 def _standard_variables(environment: Mapping[str, str]) -> dict[str, str]:

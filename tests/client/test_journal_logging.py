@@ -83,6 +83,26 @@ def test_a_synchronous_point_is_durable_when_the_call_returns(client, run_id, se
         assert other.get_run(run_id).data.metrics == {"m": 2.0, "a": 1.0}
 
 
+def test_flush_waits_for_what_was_logged_before_it_and_not_for_what_other_threads_log_meanwhile(client, run_id):
+    stop = threading.Event()
+
+    def log_on() -> None:
+        step = 0
+        while not stop.wait(0.001):
+            client.log_metric(run_id, "other", 0.0, step=step)
+            step += 1
+
+    with ThreadPoolExecutor(1) as pool:
+        logging = pool.submit(log_on)
+        try:
+            for step in range(20):
+                client.log_metric(run_id, "m", 0.0, step=step)
+                client.flush()
+        finally:
+            stop.set()
+        logging.result()
+
+
 def test_flush_returns_when_all_is_durable(client, experiment_id, server):
     run_id = client.create_run(experiment_id).info.run_id
     for step in range(3_000):

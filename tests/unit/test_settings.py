@@ -55,7 +55,7 @@ VALUES = [
     pytest.param("idle_timeout", "2.5", "idle_timeout", 2.5, id="idle-timeout"),
     pytest.param("drain_timeout", "30", "drain_timeout", 30.0, id="drain-timeout"),
     pytest.param("byte_budget", "128MiB", "byte_budget", 128 * MIB, id="byte-budget"),
-    pytest.param("workers", "7", "workers", 7, id="workers"),
+    pytest.param("block_threads", "7", "block_threads", 7, id="block threads"),
     pytest.param("reflection", "on", "reflection", True, id="reflection"),
     pytest.param("run_lease", "90", "run_lease", 90.0, id="run-lease"),
     pytest.param("audit_interval", "60", "audit_interval", 60.0, id="audit-interval"),
@@ -68,7 +68,7 @@ VALUES = [
 
 def test_the_table_of_values_is_complete():
     together = {"tls_cert", "tls_key", "tls_client_ca"}
-    of_process = {"log_level", "log_format"}
+    of_process = {"log_level", "log_format", "workers"}
     assert {case.values[0] for case in VALUES} == {setting.name for setting in SETTINGS} - of_process - together
 
 
@@ -88,7 +88,7 @@ def test_a_value_comes_from_the_flag_or_the_variable(name: str, text: str, field
 def test_flags_win_over_variables_and_empty_variables_are_absent():
     environment = {"HOLDFAST_SERVER_PORT": "1", "HOLDFAST_SERVER_INSECURE": "1", "HOLDFAST_SERVER_WORKERS": ""}
     config = read(["--port", "2", "--no-insecure"], environment).config
-    assert (config.addresses, config.insecure, config.workers) == (("127.0.0.1:2",), False, 2)
+    assert (config.addresses, config.insecure, config.block_threads) == (("127.0.0.1:2",), False, 2)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,10 @@ def test_insecure_warns_of_what_can_happen_and_only_then(arguments: list[str], r
         pytest.param(["--drain-timeout=inf"], {}, "seconds above 0", id="forever"),
         pytest.param(["--byte-budget=8MiB"], {}, "at least 16MiB", id="small budget"),
         pytest.param(["--byte-budget=64MB"], {}, "KiB, MiB or GiB", id="unit"),
-        pytest.param(["--workers=0"], {}, "1 to 1024", id="no workers"),
+        pytest.param(["--block-threads=0"], {}, "1 to 1024", id="no threads"),
+        pytest.param(["--workers=0"], {}, "1 to 64", id="no workers"),
+        pytest.param(["--workers=2", "--unix=/a"], {}, "needs a port to share", id="workers on a Unix socket alone"),
+        pytest.param(["--workers=3", "--metrics-address=127.0.0.1:65534"], {}, "choose less", id="no port for metrics"),
         pytest.param([], {"HOLDFAST_SERVER_INSECURE": "maybe"}, "on or off", id="switch"),
         pytest.param(["--log-level=loud"], {}, "debug, info", id="level"),
         pytest.param(["--data-dir="], {}, "not empty", id="no directory"),

@@ -98,8 +98,7 @@ class Client(
         seconds = check_seconds(timeout, "timeout")
         seconds = END_SECONDS if seconds is None else seconds
         self._background.wait()
-        self._sender.flush(seconds, away_timeout=seconds)
-        failure = unsent(self._sender)
+        failure = unsent(self._sender, arrived=self._sender.flush(seconds, away_timeout=seconds))
         if failure is not None:
             raise failure
 

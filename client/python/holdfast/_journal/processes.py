@@ -69,8 +69,7 @@ def flush_all(timeout: float) -> None:
     """
     failures = []
     for sender in _senders():
-        sender.flush(timeout, away_timeout=timeout)
-        failure = unsent(sender)
+        failure = unsent(sender, arrived=sender.flush(timeout, away_timeout=timeout))
         if failure is not None:
             failures.append(failure)
     # What was refused or lost is told once, so the others must not be forgotten over the first.
@@ -97,12 +96,15 @@ def end(sender: Sender, timeout: float) -> None:
     sender.close()
 
 
-def unsent(sender: Sender) -> UnsentError | None:
-    """What did not arrive of what was logged: it waits, was refused since this was asked, or is lost."""
+def unsent(sender: Sender, *, arrived: bool = False) -> UnsentError | None:
+    """What did not arrive of what was logged: it waits, was refused since this was asked, or is lost.
+
+    ``arrived``: what was to be waited for came through; what waits now was logged by other threads since.
+    """
     from holdfast.errors import UnsentError
 
     refused, refusal = sender.take_refusal()
-    waiting, lost = sender.waiting, sender.journal.take_lost()
+    waiting, lost = 0 if arrived else sender.waiting, sender.journal.take_lost()
     if not waiting and not refused and not lost:
         return None
     folder = sender.journal.folder
