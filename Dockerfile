@@ -1,7 +1,6 @@
 # The server as an image: `docker build -t holdfast .`
-# It listens on every interface without TLS, because a container's own loopback reaches nobody. That is meant for a
-# private network, such as that of compose.yaml; towards anything wider, give it certificates (HOLDFAST_SERVER_TLS_CERT,
-# HOLDFAST_SERVER_TLS_KEY and HOLDFAST_SERVER_TLS_CLIENT_CA; docs/tls.md), or put a proxy that speaks TLS in front of it.
+# It listens on every interface, because a container's own loopback reaches nobody, and so it starts with TLS and
+# authentication only (docs/deployment.md), or when HOLDFAST_SERVER_INSECURE=1 says that the network is private.
 
 FROM python:3.11-slim-bookworm AS builder
 WORKDIR /src
@@ -22,6 +21,7 @@ RUN groupadd --gid 10001 holdfast \
 COPY --from=builder /opt/holdfast /opt/holdfast
 ENV PATH=/opt/holdfast/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    HOLDFAST_SERVER_HOST=0.0.0.0 \
     HOLDFAST_SERVER_DATA_DIR=/data
 USER 10001:10001
 WORKDIR /data
@@ -30,4 +30,4 @@ EXPOSE 5600
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=10s --start-period=30s --retries=3 \
   CMD ["python", "-m", "holdfast_server.health_check"]
-ENTRYPOINT ["python", "-m", "holdfast_server", "--host", "0.0.0.0", "--insecure"]
+ENTRYPOINT ["python", "-m", "holdfast_server"]

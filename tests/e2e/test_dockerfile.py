@@ -21,8 +21,10 @@ import pytest
 import yaml
 from tests.minio_server import COMMIT, MinioServer
 from tests.server_process import clean_environment, running_server
+from tests.tls_files import TlsDirectory
 
 from holdfast_server.config import DEFAULT_PORT
+from holdfast_server.exposure import UsageError
 from holdfast_server.settings import SETTINGS, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +96,10 @@ def test_the_runtime_is_unprivileged_and_declares_what_it_offers(stages: list[St
 def test_the_entrypoint_is_a_command_line_that_the_server_takes(stages: list[Stage]):
     entrypoint = json.loads(stages[-1].last("ENTRYPOINT"))
     assert entrypoint[:3] == ["python", "-m", "holdfast_server"]
-    config = read(entrypoint[3:], environment_of(stages[-1])).config
+    environment = environment_of(stages[-1])
+    with pytest.raises(UsageError, match="without TLS"):
+        read(entrypoint[3:], environment)
+    config = read(entrypoint[3:], {**environment, "HOLDFAST_SERVER_INSECURE": "1"}).config
     assert config.addresses == (f"0.0.0.0:{DEFAULT_PORT}",)
     assert config.data_dir == Path(stages[-1].last("VOLUME"))
 
@@ -110,7 +115,7 @@ def test_the_context_holds_what_is_copied_and_no_more(stages: list[Stage]):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_image_builds_serves_and_is_healthy(stages: list[Stage], tmp_path: Path):
+def test_the_image_builds_serves_and_is_healthy(stages: list[Stage], compose: dict, tmp_path: Path):
     """What ``docker build`` and ``docker run`` do, with paths below a directory of the test's own."""
     builder, runtime = stages
     places = {path: tmp_path / path.strip("/") for path in ("/src", "/dist", "/opt/holdfast", "/data")}
@@ -132,11 +137,18 @@ def test_the_image_builds_serves_and_is_healthy(stages: list[Stage], tmp_path: P
     environment["PATH"] = environment["PATH"].replace("$PATH", os.environ["PATH"])
     # Bound on every interface as in the image, on a port of this test's own.
     environment["HOLDFAST_SERVER_PORT"] = str(free_port())
+    tls = TlsDirectory(tmp_path / "tls")
+    compose_environment = compose["services"]["holdfast"]["environment"]
+    environment |= {
+        "HOLDFAST_SERVER_TLS_CERT": str(tls.directory / Path(compose_environment["HOLDFAST_SERVER_TLS_CERT"]).name),
+        "HOLDFAST_SERVER_TLS_KEY": str(tls.directory / Path(compose_environment["HOLDFAST_SERVER_TLS_KEY"]).name),
+        "HOLDFAST_SERVER_AUTH": compose_environment["HOLDFAST_SERVER_AUTH"],
+    }
     python = places["/opt/holdfast"] / "bin" / "python"
     entrypoint = json.loads(runtime.last("ENTRYPOINT"))
     health_check = json.loads(runtime.last("HEALTHCHECK").partition("CMD ")[2])
     with running_server(command=[python, *entrypoint[1:]], environment=environment) as server:
-        assert server.lines[0].startswith("WARNING: this server is INSECURE.")
+        assert not any("WARNING" in line for line in server.lines)
         assert any(line.endswith(f", data in {places['/data']}") for line in server.lines)
         healthy = subprocess.run([python, *health_check[1:]], env=environment, cwd=tmp_path, check=False, timeout=60)
         assert healthy.returncode == 0
@@ -174,25 +186,36 @@ def test_compose_is_consistent(compose: dict):
         assert service["healthcheck"]["test"][0] == "CMD", name
         assert service["healthcheck"]["test"][1:], name
         assert set(service["networks"]) <= set(networks)
-        assert {volume.partition(":")[0] for volume in service["volumes"]} <= set(volumes)
+        assert set(named_volumes(service)) <= set(volumes)
+        assert set(service["secrets"]) <= set(compose["secrets"])
         for dependency, condition in service.get("depends_on", {}).items():
             assert condition == {"condition": "service_healthy"}
             assert "healthcheck" in services[dependency]
-    used = {volume.partition(":")[0] for service in services.values() for volume in service["volumes"]}
-    assert used == set(volumes)
+    assert {volume for service in services.values() for volume in named_volumes(service)} == set(volumes)
+    assert {secret for service in services.values() for secret in service["secrets"]} == set(compose["secrets"])
 
 
 def test_compose_runs_the_image_as_it_is_meant_to_be(compose: dict, stages: list[Stage]):
     service, runtime = compose["services"]["holdfast"], stages[-1]
-    assert [volume.partition(":")[2] for volume in service["volumes"]] == [runtime.last("VOLUME")]
+    assert list(named_volumes(service).values()) == [runtime.last("VOLUME")]
     assert [port.rpartition(":")[2] for port in service["ports"]] == [runtime.last("EXPOSE")]
-    assert all("127.0.0.1:" in port for port in service["ports"]), "without TLS it is published on loopback only"
     assert service["healthcheck"]["test"] == ["CMD", *json.loads(runtime.last("HEALTHCHECK").partition("CMD ")[2])]
     known = {setting.variable for setting in SETTINGS}
     assert {name for name in service["environment"] if name.startswith("HOLDFAST_")} <= known
-    config = read([], {"HOLDFAST_SERVER_STORE": default_of(service["environment"]["HOLDFAST_SERVER_STORE"])}).config
+    store = default_of(service["environment"]["HOLDFAST_SERVER_STORE"])
+    config = read([], {**environment_of(runtime), **service["environment"], "HOLDFAST_SERVER_STORE": store}).config
+    assert config.authenticates
+    assert config.tls_cert
+    assert not config.insecure
     assert service["stop_grace_period"] == "30s"
     assert config.drain_timeout < 30
+
+
+def test_no_service_of_compose_has_rights_that_it_does_not_need(compose: dict):
+    for name, service in compose["services"].items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
 
 
 def test_composes_store_is_one_of_its_services(compose: dict):
@@ -204,11 +227,15 @@ def test_composes_store_is_one_of_its_services(compose: dict):
     assert f":{port}" in compose["services"][host]["command"]
 
 
-def test_compose_holds_no_secret(compose: dict):
+def test_compose_takes_secrets_from_files_alone(compose: dict):
     for service in compose["services"].values():
         for name, value in service["environment"].items():
-            if re.search("KEY|SECRET|PASSWORD|ROOT_USER", name):
-                assert re.fullmatch(r"\$\{[A-Z_]+:\?.+\}", value), f"{name} must come from outside"
+            if re.search("KEY|SECRET|PASSWORD|ROOT_USER|CREDENTIALS", name):
+                assert Path(value).is_absolute(), name
+                assert value.startswith("/tls/") or Path(value).name in service["secrets"], name
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert "/deploy/" in ignored
+    assert all(secret["file"].startswith("deploy/") for secret in compose["secrets"].values())
 
 
 def test_composes_minio_is_the_one_that_the_tests_use(compose: dict):
@@ -238,6 +265,12 @@ def test_composes_health_check_of_minio_tells_a_running_one(compose: dict, minio
             for endpoint in (minio.endpoint, absent)
         ]
     assert codes == [0, 1]
+
+
+def named_volumes(service: dict) -> dict[str, str]:
+    """Where a service has which of compose's own volumes; directories of the host are left out."""
+    pairs = (volume.split(":") for volume in service["volumes"])
+    return {name: target for name, target, *_ in pairs if not name.startswith(".")}
 
 
 def copies(stage: Stage) -> Iterator[tuple[list[str], str]]:
