@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -58,12 +59,12 @@ def _wrap(handler: Any, method: str, idle_timeout: float) -> Any:
     serialize = None if getattr(behavior, "raw_responses", False) else handler.response_serializer
     streaming = bool(handler.request_streaming)
 
-    def decode(request: Any) -> Any:
-        return _parsed(request, parse, idle_timeout) if streaming else parse(request)
+    async def decode(requests: AsyncIterator[bytes], context: Any) -> Any:
+        return _parsed(requests, parse, idle_timeout) if streaming else parse(await _only(context, idle_timeout))
 
-    async def stream(request: Any, context: Any) -> None:
+    async def stream(requests: Any, context: Any) -> None:
         try:
-            answers = behavior(decode(request), context)
+            answers = behavior(await decode(requests, context), context)
             if inspect.isawaitable(answers):
                 await answers  # it writes to the context by itself, as gRPC's own health service does
             else:
@@ -73,21 +74,52 @@ def _wrap(handler: Any, method: str, idle_timeout: float) -> Any:
                 raise error.__context__ from None  # the peer went away in the middle of a message, which is no defect
             await _abort(error, context, method)
 
-    async def unary(request: Any, context: Any) -> Any:
+    async def unary(requests: Any, context: Any) -> Any:
         try:
-            return await behavior(decode(request), context)
+            return await behavior(await decode(requests, context), context)
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
             return await _abort(error, context, method)
 
-    makers = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }
-    make: Any = makers[streaming, bool(handler.response_streaming)]
-    wrapped = stream if handler.response_streaming else unary
+    # Always as one that takes a stream: gRPC itself waits for the message of a call as long as the connection lives,
+    # and leaves one that ends without it unanswered.
+    make = grpc.stream_stream_rpc_method_handler if handler.response_streaming else grpc.stream_unary_rpc_method_handler
+    wrapped: Any = stream if handler.response_streaming else unary
     return make(wrapped, request_deserializer=None, response_serializer=serialize)
+
+
+async def _only(context: Any, idle_timeout: float) -> bytes:
+    """The message of a call that has one.
+
+    Raises:
+        InvalidArgument: MALFORMED_REQUEST, the call ended without it.
+        IdleTimeout: It did not come.
+    """
+    task = asyncio.current_task()
+    assert task is not None, "handlers run in tasks"
+    # Cheaper than `wait_for`, which makes a task for each call.
+    is_late = False
+
+    def give_up() -> None:
+        nonlocal is_late
+        is_late = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(idle_timeout, give_up)
+    message: Any = None
+    try:
+        message = await context.read()
+    except asyncio.CancelledError:
+        if not is_late:
+            raise
+        if sys.version_info >= (3, 11):
+            task.uncancel()
+    finally:
+        timer.cancel()
+    if message is None:
+        raise IdleTimeout(f"The call's message did not come within {idle_timeout:g} seconds.")
+    if message is grpc.aio.EOF:
+        raise InvalidArgument("The call ended without its message.", reason=Reason.MALFORMED_REQUEST)
+    return bytes(message)
 
 
 async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_timeout: float) -> None:

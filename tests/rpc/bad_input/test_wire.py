@@ -149,6 +149,8 @@ def impatient_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]
 
 
 STALLED = [
+    pytest.param(GET, [], id="GetRun-before-its-message"),
+    pytest.param("RunService/WatchRun", [], id="WatchRun-before-its-message"),
     pytest.param(WRITE, [], id="WriteBlocks-before-all"),
     pytest.param(WRITE, [{"chunk": {"digest": BLOCK_DIGEST, "size": len(BLOCK), "data": b"x"}}], id="WriteBlocks-amid"),
     pytest.param(COMMIT, [], id="CommitFiles-before-all"),
@@ -168,7 +170,7 @@ def test_a_stream_that_stands_still_is_ended_and_nothing_is_kept(
         yield from serialized
         over.wait(WAIT)
 
-    kind = "stream_stream" if method == WRITE else "stream_unary"
+    kind = "stream_unary" if method in {GET, COMMIT} else "stream_stream"
     call = getattr(impatient_world.channel, kind)(
         f"/{PACKAGE}.{method}", request_serializer=None, response_deserializer=None
     )
@@ -181,6 +183,19 @@ def test_a_stream_that_stands_still_is_ended_and_nothing_is_kept(
     after = impatient_world.contents()
     assert after == before
     impatient_world.check_works()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"/{PACKAGE}.{GET}", f"/{PACKAGE}.{LOG}", f"/{PACKAGE}.RunService/WatchRun", "/grpc.health.v1.Health/Check"],
+)
+def test_a_call_that_ends_without_its_message_is_answered(local_world: World, path: str) -> None:
+    """gRPC itself would leave the caller waiting for ever."""
+    call = local_world.channel.stream_stream(path, request_serializer=None, response_deserializer=None)
+    with pytest.raises(grpc.RpcError) as caught:
+        list(call(iter([]), timeout=WAIT))
+    assert (caught.value.code().name, described(caught.value)[0]) == MALFORMED_REQUEST
+    local_world.check_works()
 
 
 def test_metadata_that_means_nothing_changes_nothing(local_world: World) -> None:
