@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from holdfast.v1 import model_registry_service_pb2 as pb
 from holdfast.v1 import model_registry_service_pb2_grpc as service_grpc
 from holdfast_server.domain.event import Scope
 from holdfast_server.domain.experiment import TagChanges, TagLimit
-from holdfast_server.domain.names import check_alias, check_registered_model_name, check_version
+from holdfast_server.domain.names import check_alias, check_count, check_registered_model_name, check_version
 from holdfast_server.domain.registry import ModelVersion
 from holdfast_server.domain.registry_history import Actor
 from holdfast_server.errors import InvalidArgument
@@ -29,7 +29,7 @@ from holdfast_server.services.commits import STAGE_SIZE
 from holdfast_server.services.cursors import begin_watch, resume_watch
 from holdfast_server.services.ports.artifacts import LargeSnapshot
 from holdfast_server.services.ports.database import Database, Transaction
-from holdfast_server.services.promotion import AliasChange, Promotion, promote
+from holdfast_server.services.promotion import MAX_ALIASES_PER_REQUEST, AliasChange, Promotion, promote
 from holdfast_server.services.registry_history import walk_history
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
@@ -262,8 +262,8 @@ class ModelRegistryServicer(service_grpc.ModelRegistryServiceServicer):
         wanted = Promotion(
             name=request.name,
             version=request.version,
-            moved=tuple(AliasChange(change.alias, _expected(change)) for change in request.aliases),
-            removed=tuple(AliasChange(change.alias, _expected(change)) for change in request.removed_aliases),
+            moved=_alias_changes(request.aliases, "aliases"),
+            removed=_alias_changes(request.removed_aliases, "removed_aliases"),
             changes=_version_changes(request),
         )
         actor = _actor(request.user_id)
@@ -304,6 +304,11 @@ def _expected(request: pb.SetAliasRequest | pb.DeleteAliasRequest | pb.AliasChan
     if request.expected_version:  # 0: no version
         check_version(request.expected_version, field="expected_version")
     return request.expected_version
+
+
+def _alias_changes(changes: Collection[pb.AliasChange], field: str) -> tuple[AliasChange, ...]:
+    check_count(len(changes), MAX_ALIASES_PER_REQUEST, what="aliases", field=field)
+    return tuple(AliasChange(change.alias, _expected(change)) for change in changes)
 
 
 def _version_changes(request: pb.UpdateModelVersionRequest | pb.PromoteModelVersionRequest) -> registry.VersionChanges:

@@ -12,6 +12,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from tests.rpc.bad_input.cases import (
     INVALID_VALUE,
+    LIMIT_EXCEEDED,
     MALFORMED_REQUEST,
     PACKAGE,
     TOO_LARGE,
@@ -102,6 +103,22 @@ SIZES = [
         metadata=tuple((f"x-{i}", "a" * 100) for i in range(200)),
     ),
 ]
+# Millions of empty items in one message, which is counted before each of them is looked at.
+MANY = [
+    bad("RunService/CreateRun", "tags-by-the-million", b"\x2a\0" * 2_000_000, LIMIT_EXCEEDED, "tags"),
+    bad("ModelService/CreateLoggedModel", "params-by-the-million", b"\x2a\0" * 2_000_000, LIMIT_EXCEEDED, "params"),
+    bad("RunService/SearchRuns", "experiments-by-the-million", b"\x0a\0" * 2_000_000, LIMIT_EXCEEDED, "experiment_ids"),
+    bad(
+        "ModelRegistryService/PromoteModelVersion",
+        "aliases-by-the-million",
+        b"\x1a\0" * 2_000_000,
+        LIMIT_EXCEEDED,
+        "aliases",
+    ),
+    bad(
+        "ArtifactService/FindMissingBlocks", "digests-by-the-million", b"\x0a\0" * 2_000_000, LIMIT_EXCEEDED, "digests"
+    ),
+]
 FLOODS = [
     bad(WRITE, "flood-of-empty-messages", [b""] * 10_000, INVALID_VALUE),
     bad(COMMIT, "flood-of-empty-messages", [b""] * 10_000, INVALID_VALUE, "header"),
@@ -111,7 +128,7 @@ FLOODS = [
 ]
 
 
-@pytest.mark.parametrize("case", [*CUT, *NOT_UTF8, *MALFORMED, *UNKNOWN, *SIZES, *FLOODS])
+@pytest.mark.parametrize("case", [*CUT, *NOT_UTF8, *MALFORMED, *UNKNOWN, *SIZES, *MANY, *FLOODS])
 def test_what_no_method_can_read_is_refused(local_world: World, case: Case) -> None:
     check_refused(local_world, case)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from holdfast.v1 import experiment_pb2 as pb
-from holdfast_server.domain.experiment import Experiment, Lifecycle, Tag, ViewType
+from holdfast_server.domain.experiment import MAX_TAGS_PER_REQUEST, Experiment, Lifecycle, Tag, ViewType
 from holdfast_server.domain.names import check_count, check_experiment_id
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto
@@ -57,8 +57,13 @@ def experiment_ids_from_proto(ids: Collection[str]) -> tuple[int, ...]:
     return tuple(sorted({check_experiment_id(text, field="experiment_ids") for text in ids}))
 
 
-def tag_pairs(tags: Iterable[pb.Tag]) -> list[tuple[str, str]]:
-    """Tags as a caller sent them, not checked."""
+def tag_pairs(tags: Collection[pb.Tag]) -> list[tuple[str, str]]:
+    """Tags as a caller sent them, of which only the number is checked: a message has room for millions.
+
+    Raises:
+        InvalidArgument: LIMIT_EXCEEDED.
+    """
+    check_count(len(tags), MAX_TAGS_PER_REQUEST, what="tags", field="tags")
     return [(tag.key, tag.value) for tag in tags]
 
 

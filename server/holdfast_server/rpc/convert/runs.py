@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from holdfast.v1 import run_pb2 as pb
@@ -11,6 +11,7 @@ from holdfast_server.domain.experiment import TagChanges, TagLimit
 from holdfast_server.domain.names import check_count, check_writer_id, named_model
 from holdfast_server.domain.run import (
     MAX_METRICS_PER_BATCH,
+    MAX_PARAMS_PER_BATCH,
     Batch,
     Dataset,
     DatasetInput,
@@ -70,12 +71,13 @@ def params_to_proto(params: Iterable[Param]) -> list[pb.Param]:
     return [param_to_proto(param) for param in params]
 
 
-def params_from_proto(params: Iterable[pb.Param]) -> tuple[Param, ...]:
+def params_from_proto(params: Collection[pb.Param]) -> tuple[Param, ...]:
     """Params of a request, checked.
 
     Raises:
-        InvalidArgument: One breaks a rule.
+        InvalidArgument: One breaks a rule, or there are too many.
     """
+    check_count(len(params), MAX_PARAMS_PER_BATCH, what="params", field="params")
     return Param.parse_all((param.key, param.value) for param in params)
 
 
