@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tests.e2e.pages import check_page, read_page
 
+from holdfast_server.domain.audit import KINDS, STORE
+
 PAGE = read_page("audit.md")
 SERVER = Path(__file__).parents[2] / "server" / "holdfast_server"
 
@@ -26,7 +28,6 @@ def test_the_page_runs_as_it_reads() -> None:
 
 def test_every_kind_of_resource_is_on_the_page() -> None:
     sources = "".join((SERVER / name).read_text("utf-8") for name in ("rpc/audited.py", "services/auditing.py"))
-    kinds = {*re.findall(r'named\("(\w+)"', sources), *re.findall(r'f"(\w+)/\{', sources), "live", "store"}
-    assert {"run", "experiment", "alias", "token"} < kinds
-    for kind in kinds:
+    assert {*re.findall(r'named\("(\w+)"', sources), *re.findall(r'f"(\w+)/\{', sources)} <= {*KINDS}
+    for kind in (*KINDS, STORE):
         assert re.search(rf"`{kind}[/`]", PAGE), kind
