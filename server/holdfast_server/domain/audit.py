@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from holdfast_server.domain.access import OWNER_NAME, check_principal
+from holdfast_server.domain.names import check_length, shown
+from holdfast_server.errors import InvalidArgument
+
+# What is about the whole store, such as collecting its garbage.
+STORE = "store"
+KINDS = ("experiment", "run", "model", "live", "registered_model", "version", "alias", "token", "principal")
+MAX_RESOURCE = 1_000
+_METHOD = re.compile(r"[A-Za-z0-9_.]{1,200}/[A-Za-z0-9_]{1,100}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +88,19 @@ class AuditFilter:
     method: str = ""
     since: int | None = None
     until: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.principal and self.principal != OWNER_NAME:
+            check_principal(self.principal)
+        check_length(self.resource, MAX_RESOURCE, what="A resource", field="resource")
+        kind, _, name = self.resource.partition("/")
+        if self.resource not in {"", STORE} and not (kind in KINDS and name):
+            raise InvalidArgument(
+                f"{shown(self.resource)} is no resource: write KIND/ID, such as run/<id> or experiment/3, or {STORE}."
+                f" Kinds are {', '.join(KINDS)}.",
+                field="resource",
+            )
+        if self.method and not _METHOD.fullmatch(self.method):
+            raise InvalidArgument(
+                f"{shown(self.method)} is no method: write it as holdfast.v1.RunService/DeleteRun.", field="method"
+            )

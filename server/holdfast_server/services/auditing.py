@@ -16,9 +16,6 @@ from holdfast_server.domain.audit import Change
 from holdfast_server.services.callers import current_caller
 from holdfast_server.services.ports.database import Transaction
 
-# What is about the whole store, such as collecting its garbage.
-STORE = "store"
-
 _method: ContextVar[str] = ContextVar("audited_method", default="")
 
 

@@ -11,9 +11,10 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from holdfast_server.domain.audit import STORE
 from holdfast_server.domain.upkeep import DEFAULT_GRACE_MS, ORPHAN_AGE_MS, Checked, Finding, FindingKind, Place
 from holdfast_server.errors import DataLoss, Unavailable
-from holdfast_server.services.auditing import STORE, audited_method, note_change
+from holdfast_server.services.auditing import audited_method, note_change
 from holdfast_server.services.garbage import PREFIXES
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.services.ports.upkeep import BlockRow

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from holdfast_server.domain.artifacts import NewBlock
+from holdfast_server.domain.audit import STORE
 from holdfast_server.domain.upkeep import DEFAULT_GRACE_MS, ORPHAN_AGE_MS, REPLACED_KEPT_MS, Collected, Phase
 from holdfast_server.errors import DataLoss
-from holdfast_server.services.auditing import STORE, audited_method, note_change
+from holdfast_server.services.auditing import audited_method, note_change
 from holdfast_server.services.changes import note_purged
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.services.ports.database import Transaction

@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from tests.fuzz.messages import methods
 from tests.rpc.bad_input import (
     test_artifacts,
+    test_audit,
     test_live_and_storage,
     test_registry,
     test_runs,
@@ -24,6 +25,7 @@ from tests.rpc.bad_input.cases import Case
 
 MODULES = (
     test_artifacts,
+    test_audit,
     test_live_and_storage,
     test_registry,
     test_runs,

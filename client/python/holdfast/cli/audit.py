@@ -188,5 +188,9 @@ def _lines(check: AuditCheck) -> Iterator[str]:
     if not check.problems:
         yield f"{sealed} are as they were sealed; {waiting}."
     else:
-        yield f"{sealed} are not as they were sealed: {len(check.problems)} problems; {waiting}."
+        yield f"{sealed} are not as they were sealed: {_count(check.problems)}; {waiting}."
     yield f"head  {check.head}"
+
+
+def _count(problems: tuple[str, ...]) -> str:
+    return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
