@@ -97,6 +97,7 @@ class SqlAccess:
     def delete_principal(self, name: str) -> None:
         """Remove a principal with its tokens and grants."""
         self._connection.execute("DELETE FROM principals WHERE name = ?", (name,))
+        self._connection.execute("DELETE FROM block_uploads WHERE principal = ?", (name,))
 
     def list_principals(self, after: str, limit: int) -> list[Principal]:
         """Principals in order of names, after ``after``."""
