@@ -18,6 +18,7 @@ from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.ports.measures import BlockObserver
 from holdfast_server.services.recording import BlockRow, record
+from holdfast_server.services.workers import charge, is_charged
 
 T = TypeVar("T")
 
@@ -80,6 +81,7 @@ class ArtifactService:
             InvalidArgument: CONTENT_MISMATCH, one does not have its digest; none is kept.
             Unavailable: The store failed.
         """
+        await self._charge(sum(block.size for block in blocks))
         began_ms = self.now_ms()
         extents = await self._in_thread(lambda: self._store.write(blocks))
         rows = [(block.digest, block.size, extent) for block, extent in zip(blocks, extents, strict=True)]
@@ -190,6 +192,7 @@ class ArtifactService:
 
         What is there, but not for the caller, is stored like anything new, so that the time it takes tells nothing.
         """
+        await self._charge(sum(len(e.data) for e in entries))
         data = {e.entry.block_digests[0]: e.data for e in entries if e.data}
         missing = await self._database.read(lambda tx: find_missing(tx, list(data)))
         if self._observer is not None:
@@ -200,6 +203,11 @@ class ArtifactService:
             return []
         extents = await self._in_thread(lambda: self._store.write(blocks))
         return [(block.digest, block.size, extent) for block, extent in zip(blocks, extents, strict=True)]
+
+    async def _charge(self, size: int) -> None:
+        """Count bytes before they are stored; concurrent streams of one worker share its budget."""
+        if is_charged():
+            await self._database.write(lambda tx: charge(tx, size))
 
     async def discard(self, extents: Sequence[Extent]) -> None:
         """Remove objects whose rows were not needed or not committed."""
