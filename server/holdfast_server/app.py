@@ -345,9 +345,7 @@ class App:
     def _add_services(self, server: grpc.aio.Server) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         authenticates, database = self.config.authenticates, self._seen
-        access = AccessServicer(
-            self.database, secrets.token_bytes, self._look_at_open_calls, authenticates=authenticates
-        )
+        access = AccessServicer(database, secrets.token_bytes, self._look_at_open_calls, authenticates=authenticates)
         access_grpc.add_AccessServiceServicer_to_server(access, server)
         audit_grpc.add_AuditServiceServicer_to_server(AuditServicer(self.database), server)
         servicer = ArtifactServicer(

@@ -240,6 +240,7 @@ REQUESTS: dict[str, Make] = {
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _reflect,
     "/holdfast.v1.AccessService/GetCaller": of(_A.GetCallerRequest),
     "/holdfast.v1.AccessService/CreateToken": of(_A.CreateTokenRequest, principal="@principal"),
+    "/holdfast.v1.AccessService/CreateWorkerToken": of(_A.CreateWorkerTokenRequest, run_id="@run"),
     "/holdfast.v1.AccessService/ListTokens": of(_A.ListTokensRequest),
     "/holdfast.v1.AccessService/RevokeToken": of(_A.RevokeTokenRequest, token_id="@token"),
     "/holdfast.v1.AccessService/SetPrincipal": of(_A.SetPrincipalRequest, name="@principal", role=2),

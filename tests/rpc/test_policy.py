@@ -18,6 +18,7 @@ from google.rpc import error_details_pb2, status_pb2
 from tests.rpc.access_api import AccessServer, Caller, serving
 from tests.rpc.access_requests import REQUESTS, Absent, There, World
 
+from holdfast.v1.access_service_pb2 import CreateWorkerTokenRequest
 from holdfast_server.app import SERVICES
 from holdfast_server.domain.access import Caller as DomainCaller
 from holdfast_server.domain.access import Role
@@ -179,7 +180,32 @@ async def test_a_role_by_a_grant_is_as_good_as_one_on_the_server(server, path):
         assert (role, await call(caller, path, request)) == (role, expected(path, role, request))
 
 
-RESOURCES = [path for path, rule in POLICY.items() if rule.needs and "AccessService" not in path]
+# What a worker's token may do whatever the request says: it names nothing, or others' things are passed over.
+ALWAYS = {"GetCaller", "GetCapabilities", "FindMissingBlocks", "WriteBlocks", "RenewLeases"}
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.removeprefix("/holdfast.v1.")) for path in REQUESTS])
+@in_module
+async def test_a_worker_gets_nothing_of_what_is_not_its_own_run(server, callers, path):
+    """Alike for what is there and what is absent."""
+    run_id = await There(server.owner).run()
+    made = await callers["admin"].access.CreateWorkerToken(CreateWorkerTokenRequest(run_id=run_id))
+    worker = Caller(server.tcp, made.secret)
+    answers = [await outcome(worker, path, await REQUESTS[path](world)) for world in (There(server.owner), Absent())]
+    assert answers[0] == answers[1]
+    if POLICY[path].access is Access.PUBLIC:
+        return
+    if path.rpartition("/")[2] in ALWAYS:
+        assert answers[0][0] == "OK"
+    else:
+        assert (answers[0][0], answers[0][2]) == ("PERMISSION_DENIED", "WORKER_TOKEN")
+
+
+RESOURCES = [
+    path
+    for path, rule in POLICY.items()
+    if rule.needs and ("AccessService" not in path or path.endswith("/CreateWorkerToken"))
+]
 
 
 @pytest.mark.parametrize("path", [pytest.param(p, id=p.removeprefix("/holdfast.v1.")) for p in RESOURCES])

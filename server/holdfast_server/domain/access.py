@@ -47,6 +47,27 @@ class ResourceKind(str, enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerScope:
+    """What a worker's token is bound to.
+
+    Attributes:
+        owner: The principal that made it.
+        run_id: The one run that it writes to.
+        path_prefix: Where in the run's tree; empty: everywhere.
+        byte_budget: Of blocks and other contents that it may send in all; None: as many as it likes.
+    """
+
+    owner: str
+    run_id: str
+    path_prefix: str = ""
+    byte_budget: int | None = None
+
+    def holds(self, path: str) -> bool:
+        """Whether a path is the prefix or below it."""
+        return not self.path_prefix or path == self.path_prefix or path.startswith(f"{self.path_prefix}/")
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who makes a call.
 
@@ -55,12 +76,20 @@ class Caller:
         role: On the whole server, where no grant says otherwise.
         ceiling: What the token allows at most.
         token_id: The token that was shown; empty for none.
+        worker: What a worker's token is bound to, whose ``principal`` is its owner's with the id of the token; None for
+            everybody else.
     """
 
     principal: str
     role: Role
     ceiling: Role = Role.ADMIN
     token_id: str = ""
+    worker: WorkerScope | None = None
+
+    @property
+    def grantee(self) -> str:
+        """The principal whose roles count."""
+        return self.principal if self.worker is None else self.worker.owner
 
     @property
     def server_role(self) -> Role:
@@ -149,6 +178,8 @@ class Token:
     expire_time: int | None = None
     last_use_time: int | None = None
     revoke_time: int | None = None
+    worker: WorkerScope | None = None
+    bytes_used: int = 0
 
 
 @dataclass(frozen=True, slots=True)

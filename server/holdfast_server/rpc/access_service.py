@@ -13,10 +13,11 @@ from holdfast_server.domain.access import ResourceKind, Role
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.audited import note_answer
 from holdfast_server.rpc.convert import access as convert
+from holdfast_server.rpc.convert.storage import optional_duration_ms
 from holdfast_server.rpc.convert.times import optional_ms_from_proto
 from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import page_limit
-from holdfast_server.services import principals
+from holdfast_server.services import principals, workers
 from holdfast_server.services.callers import current_caller
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.search.page_token import open_token, seal_token
@@ -79,6 +80,21 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             return response
 
         return await self._database.write(job)
+
+    async def CreateWorkerToken(
+        self, request: pb.CreateWorkerTokenRequest, context: Any
+    ) -> pb.CreateWorkerTokenResponse:
+        """Make a token bound to a run; the answer is not kept, as that of CreateToken."""
+        lifetime_ms = optional_duration_ms(request, "lifetime")
+        new = workers.NewWorkerToken(
+            run_id=request.run_id,
+            path_prefix=request.path_prefix,
+            byte_budget=request.byte_budget if request.HasField("byte_budget") else None,
+            lifetime_ms=workers.DEFAULT_LIFETIME_MS if lifetime_ms is None else lifetime_ms,
+            description=request.description,
+        )
+        token, secret = await self._database.write(lambda tx: workers.create_worker_token(tx, new, self._random))
+        return pb.CreateWorkerTokenResponse(token=convert.token_to_proto(token), secret=secret.text)
 
     async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:
         """Page through tokens."""

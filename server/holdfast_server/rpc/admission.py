@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from holdfast_server.domain.access import Caller, ResourceKind, Role
+from holdfast_server.domain.access import Caller, ResourceKind, Role, WorkerScope
 from holdfast_server.errors import PermissionDenied
 from holdfast_server.rpc.places import SERVER, Place
 from holdfast_server.rpc.policy import Rule
 from holdfast_server.services.access import role_of
 from holdfast_server.services.hiding import Hidden
 from holdfast_server.services.ports.database import Transaction
+from holdfast_server.services.workers import refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def judge(tx: Transaction, caller: Caller, rule: Rule, request: Any) -> Verdict:
     Raises:
         PermissionDenied: The caller may see what the request names, and not do this with it.
     """
+    if caller.worker is not None:
+        return _judge_worker(tx, caller, caller.worker, rule, request)
     if caller.is_admin:
         return Verdict(held=((SERVER, Role.ADMIN),))
     roles = _Roles(tx, caller)
@@ -74,6 +77,17 @@ def judge(tx: Transaction, caller: Caller, rule: Rule, request: Any) -> Verdict:
                 raise _denied(caller, place, role, wanted)
             held.append((place, wanted))
     return Verdict(frozenset(hidden), tuple(held))
+
+
+def _judge_worker(tx: Transaction, caller: Caller, worker: WorkerScope, rule: Rule, request: Any) -> Verdict:
+    """Judge a call with a worker's token, whose owner must be able to write the run."""
+    if rule.worker is None or (request is not None and not rule.worker(tx, worker, request)):
+        raise refusal(worker)
+    number = tx.access.experiment_of_run(worker.run_id)
+    place = Place(ResourceKind.EXPERIMENT, -1 if number is None else number, "the run of this token")
+    if number is None or (role := _Roles(tx, caller).on(place)) < Role.WRITE:
+        raise _denied(caller, place, Role.NONE if number is None else role, Role.WRITE)
+    return Verdict(held=((place, Role.WRITE),))
 
 
 def still_holds(tx: Transaction, caller: Caller) -> Callable[[tuple[Place, Role]], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -11,7 +11,7 @@ from holdfast.format.digests import BLOCK_SIZE, DIGEST_SIZE, block_count
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1 import artifact_service_pb2_grpc as service_grpc
-from holdfast_server.domain.artifacts import MAX_INLINE
+from holdfast_server.domain.artifacts import MAX_INLINE, NewEntry, Owner
 from holdfast_server.domain.names import check_count, check_request_id
 from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import Conflict, DomainError, InvalidArgument
@@ -33,9 +33,10 @@ from holdfast_server.rpc.uploads import BlockReceiver
 from holdfast_server.services.artifact_uris import resolve_model
 from holdfast_server.services.artifacts import ArtifactService
 from holdfast_server.services.callers import current_caller
-from holdfast_server.services.commits import BlocksMissing, delete_files
+from holdfast_server.services.commits import BlocksMissing, InlineEntry, delete_files
 from holdfast_server.services.ports.database import Database
 from holdfast_server.services.ports.spool import Spool
+from holdfast_server.services.workers import check_entry
 
 MAX_DIGESTS = 16_384
 MAX_REMOVED = 1_000
@@ -106,6 +107,7 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
         inline = InlineData(Share(self._small_writes), commit)
         try:
             async for entries in stream.read_entries(inline.give_way):
+                _check_worker(entries, owner)
                 await inline.add(entries)
             commit.key = request_key(header.request_id, pb.CommitFilesResponse, stream.payload)
             sequence = await commit.finish()
@@ -119,7 +121,7 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
             raise
         finally:
             inline.close()
-        if header.return_tree_digest:
+        if header.return_tree_digest and current_caller().worker is None:  # which would tell what else is there
             tree = convert.tree_to_proto(await self._service.get_tree(owner, sequence))
         else:
             tree = artifact_pb.Tree(owner=header.owner, sequence=sequence)
@@ -232,6 +234,11 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
             pb.DeleteFilesResponse,
             lambda tx: pb.DeleteFilesResponse(tree=convert.tree_to_proto(delete_files(tx, owner, paths))),
         )
+
+
+def _check_worker(entries: Sequence[NewEntry | InlineEntry], owner: Owner) -> None:
+    for entry in entries:
+        check_entry(entry.entry if isinstance(entry, InlineEntry) else entry, in_run=not owner.is_model)
 
 
 async def _drain(request: AsyncIterator[Any]) -> None:

@@ -21,6 +21,7 @@ from holdfast_server.rpc.convert.runs import metric_to_proto, param_to_proto, pa
 from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import copying, drop_largest_lists, fill_parts, page_limit
 from holdfast_server.rpc.searching import PageRequest, read_page
+from holdfast_server.rpc.workers import told_model
 from holdfast_server.services import models
 from holdfast_server.services.callers import current_caller
 from holdfast_server.services.parts import model_parts
@@ -64,7 +65,7 @@ class ModelServicer(service_grpc.ModelServiceServicer):
 
         def job(tx: Transaction) -> pb.CreateLoggedModelResponse:
             created = models.create_model(tx, new)
-            return pb.CreateLoggedModelResponse(model=_first_page(tx, created))
+            return pb.CreateLoggedModelResponse(model=told_model(_first_page(tx, created)))
 
         return await mutate(self._database, request, pb.CreateLoggedModelResponse, job)
 
@@ -92,7 +93,7 @@ class ModelServicer(service_grpc.ModelServiceServicer):
 
         def job(tx: Transaction) -> pb.FinalizeLoggedModelResponse:
             final = models.finalize_model(tx, request.model_id, status, request.status_message)
-            return pb.FinalizeLoggedModelResponse(model=_first_page(tx, final))
+            return pb.FinalizeLoggedModelResponse(model=told_model(_first_page(tx, final)))
 
         return await mutate(self._database, request, pb.FinalizeLoggedModelResponse, job)
 

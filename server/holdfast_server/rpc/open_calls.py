@@ -103,8 +103,9 @@ def _failure(tx: Transaction, call: OpenCall, held: Held, generation: int) -> Do
     if not call.caller.token_id or (call.generation == generation and not expired):
         return None  # the owner needs nothing that could be lost
     try:
-        caller = authenticate_again(tx, call.caller.token_id).caller
+        known = authenticate_again(tx, call.caller.token_id)
     except Unauthenticated as failure:
         return failure
-    holds = still_holds(tx, caller)
-    return None if all(map(holds, held)) else withdrawn(caller)
+    call.expire_time = known.expire_time  # a worker's moves
+    holds = still_holds(tx, known.caller)
+    return None if all(map(holds, held)) else withdrawn(known.caller)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from holdfast_server.domain.access import Role
+from holdfast_server.rpc import workers
 from holdfast_server.rpc.places import (
     Find,
     anywhere,
@@ -30,6 +31,7 @@ from holdfast_server.rpc.places import (
     uri,
     watched,
 )
+from holdfast_server.rpc.workers import WorkerCheck
 
 
 class Access(enum.Enum):
@@ -65,11 +67,13 @@ class Rule:
         access: Who may call at all.
         needs: All of them must be met.
         first_message: Of a stream of requests: what is needed is found in the first of them, not before.
+        worker: Tells of which requests a worker's token may make; None: of none.
     """
 
     access: Access = Access.KNOWN
     needs: tuple[Need, ...] = ()
     first_message: bool = field(default=False, kw_only=True)
+    worker: WorkerCheck | None = field(default=None, kw_only=True)
 
 
 def _needs(*pairs: tuple[Role | Callable[[Any], Role], Find]) -> Rule:
@@ -100,6 +104,7 @@ _SERVICES = {
     "holdfast.v1.AccessService": {
         "GetCaller": KNOWN,
         "CreateToken": ADMIN,
+        "CreateWorkerToken": _needs((WRITE, run())),
         "ListTokens": ADMIN,
         "RevokeToken": ADMIN,
         "SetPrincipal": ADMIN,
@@ -199,4 +204,27 @@ _SERVICES = {
         "GetStorageUsage": ADMIN,
     },
 }
-POLICY = {f"/{service}/{name}": rule for service, rules in _SERVICES.items() for name, rule in rules.items()}
+# What workers' tokens may do, with their one run. All of it writes.
+_WORKERS: dict[str, WorkerCheck] = {
+    "holdfast.v1.AccessService/GetCaller": workers.always,
+    "holdfast.v1.ArtifactService/GetCapabilities": workers.always,
+    "holdfast.v1.ArtifactService/FindMissingBlocks": workers.always,
+    "holdfast.v1.ArtifactService/WriteBlocks": workers.always,
+    "holdfast.v1.ArtifactService/CommitFiles": workers.commits,
+    "holdfast.v1.LiveArtifactService/OpenLiveArtifact": workers.opens,
+    "holdfast.v1.LiveArtifactService/AppendLiveArtifact": workers.writes_live,
+    "holdfast.v1.LiveArtifactService/CloseLiveArtifact": workers.writes_live,
+    "holdfast.v1.ModelService/CreateLoggedModel": workers.creates_model,
+    "holdfast.v1.ModelService/FinalizeLoggedModel": workers.fills_model,
+    "holdfast.v1.ModelService/UpdateLoggedModel": workers.fills_model,
+    "holdfast.v1.RunService/UpdateRun": workers.in_run,
+    "holdfast.v1.RunService/LogBatch": workers.logs,
+    "holdfast.v1.RunService/LogInputs": workers.links,
+    "holdfast.v1.RunService/LogOutputs": workers.links,
+    "holdfast.v1.RunService/RenewLeases": workers.always,
+}
+POLICY = {
+    f"/{service}/{name}": replace(rule, worker=_WORKERS.get(f"{service}/{name}"))
+    for service, rules in _SERVICES.items()
+    for name, rule in rules.items()
+}

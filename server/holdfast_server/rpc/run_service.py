@@ -23,6 +23,7 @@ from holdfast_server.rpc.mutations import mutate
 from holdfast_server.rpc.paging import fill_page, fill_parts, page_limit
 from holdfast_server.rpc.run_search import search_runs, stream_runs
 from holdfast_server.rpc.watches import Begun, WatchSender
+from holdfast_server.rpc.workers import told_run
 from holdfast_server.services import runs
 from holdfast_server.services.cursors import begin_watch, resume_watch
 from holdfast_server.services.parts import run_parts, tag_parts
@@ -96,7 +97,8 @@ class RunServicer(service_grpc.RunServiceServicer):
         )
 
         def job(tx: Transaction) -> pb.UpdateRunResponse:
-            return pb.UpdateRunResponse(run=convert.run_to_proto(runs.update_run(tx, request.run_id, changes)))
+            updated = runs.update_run(tx, request.run_id, changes)
+            return pb.UpdateRunResponse(run=told_run(convert.run_to_proto(updated)))
 
         return await mutate(self._database, request, pb.UpdateRunResponse, job)
 

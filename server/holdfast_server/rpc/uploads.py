@@ -14,7 +14,7 @@ from holdfast.format.chunks import Chunk, decode_chunk
 from holdfast.format.digests import BLOCK_SIZE
 from holdfast.v1 import artifact_service_pb2 as service_pb
 from holdfast_server.domain.artifacts import NewBlock, has_digest
-from holdfast_server.errors import DomainError, InvalidArgument, Reason
+from holdfast_server.errors import DomainError, InvalidArgument, Reason, ResourceExhausted
 from holdfast_server.rpc import byte_budget
 from holdfast_server.rpc.arriving_block import ArrivingBlock
 from holdfast_server.rpc.block_assembly import BlockAssembler
@@ -40,6 +40,8 @@ WINDOW_MIN = 1_536 << 10
 WINDOW_MAX = 32 << 20
 # What a block of a message costs besides its bytes, roughly: objects on its way, and its answer.
 BLOCK_COST = 1 << 10
+# How long a stream is read that is about to be ended with an error.
+FAILED_SECONDS = 0.5
 # Answers that may wait for a peer that does not read them before nothing more is read of it.
 MAX_UNSENT = 256
 
@@ -66,6 +68,10 @@ class BlockReceiver:
                 response.results.extend(results)
                 yield response
                 stream.sent.set()
+            if stream.failure is not None:
+                # What is on its way is read, or gRPC would lose the status.
+                await asyncio.wait({reader}, timeout=FAILED_SECONDS)
+                raise stream.failure
             await reader
         finally:
             self._streams -= 1
@@ -96,7 +102,7 @@ class BlockReceiver:
                 blocks = assembler.feed(message)
                 if blocks:
                     blocks, held = await arriving.finish(blocks)
-                    task = asyncio.create_task(self._store(blocks, held, stream.results))
+                    task = asyncio.create_task(self._store(blocks, held, stream))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                     # Otherwise this stream kept the block's bytes, which nobody counts, while it waits for the next.
@@ -119,12 +125,16 @@ class BlockReceiver:
                 await asyncio.wait(tasks)
             stream.results.put_nowait(None)
 
-    async def _store(self, blocks: list[NewBlock], held: int, results: asyncio.Queue[list[Result] | None]) -> None:
+    async def _store(self, blocks: list[NewBlock], held: int, stream: _Stream) -> None:
         try:
             answer = await self._store_each(blocks)
+        except ResourceExhausted as error:
+            stream.failure = error
+            stream.results.put_nowait(None)
+            return
         finally:
             self._budget.release(held)
-        results.put_nowait(answer)
+        stream.results.put_nowait(answer)
 
     async def _store_each(self, blocks: list[NewBlock]) -> list[Result]:
         """Store blocks together; when some of them are bad, the others are stored all the same."""
@@ -135,6 +145,8 @@ class BlockReceiver:
             message = "The data does not have this digest; nothing of it was kept."
             bad = [Result(digest=b.digest, status=MISMATCH, message=message) for b in blocks if b not in good]
             return [*bad, *(await self._store_each(good) if good else [])]
+        except ResourceExhausted:
+            raise  # sending it again would not help, so it is no result of a block
         except DomainError as error:
             return [Result(digest=block.digest, status=UNAVAILABLE, message=error.message) for block in blocks]
         except Exception:
@@ -151,6 +163,7 @@ class _Stream:
     results: asyncio.Queue[list[Result] | None] = field(default_factory=asyncio.Queue)
     taken: int = 0
     told: int = 0
+    failure: ResourceExhausted | None = None
     sent: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

@@ -15,7 +15,7 @@ def role_of(tx: Transaction, caller: Caller, kind: ResourceKind, number: int) ->
     """What a caller may do with a resource."""
     if caller.is_admin:
         return Role.ADMIN
-    return caller.role_by(tx.access.role_on(caller.principal, kind, number))
+    return caller.role_by(tx.access.role_on(caller.grantee, kind, number))
 
 
 def may(tx: Transaction, role: Role, kind: ResourceKind, number: int) -> bool:
@@ -28,6 +28,8 @@ def current_viewer() -> Viewer | None:
     caller = current_caller()
     if caller.role is Role.ADMIN and caller.ceiling >= Role.READ:  # no grant counts for an administrator
         return None
+    if caller.worker is not None:
+        return Viewer(caller.principal, sees_all=False, sees_granted=False)
     return Viewer(caller.principal, caller.server_role >= Role.READ, caller.ceiling >= Role.READ)
 
 
@@ -64,7 +66,7 @@ def check_good(tx: Transaction, known: Known) -> Known:
     Raises:
         Unauthenticated: TOKEN_EXPIRED or TOKEN_REVOKED.
     """
-    if known.revoke_time is not None:
+    if known.revoke_time is not None or known.is_orphan:
         raise Unauthenticated("The token was revoked. Ask an administrator for another.", reason=Reason.TOKEN_REVOKED)
     if known.expire_time is not None and known.expire_time <= tx.now_ms:
         raise Unauthenticated("The token has expired. Ask an administrator for another.", reason=Reason.TOKEN_EXPIRED)

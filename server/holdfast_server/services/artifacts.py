@@ -11,6 +11,7 @@ from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, NewBlock,
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import DataLoss, NotFound
 from holdfast_server.services import recording
+from holdfast_server.services.access import current_viewer
 from holdfast_server.services.auditing import note_change
 from holdfast_server.services.commits import STAGE_SIZE, Commit, InlineEntry
 from holdfast_server.services.owners import expired, not_found, snapshot
@@ -18,8 +19,33 @@ from holdfast_server.services.ports.artifacts import AddedBlocks, BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.ports.measures import BlockObserver
 from holdfast_server.services.recording import BlockRow, record
+from holdfast_server.services.workers import charge, is_charged
 
 T = TypeVar("T")
+
+
+def find_missing(tx: Transaction, digests: Sequence[bytes]) -> list[bytes]:
+    """Those of some blocks that are not present for the current caller, in order, each once."""
+    viewer = current_viewer()
+    if viewer is None:
+        return tx.blocks.find_missing(digests)
+    wanted = list(dict.fromkeys(digests))
+    known = tx.known_blocks.find(wanted, viewer)
+    return [digest for digest in wanted if digest not in known]
+
+
+def _missing_and_stale(tx: Transaction, digests: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    missing, viewer = find_missing(tx, digests), current_viewer()
+    if viewer is None:
+        return missing, tx.blocks.find_stale(digests)
+    return missing, tx.known_blocks.find_stale(list(set(digests).difference(missing)), viewer)
+
+
+def _touch(tx: Transaction, digests: Sequence[bytes]) -> None:
+    tx.blocks.touch(digests)
+    viewer = current_viewer()
+    if viewer is not None:
+        tx.known_blocks.touch(digests, viewer)
 
 
 class ArtifactService:
@@ -39,12 +65,10 @@ class ArtifactService:
         self._observer = observer
 
     async def find_missing_blocks(self, digests: Sequence[bytes]) -> list[bytes]:
-        """Those that must be written; the others live on for another day."""
-        missing, stale = await self._database.read(
-            lambda tx: (tx.blocks.find_missing(digests), tx.blocks.find_stale(digests))
-        )
+        """Those that the caller must write; the others live on for another day."""
+        missing, stale = await self._database.read(lambda tx: _missing_and_stale(tx, digests))
         if stale:
-            await self._database.write(lambda tx: tx.blocks.touch(stale))
+            await self._database.write(lambda tx: _touch(tx, stale))
         if self._observer is not None and len(missing) < len(digests):
             present = list(set(digests).difference(missing))
             sizes = await self._database.read(lambda tx: [x.length for x in tx.blocks.find_places(present).values()])
@@ -58,6 +82,7 @@ class ArtifactService:
             InvalidArgument: CONTENT_MISMATCH, one does not have its digest; none is kept.
             Unavailable: The store failed.
         """
+        await self._charge(sum(block.size for block in blocks))
         began_ms = self.now_ms()
         extents = await self._in_thread(lambda: self._store.write(blocks))
         rows = [(block.digest, block.size, extent) for block, extent in zip(blocks, extents, strict=True)]
@@ -170,9 +195,13 @@ class ArtifactService:
         return Commit(self, self._database, owner)
 
     async def store_inline(self, entries: Sequence[InlineEntry]) -> list[BlockRow]:
-        """Store contents that are not there yet; returns the rows to add."""
+        """Store contents that are not there yet; returns the rows to add.
+
+        What is there, but not for the caller, is stored like anything new, so that the time it takes tells nothing.
+        """
+        await self._charge(sum(len(e.data) for e in entries))
         data = {e.entry.block_digests[0]: e.data for e in entries if e.data}
-        missing = await self._database.read(lambda tx: tx.blocks.find_missing(list(data)))
+        missing = await self._database.read(lambda tx: find_missing(tx, list(data)))
         if self._observer is not None:
             new_size = sum(len(data[digest]) for digest in missing)
             self._observer.received(len(data), sum(map(len, data.values())), new=len(missing), new_size=new_size)
@@ -181,6 +210,11 @@ class ArtifactService:
             return []
         extents = await self._in_thread(lambda: self._store.write(blocks))
         return [(block.digest, block.size, extent) for block, extent in zip(blocks, extents, strict=True)]
+
+    async def _charge(self, size: int) -> None:
+        """Count bytes before they are stored; concurrent streams of one worker share its budget."""
+        if is_charged():
+            await self._database.write(lambda tx: charge(tx, size))
 
     async def discard(self, extents: Sequence[Extent]) -> None:
         """Remove objects whose rows were not needed or not committed."""

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from holdfast_server.domain.artifacts import MAX_INLINE, Extent, NewEntry, Owner, Tree
 from holdfast_server.domain.names import shown
 from holdfast_server.errors import Conflict, DomainError, InvalidArgument, Reason, Unavailable
+from holdfast_server.services.access import current_viewer
 from holdfast_server.services.auditing import note_change, of_owner
 from holdfast_server.services.changes import seal
 from holdfast_server.services.owners import check_writable
@@ -209,7 +210,9 @@ class Commit:
                 check_writable(tx, self._owner)
                 self._repairs = tx.blocks.count_repairs()
             commit_id = self._commit_id if self._commit_id is not None else tx.trees.begin_commit(self._owner)
-            missing = tx.trees.stage(commit_id, plain, all_ancestors=True, new_blocks=added.new)
+            missing = tx.trees.stage(
+                commit_id, plain, all_ancestors=True, new_blocks=added.new, viewer=current_viewer()
+            )
             return commit_id, missing, added.lost
 
         self._commit_id, missing, lost = await self._discarding(rows, self._database.write(job))
@@ -232,7 +235,10 @@ class Commit:
                 commit_id = tx.trees.begin_commit(self._owner)
             else:
                 self._check_repairs(tx, commit_id)
-            missing = [*self._missing, *tx.trees.stage(commit_id, plain, all_ancestors=False, new_blocks=added.new)]
+            staged = tx.trees.stage(
+                commit_id, plain, all_ancestors=False, new_blocks=added.new, viewer=current_viewer()
+            )
+            missing = [*self._missing, *staged]
             if missing:
                 raise BlocksMissing(missing[:MAX_MISSING])
             tx.trees.check_conflicts(commit_id)

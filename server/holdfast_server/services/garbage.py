@@ -179,7 +179,7 @@ class _Collection:
         await self._each_page(lambda tx, after: tx.upkeep.garbage.find_loose_files(after, PAGE), delete)
 
     async def delete_blocks(self) -> None:
-        """Delete blocks that nothing refers to and nobody touched in the time of grace."""
+        """Delete blocks that nothing refers to and nobody touched in the time of grace, and forget who sent others."""
         grace = self._settings.grace_ms
 
         async def delete(ids: list[int]) -> None:
@@ -189,6 +189,13 @@ class _Collection:
             self._collected.blocks += count
             self._collected.block_bytes += size
 
+        last: int | None = 0
+        while last is not None:
+            last = await self._lease.write(
+                lambda tx, after=last: tx.upkeep.garbage.forget_uploads(  # type: ignore[misc]
+                    after, STEP, before_ms=tx.now_ms - grace
+                )
+            )
         await self._each_page(
             lambda tx, after: tx.upkeep.garbage.find_loose_blocks(after, PAGE, before_ms=tx.now_ms - grace), delete
         )

@@ -35,6 +35,7 @@ from holdfast_server.services.owners import check_exists, check_writable
 from holdfast_server.services.ports.artifacts import BlockStore
 from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.recording import now_ms, record
+from holdfast_server.services.workers import charge, is_charged
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class LiveArtifactService:
                 reason=Reason.CONTENT_MISMATCH,
                 field="digest",
             )
+        if is_charged():
+            await self._database.write(lambda tx: charge(tx, len(append.data)))
         live: LiveFile | None = None
         while live is None:
             step = await self._database.write(partial(_append_small, append=append))

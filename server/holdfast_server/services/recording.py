@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from holdfast_server.domain.artifacts import Extent
 from holdfast_server.domain.upkeep import ORPHAN_AGE_MS
 from holdfast_server.errors import Unavailable
+from holdfast_server.services.access import current_viewer
 from holdfast_server.services.ports.artifacts import AddedBlocks
 from holdfast_server.services.ports.database import Transaction
 
@@ -23,7 +24,7 @@ def now_ms() -> int:
 
 
 def record(tx: Transaction, rows: Sequence[BlockRow], began_ms: int) -> AddedBlocks:
-    """Make rows for what was stored since ``began_ms``.
+    """Make rows for what was stored since ``began_ms``; who sent it may know from now on that it is there.
 
     Raises:
         Unavailable: It took so long, in a suspended machine for example, that the objects may have been collected.
@@ -32,4 +33,8 @@ def record(tx: Transaction, rows: Sequence[BlockRow], began_ms: int) -> AddedBlo
         return AddedBlocks()
     if tx.now_ms - began_ms > MAX_UNRECORDED_MS:
         raise Unavailable("Storing the blocks took so long that they may have been collected. Send them again.")
-    return tx.blocks.add(rows)
+    added = tx.blocks.add(rows)
+    viewer = current_viewer()
+    if viewer is not None:
+        tx.known_blocks.add_sent([digest for digest, _, _ in rows], viewer)
+    return added

@@ -14,6 +14,7 @@ from holdfast_server.domain.names import check_count, check_run_id
 from holdfast_server.domain.run import RunInfo, RunStatus
 from holdfast_server.errors import DomainError
 from holdfast_server.services.access import may
+from holdfast_server.services.callers import current_caller
 from holdfast_server.services.changes import run_changed
 from holdfast_server.services.ports.database import Database, Transaction
 
@@ -67,10 +68,17 @@ def renew_leases(tx: Transaction, run_ids: Sequence[str], terms: LeaseTerms) -> 
     """
     check_count(len(run_ids), MAX_RENEWED, what="runs", field="run_ids")
     runs = [tx.runs.get(check_run_id(run_id, field="run_ids")) for run_id in dict.fromkeys(run_ids)]
-    return [run.id for run in runs if run is not None and _may_write(tx, run) and hold_lease(tx, run, terms)]
+    held = [run.id for run in runs if run is not None and _may_write(tx, run) and hold_lease(tx, run, terms)]
+    caller = current_caller()
+    if held and caller.worker is not None:
+        tx.access.renew_worker(caller.token_id)
+    return held
 
 
 def _may_write(tx: Transaction, run: RunInfo) -> bool:
+    worker = current_caller().worker
+    if worker is not None and worker.run_id != run.id:
+        return False
     return may(tx, Role.WRITE, ResourceKind.EXPERIMENT, run.experiment_id)
 
 
@@ -82,6 +90,7 @@ def give_back_outage(tx: Transaction, terms: LeaseTerms) -> None:
     last = tx.run_leases.last_beat()
     if tx.now_ms - last > terms.outage_ms:
         tx.run_leases.prolong(last)
+        tx.access.prolong_workers(last)
     tx.run_leases.beat()
 
 

@@ -10,6 +10,7 @@ from holdfast_server.domain.experiment import TagChanges
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.run import RUN_NAME_TAG, Batch, Metric, Param, RunInfo
 from holdfast_server.errors import Conflict, InvalidArgument, NotFound, Reason
+from holdfast_server.services.callers import current_caller
 from holdfast_server.services.changes import metrics_logged, note_activity, param_changes, run_changed, tag_changes
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.runs import check_models_exist, get_active_run
@@ -60,6 +61,13 @@ def new_params(owner: str, params: Sequence[Param], known: dict[str, str]) -> li
     """
     for param in params:
         old = known.get(param.key, param.value)
+        if old != param.value and current_caller().worker is not None:  # who reads nothing is not told what it is
+            raise InvalidArgument(
+                f"Param {shown(param.key)} of {owner} has another value, and params never change.",
+                reason=Reason.PARAM_IMMUTABLE,
+                metadata={"key": param.key},
+                field="params",
+            )
         if old != param.value:
             raise InvalidArgument(
                 f"Param {shown(param.key)} of {owner} is {shown(old)} and cannot become {shown(param.value)}:"

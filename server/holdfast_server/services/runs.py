@@ -32,6 +32,9 @@ from holdfast_server.services.changes import differences, note_activity, run_cha
 from holdfast_server.services.experiments import get_active_experiment, get_experiment
 from holdfast_server.services.ports.database import Transaction
 
+# How long a worker's token is good after its run ended: for an answer that was lost, which is asked for again.
+WORKERS_OUTLIVE_MS = 60_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
@@ -156,6 +159,8 @@ def update_run(tx: Transaction, run_id: str, changes: RunChanges) -> RunInfo:
         raise InvalidArgument(f"Run {run_id} is {status.value}; only one that is RUNNING can be lost.", field="lost")
     if status is not RunStatus.RUNNING or changes.lost is False:
         tx.run_leases.release(run.number)
+        if status is not RunStatus.RUNNING:
+            tx.access.end_workers(run_id, WORKERS_OUTLIVE_MS)
     elif changes.lost:
         tx.run_leases.set_lost(run.number)
     updated = get_run(tx, run_id)
@@ -172,6 +177,7 @@ def delete_run(tx: Transaction, run_id: str) -> None:
     run = get_run(tx, run_id)
     if run.is_active:
         tx.runs.set_lifecycle(run.number, Lifecycle.DELETED, now_ms=tx.now_ms)
+        tx.access.end_workers(run_id, WORKERS_OUTLIVE_MS)
         run_changed(tx, run, EventType.DELETED)
 
 

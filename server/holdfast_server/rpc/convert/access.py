@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.v1 import access_pb2 as pb
-from holdfast_server.domain.access import Grant, Principal, ResourceKind, Role, Token
+from holdfast_server.domain.access import Grant, Principal, ResourceKind, Role, Token, WorkerScope
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto
 
@@ -55,13 +55,21 @@ def principal_from_proto(message: pb.Principal) -> Principal:
 def token_to_proto(token: Token) -> pb.Token:
     """A token as a message."""
     times = {name: ms_to_proto(ms) for name in _TIMES if (ms := getattr(token, name)) is not None}
-    return pb.Token(
+    message = pb.Token(
         token_id=token.id,
         principal=token.principal,
         ceiling=role_to_proto(token.ceiling),
         description=token.description,
-        **times,
     )
+    for name, time in times.items():
+        getattr(message, name).CopyFrom(time)
+    if token.worker is not None:
+        scope = token.worker
+        message.worker.run_id, message.worker.path_prefix = scope.run_id, scope.path_prefix
+        message.worker.bytes_used = token.bytes_used
+        if scope.byte_budget is not None:
+            message.worker.byte_budget = scope.byte_budget
+    return message
 
 
 def token_from_proto(message: pb.Token) -> Token:
@@ -72,8 +80,16 @@ def token_from_proto(message: pb.Token) -> Token:
         principal=message.principal,
         ceiling=_FROM_ROLE[message.ceiling],
         description=message.description,
+        worker=_scope_from_proto(message) if message.HasField("worker") else None,
+        bytes_used=message.worker.bytes_used,
         **times,
     )
+
+
+def _scope_from_proto(message: pb.Token) -> WorkerScope:
+    scope = message.worker
+    budget = scope.byte_budget if scope.HasField("byte_budget") else None
+    return WorkerScope(message.principal, scope.run_id, scope.path_prefix, budget)
 
 
 def grant_to_proto(grant: Grant) -> pb.Grant:

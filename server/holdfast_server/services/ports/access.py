@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
-from holdfast_server.domain.access import Caller, Grant, Principal, ResourceKind, Role, Token
+from holdfast_server.domain.access import Caller, Grant, Principal, ResourceKind, Role, Token, WorkerScope
 
 
 class Known(NamedTuple):
@@ -16,6 +16,8 @@ class Known(NamedTuple):
     expire_time: int | None
     revoke_time: int | None
     last_use_time: int | None
+    # The token that made this worker's token was revoked.
+    is_orphan: bool = False
 
 
 class Pin(NamedTuple):
@@ -50,6 +52,30 @@ class AccessRepository(Protocol):
 
     def revoke_token(self, token_id: str) -> None:
         """Revoke a token that is there; one that is revoked stays as it is."""
+        ...
+
+    def add_worker(self, token_id: str, parent: str, scope: WorkerScope, lifetime_ms: int) -> None:
+        """Bind a new token to a run; it ends when the token ``parent`` is revoked."""
+        ...
+
+    def charge_worker(self, token_id: str, size: int) -> bool:
+        """Count bytes against the budget of a worker's token; false, and not counted, when that does not hold them."""
+        ...
+
+    def renew_worker(self, token_id: str) -> None:
+        """Let a worker's token live from now on as long as one does, unless its run ended since it was made."""
+        ...
+
+    def end_workers(self, run_id: str, after_ms: int) -> None:
+        """Renew the workers' tokens of a run no more, and let them live so long at most."""
+        ...
+
+    def prolong_workers(self, since_ms: int) -> None:
+        """Let the time from ``since_ms`` until now not count, for workers' tokens that were good then."""
+        ...
+
+    def run_of_model(self, model_id: str) -> str | None:
+        """The run that logged a model, empty for none; None when there is no such model."""
         ...
 
     def touch_token(self, token_id: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from holdfast_server.domain.access import Viewer
 from holdfast_server.domain.artifacts import Entry, Extent, FileBlock, NewBlock, NewEntry, Owner, Tree
 
 # Id and size of blocks, by their digests.
@@ -136,6 +137,30 @@ class BlockIndex(Protocol):
         ...
 
 
+class KnownBlocks(Protocol):
+    """Blocks as somebody sees them who may not see everything.
+
+    A block is present for a caller when it sent it lately, or when a file or live artifact has it that the caller may
+    read. To everybody else it is missing, and when it comes again it is stored once all the same.
+    """
+
+    def find(self, digests: Sequence[bytes], viewer: Viewer) -> dict[bytes, tuple[int, int]]:
+        """Block id and size of those that are present for a caller."""
+        ...
+
+    def find_stale(self, digests: Sequence[bytes], viewer: Viewer) -> list[bytes]:
+        """Those of what a caller knows of that were not touched for a minute, or not by the caller, who sent it."""
+        ...
+
+    def touch(self, digests: Sequence[bytes], viewer: Viewer) -> None:
+        """Remember for longer that a caller sent them, where it did."""
+        ...
+
+    def add_sent(self, digests: Sequence[bytes], viewer: Viewer) -> None:
+        """Remember that a caller sent blocks that have rows."""
+        ...
+
+
 class TreeRepository(Protocol):
     """Artifact trees: commits staged, checked, and made visible at once."""
 
@@ -162,12 +187,14 @@ class TreeRepository(Protocol):
         *,
         all_ancestors: bool,
         new_blocks: BlockIds = ...,
+        viewer: Viewer | None = ...,
     ) -> list[bytes]:
         """Add entries, with the directories above them, to a commit. Returns digests of missing blocks.
 
         With ``all_ancestors`` directories are staged even where they exist, so that the commit stays right whatever
         happens before it is sealed; without, the caller seals in the same transaction. ``new_blocks`` are those that
-        this very transaction added, which need not be looked up.
+        this very transaction added, which need not be looked up. With a ``viewer``, blocks that it does not know of are
+        missing.
 
         Raises:
             InvalidArgument: A path comes twice in the commit.

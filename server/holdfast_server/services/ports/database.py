@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from holdfast_server.domain.registry_history import Actor
 from holdfast_server.services.ports.access import AccessRepository
-from holdfast_server.services.ports.artifacts import BlockIndex, TreeRepository
+from holdfast_server.services.ports.artifacts import BlockIndex, KnownBlocks, TreeRepository
 from holdfast_server.services.ports.audit import AuditRepository
 from holdfast_server.services.ports.events import EventRepository, RunLeaseRepository
 from holdfast_server.services.ports.live import LiveRepository
@@ -85,6 +85,11 @@ class Transaction(Protocol):
     @property
     def blocks(self) -> BlockIndex:
         """Where blocks are."""
+        ...
+
+    @property
+    def known_blocks(self) -> KnownBlocks:
+        """Which blocks somebody may know of."""
         ...
 
     @property

@@ -169,6 +169,13 @@ class GarbageRepository(Protocol):
         """Delete those that are still so; how many, and their bytes. Objects without blocks are then to be deleted."""
         ...
 
+    def forget_uploads(self, after: int, limit: int, *, before_ms: int) -> int | None:
+        """Forget who sent blocks before a time, among those of the next ``limit`` rows; the last block of them.
+
+        From then on a block that nothing refers to that its sender may read is missing to it.
+        """
+        ...
+
     def find_empty_objects(self, after: int, limit: int) -> IdPage:
         """Objects in which no block is and that are not to be deleted yet, among the next ``limit``."""
         ...

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from holdfast_server.domain.access import Caller, Grant, Principal, ResourceKind, Role, Token
+from holdfast_server.domain.access import Caller, Grant, Principal, ResourceKind, Role, Token, WorkerScope
 from holdfast_server.services.ports.access import Known, Pin
 from holdfast_server.storage.sql.blocks import chunks, marks
 from holdfast_server.storage.sql.connection import Connection
 
 _KNOWN = (
-    "SELECT t.token_id, t.hash, t.ceiling, t.expire_time, t.revoke_time, t.last_use_time, p.name, p.role"
+    "SELECT t.token_id, t.hash, t.ceiling, t.expire_time, t.revoke_time, t.last_use_time, p.name, p.role,"
+    " w.run_id, w.path_prefix, w.byte_budget, m.revoke_time IS NOT NULL AS is_orphan"
     " FROM tokens t JOIN principals p ON p.name = t.principal"
+    " LEFT JOIN worker_tokens w ON w.token_id = t.token_id LEFT JOIN tokens m ON m.token_id = w.parent"
+)
+_TOKENS = (
+    "SELECT t.*, w.run_id, w.path_prefix, w.byte_budget, w.bytes_used"
+    " FROM tokens t LEFT JOIN worker_tokens w ON w.token_id = t.token_id"
 )
 # What people call the resource of a grant; a purged one has no name and no grants.
 _NAME = (
@@ -43,7 +49,7 @@ class SqlAccess:
 
     def get_token(self, token_id: str) -> Token | None:
         """The token of this id."""
-        row = self._connection.execute("SELECT * FROM tokens WHERE token_id = ?", (token_id,)).fetchone()
+        row = self._connection.execute(f"{_TOKENS} WHERE t.token_id = ?", (token_id,)).fetchone()
         return _token(row) if row else None
 
     def add_token(self, token: Token, digest: bytes) -> None:
@@ -68,6 +74,57 @@ class SqlAccess:
             "UPDATE tokens SET revoke_time = ? WHERE token_id = ? AND revoke_time IS NULL", (self._now_ms, token_id)
         )
 
+    def add_worker(self, token_id: str, parent: str, scope: WorkerScope, lifetime_ms: int) -> None:
+        """Bind a new token to a run; it ends when the token ``parent`` is revoked."""
+        self._connection.execute(
+            "INSERT INTO worker_tokens (token_id, parent, run_id, path_prefix, byte_budget, lifetime, renew_time)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (token_id, parent, scope.run_id, scope.path_prefix, scope.byte_budget, lifetime_ms, self._now_ms),
+        )
+
+    def charge_worker(self, token_id: str, size: int) -> bool:
+        """Count bytes against the budget of a worker's token; false, and not counted, when that does not hold them."""
+        cursor = self._connection.execute(
+            "UPDATE worker_tokens SET bytes_used = bytes_used + ?1"
+            " WHERE token_id = ?2 AND (byte_budget IS NULL OR bytes_used + ?1 <= byte_budget)",
+            (size, token_id),
+        )
+        return bool(cursor.rowcount)
+
+    def renew_worker(self, token_id: str) -> None:
+        """Let a worker's token live from now on as long as one does, unless its run ended since it was made."""
+        self._connection.execute(
+            "UPDATE tokens SET expire_time = MAX(expire_time, ?1 + w.lifetime) FROM worker_tokens w"
+            " WHERE w.token_id = tokens.token_id AND w.token_id = ?2 AND w.ended = 0",
+            (self._now_ms, token_id),
+        )
+        self._connection.execute(
+            "UPDATE worker_tokens SET renew_time = ? WHERE token_id = ? AND ended = 0", (self._now_ms, token_id)
+        )
+
+    def end_workers(self, run_id: str, after_ms: int) -> None:
+        """Renew the workers' tokens of a run no more, and let them live so long at most."""
+        self._connection.execute(
+            "UPDATE tokens SET expire_time = MIN(expire_time, ?) WHERE token_id IN"
+            " (SELECT token_id FROM worker_tokens WHERE run_id = ? AND ended = 0)",
+            (self._now_ms + after_ms, run_id),
+        )
+        self._connection.execute("UPDATE worker_tokens SET ended = 1 WHERE run_id = ? AND ended = 0", (run_id,))
+
+    def prolong_workers(self, since_ms: int) -> None:
+        """Let the time from ``since_ms`` until now not count, for workers' tokens that were good then."""
+        self._connection.execute(
+            "UPDATE tokens SET expire_time = expire_time + MAX(0, ?1 - MAX(?2, w.renew_time)) FROM worker_tokens w"
+            " WHERE w.token_id = tokens.token_id AND w.ended = 0 AND tokens.expire_time > ?2",
+            (self._now_ms, since_ms),
+        )
+
+    def run_of_model(self, model_id: str) -> str | None:
+        """The run that logged a model, empty for none; None when there is no such model."""
+        statement = "SELECT source_run_id FROM logged_models WHERE model_id = ?"
+        row = self._connection.execute(statement, (model_id,)).fetchone()
+        return (row["source_run_id"] or "") if row else None
+
     def touch_token(self, token_id: str) -> None:
         """Write down that it is used now."""
         self._connection.execute("UPDATE tokens SET last_use_time = ? WHERE token_id = ?", (self._now_ms, token_id))
@@ -75,8 +132,8 @@ class SqlAccess:
     def list_tokens(self, principal: str, after: tuple[int, str] | None, limit: int) -> list[Token]:
         """Tokens in order of (create time, id), after ``after``; of one principal unless that is empty."""
         rows = self._connection.execute(
-            "SELECT * FROM tokens WHERE (?1 = '' OR principal = ?1) AND (create_time, token_id) > (?2, ?3)"
-            " ORDER BY create_time, token_id LIMIT ?4",
+            f"{_TOKENS} WHERE (?1 = '' OR t.principal = ?1) AND (t.create_time, t.token_id) > (?2, ?3)"
+            " ORDER BY t.create_time, t.token_id LIMIT ?4",
             (principal, *(after or (-1, "")), limit),
         )
         return [_token(row) for row in rows]
@@ -97,6 +154,11 @@ class SqlAccess:
     def delete_principal(self, name: str) -> None:
         """Remove a principal with its tokens and grants."""
         self._connection.execute("DELETE FROM principals WHERE name = ?", (name,))
+        self._connection.execute(
+            # Its own, and those of its workers.
+            "DELETE FROM block_uploads WHERE principal = ?1 OR (principal > ?1 || '/' AND principal < ?1 || '0')",
+            (name,),
+        )
 
     def list_principals(self, after: str, limit: int) -> list[Principal]:
         """Principals in order of names, after ``after``."""
@@ -204,8 +266,19 @@ class SqlAccess:
 
 
 def _known(row: Any) -> Known:
-    caller = Caller(row["name"], Role(row["role"]), Role(row["ceiling"]), row["token_id"])
-    return Known(caller, bytes(row["hash"]), row["expire_time"], row["revoke_time"], row["last_use_time"])
+    name, worker = row["name"], _scope(row, row["name"])
+    if worker is not None:
+        name = f"{name}/{row['token_id']}"
+    caller = Caller(name, Role(row["role"]), Role(row["ceiling"]), row["token_id"], worker)
+    times = row["expire_time"], row["revoke_time"], row["last_use_time"]
+    return Known(caller, bytes(row["hash"]), *times, bool(row["is_orphan"]))
+
+
+def _scope(row: Any, owner: str) -> WorkerScope | None:
+    """What a token is bound to, from a row joined with that of ``worker_tokens``."""
+    if row["run_id"] is None:
+        return None
+    return WorkerScope(owner, row["run_id"], row["path_prefix"], row["byte_budget"])
 
 
 def _principal(row: Any) -> Principal:
@@ -222,4 +295,6 @@ def _token(row: Any) -> Token:
         expire_time=row["expire_time"],
         last_use_time=row["last_use_time"],
         revoke_time=row["revoke_time"],
+        worker=_scope(row, row["principal"]),
+        bytes_used=row["bytes_used"] or 0,
     )

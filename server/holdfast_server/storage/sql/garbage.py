@@ -101,6 +101,20 @@ class SqlGarbage:
             self.condemn_empty(sorted({row["object_id"] for row in rows}), from_ms=self._now_ms)
         return count, size
 
+    def forget_uploads(self, after: int, limit: int, *, before_ms: int) -> int | None:
+        """Forget who sent blocks before a time, among those of the next ``limit`` rows; the last block of them."""
+        row = self._connection.execute(
+            "SELECT MAX(block_id) FROM ("
+            " SELECT block_id FROM block_uploads WHERE block_id > ? ORDER BY block_id LIMIT ?)",
+            (after, limit),
+        ).fetchone()
+        if row[0] is None:
+            return None
+        self._connection.execute(
+            "DELETE FROM block_uploads WHERE block_id > ? AND block_id <= ? AND time < ?", (after, row[0], before_ms)
+        )
+        return int(row[0])
+
     def find_empty_objects(self, after: int, limit: int) -> IdPage:
         """Objects in which no block is and that are not to be deleted yet, among the next ``limit``."""
         unused = f"t.delete_time IS NULL AND {_EMPTY.replace('objects.', 't.')}"

@@ -35,9 +35,13 @@ class SqlRunLeases:
             self._clear_lost(run_number)
 
     def can_expire(self) -> bool:
-        """Whether there are leases that have not run out."""
-        statement = "SELECT 1 FROM run_leases WHERE expire_time IS NOT NULL LIMIT 1"
-        return self._connection.execute(statement).fetchone() is not None
+        """Whether there are leases, or workers' tokens, that have not run out."""
+        leases = "SELECT 1 FROM run_leases WHERE expire_time IS NOT NULL LIMIT 1"
+        workers = (
+            "SELECT 1 FROM worker_tokens w JOIN tokens t USING (token_id)"
+            " WHERE w.ended = 0 AND t.expire_time > (SELECT time FROM lease_beat) LIMIT 1"
+        )
+        return any(self._connection.execute(statement).fetchone() for statement in (leases, workers))
 
     def last_beat(self) -> int:
         """When a server last looked after the leases."""

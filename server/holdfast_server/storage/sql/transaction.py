@@ -12,6 +12,7 @@ from holdfast_server.storage.sql.blocks import SqlBlockIndex
 from holdfast_server.storage.sql.connection import Connection
 from holdfast_server.storage.sql.events import SqlEvents
 from holdfast_server.storage.sql.experiments import SqlExperiments
+from holdfast_server.storage.sql.known_blocks import SqlKnownBlocks
 from holdfast_server.storage.sql.live import SqlLiveFiles
 from holdfast_server.storage.sql.models import SqlLoggedModels
 from holdfast_server.storage.sql.recorded_registry import RecordedRegistry
@@ -70,6 +71,11 @@ class SqlTransaction:
     def blocks(self) -> SqlBlockIndex:
         """Where blocks are."""
         return SqlBlockIndex(self._connection, self.now_ms)
+
+    @cached_property
+    def known_blocks(self) -> SqlKnownBlocks:
+        """Which blocks somebody may know of."""
+        return SqlKnownBlocks(self._connection, self.now_ms)
 
     @cached_property
     def upkeep(self) -> SqlUpkeep:

@@ -7,6 +7,7 @@ from itertools import chain, count
 from typing import NamedTuple, NoReturn
 
 from holdfast.format.digests import block_length
+from holdfast_server.domain.access import Viewer
 from holdfast_server.domain.artifacts import Kind, NewEntry, Owner, Tree
 from holdfast_server.domain.names import shown
 from holdfast_server.domain.paths import ancestors, nfc, parent_of
@@ -16,6 +17,7 @@ from holdfast_server.storage.sql.blocks import SqlBlockIndex, chunks, marks, nex
 from holdfast_server.storage.sql.bulk import insert_rows
 from holdfast_server.storage.sql.conflicts import FROM_RECENT, FROM_STAGED
 from holdfast_server.storage.sql.connection import Connection, IntegrityError
+from holdfast_server.storage.sql.known_blocks import SqlKnownBlocks
 from holdfast_server.storage.sql.snapshots import VISIBLE_BELOW, SqlSnapshots, below, everything
 
 # Entries or other rows that one call deletes of a given-up commit; keeps the write lock's time to some milliseconds.
@@ -70,6 +72,7 @@ class SqlTrees(SqlSnapshots):
         super().__init__(connection)
         self._now_ms = now_ms
         self._blocks = SqlBlockIndex(connection, now_ms)
+        self._known_blocks = SqlKnownBlocks(connection, now_ms)
 
     def begin_commit(self, owner: Owner) -> int:
         """Start a commit that nobody sees; its id is returned."""
@@ -91,10 +94,14 @@ class SqlTrees(SqlSnapshots):
         *,
         all_ancestors: bool,
         new_blocks: BlockIds = NO_BLOCKS,
+        viewer: Viewer | None = None,
     ) -> list[bytes]:
-        """Add entries, with the directories above them, to a commit. Returns digests of missing blocks."""
+        """Add entries, with the directories above them, to a commit. Returns digests of missing blocks.
+
+        With a ``viewer``, blocks that it does not know of are missing.
+        """
         tree_id, owner = self._staged_tree(commit_id)
-        contents, missing = self._store_files(entries, new_blocks)
+        contents, missing = self._store_files(entries, new_blocks, viewer)
         if missing:
             return missing
         parents = dict.fromkeys(parent_of(entry.path) for entry in entries)
@@ -240,10 +247,16 @@ class SqlTrees(SqlSnapshots):
         return row["tree_id"], Owner.parse(row["owner"])
 
     def _store_files(
-        self, entries: Sequence[NewEntry], new_blocks: BlockIds
+        self, entries: Sequence[NewEntry], new_blocks: BlockIds, viewer: Viewer | None
     ) -> tuple[dict[bytes, tuple[int, int]], list[bytes]]:
         """Make rows for contents that are new; returns file id and size of each content, and missing blocks."""
         contents = {entry.file_digest: entry for entry in entries if entry.kind is Kind.FILE}
+        if viewer is not None:
+            # Whether others have a file of the same blocks must make no difference, nor whether they have some of them.
+            named = dict.fromkeys(d for entry in contents.values() for d in entry.block_digests if d not in new_blocks)
+            visible = self._known_blocks.find(list(named), viewer)
+            if len(visible) < len(named):
+                return {}, [digest for digest in named if digest not in visible]
         # A file of one block has its digest, and no file has a block that is new.
         known = self._known_files([digest for digest in contents if digest not in new_blocks])
         new = {digest: entry for digest, entry in contents.items() if digest not in known}
