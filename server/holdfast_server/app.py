@@ -41,6 +41,7 @@ from holdfast_server.rpc.byte_budget import ByteBudget
 from holdfast_server.rpc.experiment_service import ExperimentServicer
 from holdfast_server.rpc.guard import Guard
 from holdfast_server.rpc.interceptor import ErrorInterceptor
+from holdfast_server.rpc.limits import Limits, LimitTerms
 from holdfast_server.rpc.live_artifact_service import LiveArtifactServicer
 from holdfast_server.rpc.model_registry_service import ModelRegistryServicer
 from holdfast_server.rpc.model_service import ModelServicer
@@ -190,6 +191,8 @@ class App:
         self._health = health.aio.HealthServicer()
         self._probes_by_itself = not embedded  # which nobody asks, and which is to leave an idle laptop alone
         self._readiness = self._make_readiness(objects)
+        self.limits = Limits(_limit_terms(config), self._waiting)
+        self._executor = executor
         self.operations: Operations | None = None
         if self._metrics is not None:
             self.operations = Operations(config, self._metrics, self._readiness, self.store_access)
@@ -200,8 +203,14 @@ class App:
                     "blocks": lambda: executor.waiting,
                 },
                 budgets=self._budgets,
+                refusals=self.limits.refused,
                 sqlite_version=".".join(map(str, sqlite_version)),
             )
+
+    def _waiting(self) -> int:
+        """How much waits, where most does."""
+        budgets = max(budget.waiters for budget in self._budgets.values())
+        return max(self.database.waiting_writes, self.database.waiting_reads, self._executor.waiting, budgets)
 
     def _make_readiness(self, objects: ObjectStore) -> Readiness:
         # A thread of its own: those that move blocks may be busy for long, which is no failure of the store.
@@ -245,10 +254,11 @@ class App:
         server = grpc.aio.server(
             interceptors=[
                 ObservingInterceptor(self._observers(), self._metrics),
-                ErrorInterceptor(self.config.idle_timeout, self._guard),
+                ErrorInterceptor(self.config.idle_timeout, self._guard, self.limits),
             ],
             options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE),
+                ("grpc.max_receive_message_length", self.config.max_message),
+                ("grpc.max_concurrent_streams", self.config.max_connection_calls),
                 ("grpc.max_send_message_length", MAX_MESSAGE),
                 ("grpc.so_reuseport", int(self._shares_ports)),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -387,6 +397,16 @@ class App:
             store_is_s3=bool(self.config.store),
             disk=disk,
         )
+
+
+def _limit_terms(config: ServerConfig) -> LimitTerms:
+    return LimitTerms(
+        streams=config.max_streams,
+        caller_streams=config.max_caller_streams,
+        caller_requests=config.max_caller_requests,
+        caller_rate=config.max_caller_rate,
+        waiting=config.max_waiting,
+    )
 
 
 def _certificates(config: ServerConfig) -> ReloadingCertificates | None:

@@ -25,6 +25,13 @@ class ServerConfig:
         drain_timeout: Seconds that calls in progress get when the server stops.
         byte_budget: Bytes of uploads and downloads held in memory by all streams together.
         block_threads: Threads that hash and move blocks.
+        max_message: Bytes that a message to the server may have.
+        max_connection_calls: Calls that one connection may have open; further ones wait at the client.
+        max_streams: Streaming calls that may be open in a process; 0: any number, as in those that follow.
+        max_caller_streams: Those of one caller.
+        max_caller_requests: Calls that one caller may make in a second.
+        max_caller_rate: Bytes a second of one caller's streams, which are slowed down to it.
+        max_waiting: Pieces of work that may wait before new transfers are held back.
         reflection: Offer gRPC server reflection.
         run_lease: Seconds after which a run is lost whose client does not renew its lease.
         auth: ``off``: whoever reaches the server may do everything; ``tokens``: each call needs a token.
@@ -48,6 +55,13 @@ class ServerConfig:
     byte_budget: int = 64 * MIB
     block_threads: int = 2
     reflection: bool = False
+    max_message: int = 4 * MIB
+    max_connection_calls: int = 4000
+    max_streams: int = 5000
+    max_caller_streams: int = 2000
+    max_caller_requests: int = 5000
+    max_caller_rate: int = 0
+    max_waiting: int = 256
     run_lease: float = 60.0
     auth: str = "off"
     audit_interval: float = 300.0

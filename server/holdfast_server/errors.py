@@ -149,9 +149,19 @@ class DataLoss(DomainError):
 
 
 class ResourceExhausted(DomainError):
-    """A quota or a budget is used up."""
+    """A quota or a budget is used up.
+
+    Attributes:
+        retry_after: Seconds after which the same may succeed; None where waiting does not help.
+    """
 
     default_reason = Reason.RESOURCE_EXHAUSTED
+
+    def __init__(
+        self, message: str, *, metadata: Mapping[str, str] | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, metadata=metadata)
+        self.retry_after = retry_after
 
 
 class Unavailable(DomainError):

@@ -90,7 +90,12 @@ class Operations:
         return self._http.port if self._http is not None else 0
 
     def show(
-        self, *, queues: Mapping[str, Callable[[], float]], budgets: Mapping[str, ByteBudget], sqlite_version: str
+        self,
+        *,
+        queues: Mapping[str, Callable[[], float]],
+        budgets: Mapping[str, ByteBudget],
+        refusals: Mapping[str, int],
+        sqlite_version: str,
     ) -> None:
         """Make metrics of what is there to be read."""
         metrics, folder = self._metrics, self._config.data_dir
@@ -119,6 +124,12 @@ class Operations:
             "Bytes that they may hold.",
             "budget",
             {name: lambda b=budget: b.limit for name, budget in budgets.items()},  # type: ignore[misc]
+        )
+        metrics.shows(
+            "holdfast_refused_calls",
+            "Calls that were told to come back, since the start.",
+            "limit",
+            {name: lambda n=name: refusals[n] for name in refusals},  # type: ignore[misc]
         )
         metrics.shows(
             "holdfast_ready",

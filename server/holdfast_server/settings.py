@@ -32,6 +32,9 @@ MIN_BYTE_BUDGET = 16 * MIB
 
 # More would spend their time waiting for the database's one write lock.
 MAX_WORKERS = 64
+MAX_LIMIT = 1_000_000
+# One client has that many open with ease: watches, transfers and the calls beside them.
+MIN_CONNECTION_CALLS = 100
 
 _UNITS = {"": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
@@ -114,14 +117,44 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _size(text: str) -> int:
+def _bytes(text: str) -> int:
     match = re.fullmatch(r"(\d{1,15}) ?([KMG]iB)?", text, re.IGNORECASE)
     if not match:
         raise ValueError("a size is a number of bytes, or of KiB, MiB or GiB, such as 64MiB")
-    value = int(match[1]) * _UNITS[(match[2] or "").upper()]
+    return int(match[1]) * _UNITS[(match[2] or "").upper()]
+
+
+def _size(text: str) -> int:
+    value = _bytes(text)
     if value < MIN_BYTE_BUDGET:
         raise ValueError("it is at least 16MiB, two blocks")
     return value
+
+
+def _message_size(text: str) -> int:
+    value = _bytes(text)
+    if not 4 * MIB <= value <= 64 * MIB:
+        raise ValueError("it is from 4MiB to 64MiB")
+    return value
+
+
+def _rate(text: str) -> int:
+    value = _bytes(text)
+    if 0 < value < MIB:
+        raise ValueError("it is at least 1MiB, or 0 for as fast as can be")
+    return value
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_LIMIT:
+        raise ValueError(f"it is a number up to {MAX_LIMIT}; 0 is any number")
+    return int(text)
+
+
+def _large_count(text: str) -> int:
+    if not _limit(text) >= MIN_CONNECTION_CALLS:
+        raise ValueError(f"it is a number from {MIN_CONNECTION_CALLS} to {MAX_LIMIT}")
+    return int(text)
 
 
 def _count(text: str) -> int:
@@ -318,6 +351,62 @@ SETTINGS = (
         metavar="COUNT",
         parse=_workers,
         help="Processes that serve the same port and data directory; see docs/operations.md.",
+    ),
+    Setting(
+        name="max_message",
+        field="max_message",
+        default="4MiB",
+        metavar="SIZE",
+        parse=_message_size,
+        help="Largest message that a client may send; from 4MiB, which clients count on, to 64MiB.",
+    ),
+    Setting(
+        name="max_connection_calls",
+        field="max_connection_calls",
+        default="4000",
+        metavar="COUNT",
+        parse=_large_count,
+        help="Calls that one connection may have open; further ones wait at the client.",
+    ),
+    Setting(
+        name="max_streams",
+        field="max_streams",
+        default="5000",
+        metavar="COUNT",
+        parse=_limit,
+        help="Streams that a process may have open; 0 is any number. Further ones are told to come back.",
+    ),
+    Setting(
+        name="max_caller_streams",
+        field="max_caller_streams",
+        default="2000",
+        metavar="COUNT",
+        parse=_limit,
+        help="The same of one caller: a principal or, with --auth off, a host.",
+    ),
+    Setting(
+        name="max_caller_requests",
+        field="max_caller_requests",
+        default="5000",
+        metavar="COUNT",
+        parse=_limit,
+        help="Calls a second of one caller; 0 is any number. Further ones are told to come back.",
+    ),
+    Setting(
+        name="max_caller_rate",
+        field="max_caller_rate",
+        default="0",
+        metavar="SIZE",
+        parse=_rate,
+        help="Bytes a second to which one caller's streams are slowed down, such as 50MiB; 0 is as fast as can be.",
+    ),
+    Setting(
+        name="max_waiting",
+        field="max_waiting",
+        default="256",
+        metavar="COUNT",
+        parse=_limit,
+        help="New transfers are held back while more pieces of work wait for database, threads or memory; 0: never.",
     ),
     Setting(
         name="run_lease",

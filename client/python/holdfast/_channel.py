@@ -19,7 +19,7 @@ import grpc
 
 from holdfast import _tls, errors
 from holdfast._config import Target
-from holdfast._rpc_errors import REQUEST_ID_KEY, SENT_ID, is_interruption, translate
+from holdfast._rpc_errors import REQUEST_ID_KEY, SENT_ID, is_interruption, retry_after, translate
 from holdfast._tracing import trace_metadata
 
 Request = TypeVar("Request")
@@ -38,7 +38,7 @@ class RetryPolicy:
     """How long and how often a call is repeated that found no server.
 
     Attributes:
-        window: Seconds to keep trying once the server has answered before.
+        window: Seconds to keep trying once the server has answered before, also by saying that it is busy.
         first_window: The same before its first answer: then the address is more likely wrong than the server gone.
         initial_delay: Upper bound in seconds of the first pause; it doubles with each.
         max_delay: Where that bound stops growing.
@@ -68,12 +68,17 @@ class Patience:
         self._failures = 0
         self._give_up: float | None = None
 
-    def pause(self, stopped: threading.Event | None = None) -> bool:
-        """Sleep before the next attempt; False when there is to be none, as after ``stopped`` is set."""
+    def pause(self, stopped: threading.Event | None = None, *, told: float | None = None) -> bool:
+        """Sleep before the next attempt; False when there is to be none, as after ``stopped`` is set.
+
+        ``told``: seconds that the server wants to be left alone. Half as much again is spread over its clients.
+        """
         now = time.monotonic()
         if self._give_up is None:
             self._give_up = now + self._window
         delay = self._retry.delay(self._failures)
+        if told is not None:
+            delay = max(delay, told * random.uniform(1, 1.5))  # noqa: S311 - no secret
         if now + delay > self._give_up:
             return False
         self._failures += 1
@@ -197,13 +202,15 @@ class Channel:
             if not is_interruption(failure):
                 connection.answered = True
                 raise failure
+            told = retry_after(failure)
+            connection.answered = connection.answered or told is not None
             if not connection.answered and self._refuse_bad_tls(connection, failure):
                 continue
             self.refuse_if_closed()
             if position and position() != reached:
                 pauses, reached = None, position()
-            pauses = pauses or self._begin_waiting(connection, stopped, patience)
-            if not pauses.pause(stopped):
+            pauses = pauses or self._begin_waiting(connection, stopped, patience, failure)
+            if not pauses.pause(stopped, told=told):
                 raise failure
             self._revive(connection)
 
@@ -224,14 +231,19 @@ class Channel:
         return True
 
     def _begin_waiting(
-        self, connection: _Connection, stopped: threading.Event | None, patience: float | None
+        self,
+        connection: _Connection,
+        stopped: threading.Event | None,
+        patience: float | None,
+        failure: errors.HoldfastError,
     ) -> Patience:
         window = min(self.retry.window if connection.answered else self.retry.first_window, time_left())
         if patience is not None:
             window = min(window, patience)
         elif stopped is None or not stopped.is_set():
             # Otherwise a program would stand still without a word.
-            logger.warning("%s does not answer; trying again for up to %g s", self.target.uri, window)
+            what = "does not answer" if retry_after(failure) is None else "is busy"
+            logger.warning("%s %s; trying again for up to %g s", self.target.uri, what, window)
         return Patience(self.retry, window)
 
     def note_answer(self) -> None:

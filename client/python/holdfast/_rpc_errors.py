@@ -39,6 +39,8 @@ ERRORS: dict[grpc.StatusCode, type[errors.HoldfastError]] = {
 # What gRPC makes of a connection that breaks at the wrong moment, and of a server that stops in good order. One that
 # has something to say gives a reason.
 _BROKEN = {grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL}
+# Seconds to wait at most, whatever a server says.
+MAX_DELAY = 60.0
 # How the texts begin where a repetition would fail the same way: a message of another version, and a proxy's refusal.
 _LASTING = ("Exception ", "Received http2 header with status")
 
@@ -51,8 +53,16 @@ def status_of(error: grpc.RpcError) -> grpc.StatusCode:
 
 
 def is_interruption(failure: errors.HoldfastError) -> bool:
-    """Whether the same may succeed later: the server went away, or this side (a suspended laptop) was silent."""
-    return isinstance(failure, errors.UnavailableError) or failure.reason == "IDLE"
+    """Whether the same may succeed later.
+
+    The server went away or says when it wants to be asked again, or this side (a suspended laptop) was silent.
+    """
+    return isinstance(failure, errors.UnavailableError) or failure.reason == "IDLE" or retry_after(failure) is not None
+
+
+def retry_after(failure: errors.HoldfastError) -> float | None:
+    """Seconds that the server told to wait; None where it told nothing."""
+    return failure.retry_after if isinstance(failure, errors.ResourceExhaustedError) else None
 
 
 def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
@@ -61,6 +71,8 @@ def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
     details = getattr(error, "details", None)
     text = (details() if callable(details) else None) or str(error)
     reason, metadata = _error_info(error)
+    if status is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        metadata.pop("retry_after", None)
     if status in _BROKEN and not reason and not text.startswith(_LASTING):
         status = grpc.StatusCode.UNAVAILABLE
     if status is grpc.StatusCode.UNAVAILABLE and not reason:
@@ -122,7 +134,7 @@ def _trailing_metadata(error: grpc.RpcError) -> Iterable[Any]:
 
 
 def _error_info(error: grpc.RpcError) -> tuple[str, dict[str, str]]:
-    """The reason and metadata of our ErrorInfo, with the ``field`` of a BadRequest; empty without them."""
+    """What ErrorInfo, a BadRequest's ``field`` and a RetryInfo say, as a reason and metadata; empty without them."""
     raw = next((value for key, value in _trailing_metadata(error) if key == DETAILS_KEY), None)
     if raw is None:
         return "", {}
@@ -131,6 +143,7 @@ def _error_info(error: grpc.RpcError) -> tuple[str, dict[str, str]]:
 
     reason, metadata = "", {}
     info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
     try:
         for detail in status_pb2.Status.FromString(raw).details:
             if detail.Unpack(info) and info.domain == DOMAIN:
@@ -138,6 +151,8 @@ def _error_info(error: grpc.RpcError) -> tuple[str, dict[str, str]]:
                 metadata.update(info.metadata)
             elif detail.Unpack(bad_request) and bad_request.field_violations:
                 metadata.setdefault("field", bad_request.field_violations[0].field)
+            elif detail.Unpack(retry):
+                metadata["retry_after"] = f"{min(max(retry.retry_delay.ToMilliseconds() / 1000, 0.0), MAX_DELAY):g}"
     except DecodeError:
         # What a proxy put there is not ours; the status and its text still are.
         return "", {}

@@ -10,7 +10,7 @@ import grpc
 
 from holdfast._channel import Channel, Patience
 from holdfast._events import event_from_proto
-from holdfast._rpc_errors import is_interruption
+from holdfast._rpc_errors import is_interruption, retry_after
 from holdfast._transfer.stopping import StoppedError, Stopping
 from holdfast._transfer.streams import Messages
 from holdfast.entities import Event
@@ -103,7 +103,10 @@ class Watch(Iterator[Event]):
             # Outside of the handlers, so that gRPC's error is no context of what may be raised here.
             if self._ended or self._stopping.event.is_set():
                 return
-            if not self._patience.pause(self._stopping.event) and not self._stopping.event.is_set():
+            if (
+                not self._patience.pause(self._stopping.event, told=retry_after(failure))
+                and not self._stopping.event.is_set()
+            ):
                 raise failure
 
     def _read_on(self) -> Iterator[tuple[Event | None, str, bool]]:

@@ -123,6 +123,15 @@ class UnauthenticatedError(HoldfastError):
 class ResourceExhaustedError(HoldfastError):
     """A quota or a limit of size is reached."""
 
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which the server, which is busy, wants to be asked again; None where that would not help.
+
+        Calls wait as told by themselves; who sees this error has waited as long as a client does.
+        """
+        told = self.metadata.get("retry_after")
+        return None if told is None else float(told)
+
 
 class OutOfRangeError(HoldfastError):
     """What the caller would go on with, such as a watch after a week, is not kept; read again and begin anew."""

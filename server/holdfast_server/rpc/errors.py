@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import string
 import urllib.parse
@@ -75,11 +76,18 @@ def trailing_metadata(error: errors.DomainError) -> tuple[tuple[str, bytes], ...
             field=error.field, description=_cut(message, MAX_VIOLATION)
         )
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
-    if isinstance(error, errors.Unavailable):
+    delay = _retry_after(error)
+    if delay is not None:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromMilliseconds(500)
+        retry.retry_delay.FromMilliseconds(math.ceil(delay * 1000))
         status.details.add().Pack(retry)
     return ((DETAILS_KEY, status.SerializeToString()),)
+
+
+def _retry_after(error: errors.DomainError) -> float | None:
+    if isinstance(error, errors.Unavailable):
+        return 0.5
+    return error.retry_after if isinstance(error, errors.ResourceExhausted) else None
 
 
 def _cut(text: str, limit: int) -> str:

@@ -17,8 +17,12 @@ from holdfast_server.errors import IdleTimeout, InvalidArgument, PermissionDenie
 from holdfast_server.rpc.errors import status_code, to_domain_error, told_message, trailing_metadata
 from holdfast_server.rpc.guard import Guard
 from holdfast_server.rpc.handlers import behavior_of, kind_of, of_kind
+from holdfast_server.rpc.limits import Limits, LimitTerms, OpenStream
 
 Parse = Callable[[bytes], Any]
+# Takes the bytes of a message, and waits for as long as they want.
+Pace = Callable[[int], Awaitable[None]]
+_NOTHING: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
 # What the guard refuses calls with.
 _REFUSALS = (Unauthenticated, PermissionDenied)
 # How long a peer that is refused may go on sending, and how long nothing comes before it counts as done.
@@ -42,11 +46,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     gRPC itself would answer a malformed message with INTERNAL, and an unexpected exception with UNKNOWN and the
     exception's text; and it would hold a stalled stream, with what it has in memory, as long as the connection lives.
-    With a guard, calls are handled only if it lets them in.
+    With a guard, calls are handled only if it lets them in, and with limits, only if they are within them.
     """
 
-    def __init__(self, idle_timeout: float, guard: Guard | None = None) -> None:
+    def __init__(self, idle_timeout: float, guard: Guard | None = None, limits: Limits | None = None) -> None:
         self._idle_timeout, self._guard = idle_timeout, guard
+        self._limits = limits or Limits(LimitTerms(), lambda: 0)
 
     async def intercept_service(
         self,
@@ -57,13 +62,14 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None  # gRPC answers UNIMPLEMENTED
-        return _Method(handler, handler_call_details.method, self._idle_timeout, self._guard).handler()
+        method = _Method(handler, handler_call_details.method, self._idle_timeout, self._guard, self._limits)
+        return method.handler()
 
 
 class _Method:
     """Answers the calls of one method."""
 
-    def __init__(self, handler: Any, name: str, idle_timeout: float, guard: Guard | None) -> None:
+    def __init__(self, handler: Any, name: str, idle_timeout: float, guard: Guard | None, limits: Limits) -> None:
         behavior = behavior_of(handler)
         self._behavior, self._name, self._idle_timeout, self._guard = behavior, name, idle_timeout, guard
         # grpcio types deserializers as optional: None hands over the bytes as they came.
@@ -71,6 +77,7 @@ class _Method:
         self._parse: Parse = bytes if is_raw else _parser(handler.request_deserializer)
         self._serialize = None if getattr(behavior, "raw_responses", False) else handler.response_serializer
         self._streams = kind_of(handler)
+        self._limits = limits
 
     def handler(self) -> Any:
         """What gRPC calls: always as a method that takes a stream.
@@ -90,49 +97,73 @@ class _Method:
         return make(wrapped, request_deserializer=None, response_serializer=self._serialize)
 
     async def _answer(self, request: Any, context: Any) -> Any:
-        is_let_in = self._guard is None
+        is_let_in = False
         try:
-            if not self._streams[0]:
-                request = await _only(context, self._idle_timeout)
-            if self._guard is None:
-                return await self._behavior(self._decode(request), context)
-            async with self._guard.admitted(
-                self._name, request, self._decode, context, streams=self._streams
-            ) as admitted:
-                is_let_in = True
-                return await self._behavior(admitted.request, context)
+            with self._counted() as stream:
+                if not self._streams[0]:
+                    request = await _only(context, self._idle_timeout)
+                if self._guard is None:
+                    await self._begin(stream, context)
+                    is_let_in = True
+                    return await self._behavior(self._decode(request, stream), context)
+                async with self._guard.admitted(
+                    self._name, request, lambda r: self._decode(r, stream), context, streams=self._streams
+                ) as admitted:
+                    await self._begin(stream, context)
+                    is_let_in = True
+                    return await self._behavior(admitted.request, context)
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
             await self._refuse(error, None if is_let_in else request, context)
 
     async def _answer_by_stream(self, request: Any, context: Any) -> None:
-        is_let_in = self._guard is None
+        is_let_in = False
         try:
-            if not self._streams[0]:
-                request = await _only(context, self._idle_timeout)
-            if self._guard is None:
-                await self._write(self._decode(request), context)
-                return
-            async with self._guard.admitted(
-                self._name, request, self._decode, context, streams=self._streams
-            ) as admitted:
-                is_let_in = True
-                await self._write(admitted.request, context, in_vain=admitted.in_vain)
+            with self._counted() as stream:
+                if not self._streams[0]:
+                    request = await _only(context, self._idle_timeout)
+                if self._guard is None:
+                    await self._begin(stream, context)
+                    is_let_in = True
+                    await self._write(self._decode(request, stream), context, stream)
+                    return
+                async with self._guard.admitted(
+                    self._name, request, lambda r: self._decode(r, stream), context, streams=self._streams
+                ) as admitted:
+                    await self._begin(stream, context)
+                    is_let_in = True
+                    await self._write(admitted.request, context, stream, in_vain=admitted.in_vain)
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
             if isinstance(error.__context__, asyncio.CancelledError) and not isinstance(error, _REFUSALS):
                 raise error.__context__ from None  # the peer went away in the middle of a message, which is no defect
             await self._refuse(error, None if is_let_in else request, context)
 
-    def _decode(self, request: Any) -> Any:
-        return _parsed(request, self._parse, self._idle_timeout) if self._streams[0] else self._parse(request)
+    def _counted(self) -> contextlib.AbstractContextManager[OpenStream | None]:
+        """Within this block a streaming call counts as open."""
+        return self._limits.open_stream(self._name) if any(self._streams) else _NOTHING
 
-    async def _write(self, request: Any, context: Any, *, in_vain: bool = False) -> None:
+    async def _begin(self, stream: OpenStream | None, context: Any) -> None:
+        """Let the call begin, whose caller is known now, if it is within the limits."""
+        if stream is None:
+            self._limits.count_request(self._name, context)
+        else:
+            await stream.begin(context)
+
+    def _pace(self, stream: OpenStream | None) -> Pace | None:
+        return stream.pace if stream is not None and self._limits.paces else None
+
+    def _decode(self, request: Any, stream: OpenStream | None) -> Any:
+        if not self._streams[0]:
+            return self._parse(request)
+        return _parsed(request, self._parse, self._idle_timeout, self._pace(stream))
+
+    async def _write(self, request: Any, context: Any, stream: OpenStream | None, *, in_vain: bool = False) -> None:
         answers = self._behavior(request, context)
         if inspect.isawaitable(answers):
             await answers  # it writes to the context by itself, as gRPC's own health service does
         elif in_vain:
             await _discard(answers)
         else:
-            await _write_all(answers, context, self._idle_timeout)
+            await _write_all(answers, context, self._idle_timeout, self._pace(stream))
 
     async def _refuse(self, error: Exception, request: Any, context: Any) -> None:
         """Answer with an error. ``request``: what is still to be read of a call that was not let in."""
@@ -176,7 +207,7 @@ async def _only(context: Any, idle_timeout: float) -> bytes:
     return bytes(message)
 
 
-async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_timeout: float) -> None:
+async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_timeout: float, pace: Pace | None) -> None:
     """Write what a method yields.
 
     Written here rather than by gRPC, so that a peer that takes nothing is noticed where it can be answered. Only the
@@ -191,6 +222,8 @@ async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_time
             except grpc.aio.InternalError:
                 # The call is over: the peer went away while this was on its way to it. There is nobody to tell.
                 raise asyncio.CancelledError from None
+            if pace is not None:
+                await pace(len(answer) if isinstance(answer, bytes) else answer.ByteSize())
 
 
 async def _discard(answers: AsyncGenerator[Any, None]) -> None:
@@ -221,7 +254,9 @@ def _parser(from_string: Parse) -> Parse:
     return parse
 
 
-async def _parsed(requests: AsyncIterator[bytes], parse: Parse, idle_timeout: float) -> AsyncIterator[Any]:
+async def _parsed(
+    requests: AsyncIterator[bytes], parse: Parse, idle_timeout: float, pace: Pace | None
+) -> AsyncIterator[Any]:
     iterator = requests.__aiter__()
     while True:
         try:
@@ -232,6 +267,8 @@ async def _parsed(requests: AsyncIterator[bytes], parse: Parse, idle_timeout: fl
             raise IdleTimeout(
                 f"Nothing came for {idle_timeout:g} seconds; what was answered is kept. Send the rest again."
             ) from None
+        if pace is not None:
+            await pace(len(request))
         yield parse(request)
 
 

@@ -15,6 +15,7 @@ from holdfast._journal.delivery import Delivery
 from holdfast._journal.journal import Journal
 from holdfast._journal.reading import Outgoing, Reader
 from holdfast._journal.segment import Segment
+from holdfast._rpc_errors import retry_after
 from holdfast.errors import DeadlineExceededError, HoldfastError, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -220,8 +221,7 @@ class Sender:
     def _rest(self) -> None:
         """Wait until there is something to do."""
         if self.outage is not None and self.waiting:
-            self._wake.wait(RETRY.delay(min(self._failures, _MOST_DOUBLINGS)))
-            self._wake.clear()
+            self._wait_before_retry(self.outage)
             return
         self.journal.idle = True
         if not self.waiting and not self._stopping:
@@ -230,6 +230,19 @@ class Sender:
         self._wake.clear()
         if self.waiting < ENOUGH and not self._hurries and not self._stopping:
             self._wake.wait(LINGER)
+            self._wake.clear()
+
+    def _wait_before_retry(self, outage: HoldfastError) -> None:
+        """Wait for a while; whoever waits for what is to be sent shortens that, unless the server said how long."""
+        told = retry_after(outage)
+        delay = RETRY.delay(min(self._failures, _MOST_DOUBLINGS))
+        if told is None:
+            self._wake.wait(delay)
+            self._wake.clear()
+            return
+        until = time.monotonic() + told + min(delay, told / 2)
+        while (left := until - time.monotonic()) > 0 and not self._stopping:
+            self._wake.wait(left)
             self._wake.clear()
 
     def _deliver(self, delivery: Delivery, reader: Reader | None) -> Reader | None:

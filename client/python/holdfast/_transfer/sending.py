@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from holdfast._channel import Channel, Patience
-from holdfast._rpc_errors import is_interruption
+from holdfast._rpc_errors import is_interruption, retry_after
 from holdfast._transfer.asking import find_missing
 from holdfast._transfer.following import LOOK_SECONDS, FollowedCall
 from holdfast._transfer.hashing import HashedBlock
@@ -94,7 +94,7 @@ class BlockSender:
         # Outside of the handler, so that gRPC's error, which holds on to its call, is no context of what is raised.
         self._stream.close()
         self._stream = None
-        if not is_interruption(failure) or not self._patience.pause():
+        if not is_interruption(failure) or not self._patience.pause(told=retry_after(failure)):
             raise failure
         self._resume()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import grpc
 
 from holdfast._channel import Channel, Patience
-from holdfast._rpc_errors import is_interruption
+from holdfast._rpc_errors import is_interruption, retry_after
 from holdfast._transfer.stopping import Stopping
 from holdfast._transfer.streams import BrokenStreamError, Messages
 from holdfast.errors import ConflictError, DataLossError, HoldfastError, UnavailableError
@@ -66,7 +66,7 @@ class Tail:
             except grpc.RpcError as error:
                 failure = self._interruption(error)
             # Outside of the handler, so that gRPC's error is no context of what may be raised here.
-            if not self._ended and not self._patience.pause(self._stopping.event):
+            if not self._ended and not self._patience.pause(self._stopping.event, told=retry_after(failure)):
                 raise failure
 
     def _read_on(self) -> Iterator[bytes]:
