@@ -86,7 +86,7 @@ def test_systemd_takes_the_unit_and_rates_it_as_safe(tmp_path: Path) -> None:
     unit = tmp_path / "holdfast.service"
     text = printed_file("ini", "/etc/systemd/system/holdfast.service")
     # Whoever verifies looks for the program and the user.
-    text = text.replace("/opt/holdfast/bin/holdfast", str(HOLDFAST)).replace("=holdfast\nGroup=holdfast", "=nobody")
+    text = text.replace("/opt/holdfast/bin/holdfast", str(HOLDFAST)).replace("=holdfast\nGroup=holdfast", "=daemon")
     unit.write_text(text)
     for command in (["verify"], ["security", "--offline=true", "--threshold=20"]):
         done = subprocess.run(
@@ -182,7 +182,7 @@ def test_nginx_carries_what_is_large_and_what_is_long(short_folder: Path) -> Non
             try:
                 holdfast(client, "artifacts", "put", str(weights), f"runs:/{run}")
                 holdfast(client, "artifacts", "get", f"runs:/{run}/weights.bin", str(short_folder / "got"))
-                holdfast(client, "runs", "finish", run)
+                holdfast(client, "runs", "end", run)
                 output, _ = watch.communicate(timeout=60)
             finally:
                 watch.kill()
