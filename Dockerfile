@@ -17,7 +17,7 @@ FROM python:3.11-slim-bookworm AS runtime
 # The ids are fixed, so that a volume keeps its owner from one image to the next.
 RUN groupadd --gid 10001 holdfast \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin holdfast \
- && install --directory --owner=10001 --group=10001 --mode=0700 /data
+ && install --directory --owner=10001 --group=10001 --mode=0700 /data /backups
 COPY --from=builder /opt/holdfast /opt/holdfast
 ENV PATH=/opt/holdfast/bin:$PATH \
     PYTHONUNBUFFERED=1 \

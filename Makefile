@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml $(PROTOS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --reinstall-package holdfast \
-	  -e '.[server,otel,sklearn,lightgbm,serve,system-metrics]' --group dev
+	  -e '.[server,otel,sklearn,lightgbm,serve,system-metrics]' --group dev --group docs
 	@touch $@
 
 .PHONY: proto
@@ -83,6 +83,12 @@ format: $(STAMP) ## Format the code and apply safe fixes
 docs: $(STAMP) ## Write the references in docs/cli.md and docs/settings.md from commands and settings
 	$(BIN)/python -m tests.e2e.cli_reference
 	$(BIN)/python -m tests.e2e.settings_reference
+
+# Nothing is loaded from elsewhere; the variable is for the theme, which would tell of another program's plans.
+.PHONY: site
+site: $(STAMP) ## Build the documentation as a site into build/site; a broken link or anchor ends it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'The documentation is in build/site: python3 -m http.server --directory build/site'
 
 .PHONY: minio
 minio: ## Build the MinIO that the tests use, when it is absent (five minutes, needs Go)

@@ -71,8 +71,8 @@ def test_what_is_done_by_hand_works_as_it_reads(
 
 def test_the_unit_holds_settings_that_the_server_takes() -> None:
     lines = printed_file("ini", "/etc/systemd/system/holdfast.service").splitlines()
-    pairs = [line.removeprefix("Environment=").split("=", 1) for line in lines if line.startswith("Environment=")]
-    environment = {name: value.replace("%d", "/run/credentials/holdfast.service") for name, value in pairs}
+    pairs = (line.removeprefix("Environment=").split("=", 1) for line in lines if line.startswith("Environment="))
+    environment = dict(pairs)
     assert set(environment) <= {setting.variable for setting in SETTINGS}
     config = read([], environment).config
     assert config.authenticates
@@ -86,7 +86,7 @@ def test_systemd_takes_the_unit_and_rates_it_as_safe(tmp_path: Path) -> None:
     unit = tmp_path / "holdfast.service"
     text = printed_file("ini", "/etc/systemd/system/holdfast.service")
     # Whoever verifies looks for the program and the user.
-    text = text.replace("/opt/holdfast/bin/holdfast", str(HOLDFAST)).replace("=holdfast\nGroup=holdfast", "=nobody")
+    text = text.replace("/opt/holdfast/bin/holdfast", str(HOLDFAST)).replace("=holdfast\nGroup=holdfast", "=daemon")
     unit.write_text(text)
     for command in (["verify"], ["security", "--offline=true", "--threshold=20"]):
         done = subprocess.run(
@@ -182,7 +182,7 @@ def test_nginx_carries_what_is_large_and_what_is_long(short_folder: Path) -> Non
             try:
                 holdfast(client, "artifacts", "put", str(weights), f"runs:/{run}")
                 holdfast(client, "artifacts", "get", f"runs:/{run}/weights.bin", str(short_folder / "got"))
-                holdfast(client, "runs", "finish", run)
+                holdfast(client, "runs", "end", run)
                 output, _ = watch.communicate(timeout=60)
             finally:
                 watch.kill()

@@ -197,7 +197,10 @@ def test_compose_is_consistent(compose: dict):
 
 def test_compose_runs_the_image_as_it_is_meant_to_be(compose: dict, stages: list[Stage]):
     service, runtime = compose["services"]["holdfast"], stages[-1]
-    assert list(named_volumes(service).values()) == [runtime.last("VOLUME")]
+    made = runtime.all("RUN")[-1]
+    assert runtime.last("VOLUME") in named_volumes(service).values()
+    for target in named_volumes(service).values():
+        assert re.search(rf"--owner=10001 .* {target}\b", made), f"{target} would be root's"
     assert [port.rpartition(":")[2] for port in service["ports"]] == [runtime.last("EXPOSE")]
     assert service["healthcheck"]["test"] == ["CMD", *json.loads(runtime.last("HEALTHCHECK").partition("CMD ")[2])]
     known = {setting.variable for setting in SETTINGS}
