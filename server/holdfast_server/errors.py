@@ -158,9 +158,14 @@ class ResourceExhausted(DomainError):
     default_reason = Reason.RESOURCE_EXHAUSTED
 
     def __init__(
-        self, message: str, *, metadata: Mapping[str, str] | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        reason: Reason | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, metadata=metadata)
+        super().__init__(message, reason=reason, metadata=metadata)
         self.retry_after = retry_after
 
 

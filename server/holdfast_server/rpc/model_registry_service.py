@@ -11,7 +11,7 @@ from holdfast.v1 import model_registry_service_pb2_grpc as service_grpc
 from holdfast_server.domain.event import Scope
 from holdfast_server.domain.experiment import TagChanges, TagLimit
 from holdfast_server.domain.names import check_alias, check_count, check_registered_model_name, check_version
-from holdfast_server.domain.registry import ModelVersion
+from holdfast_server.domain.registry import MAX_ALIASES_PER_REQUEST, ModelVersion
 from holdfast_server.domain.registry_history import Actor
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert import registry as convert
@@ -29,7 +29,7 @@ from holdfast_server.services.commits import STAGE_SIZE
 from holdfast_server.services.cursors import begin_watch, resume_watch
 from holdfast_server.services.ports.artifacts import LargeSnapshot
 from holdfast_server.services.ports.database import Database, Transaction
-from holdfast_server.services.promotion import MAX_ALIASES_PER_REQUEST, AliasChange, Promotion, promote
+from holdfast_server.services.promotion import AliasChange, Promotion, promote
 from holdfast_server.services.registry_history import walk_history
 from holdfast_server.services.search import fields
 from holdfast_server.services.search.filter import parse_filter
