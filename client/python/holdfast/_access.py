@@ -88,7 +88,7 @@ class AccessCalls(Calls):
         lifetime: timedelta | float | None = None,
         description: str = "",
     ) -> CreatedToken:
-        """Make a token that writes to one run and reads nothing, for a worker. Its secret is in the answer and nowhere else.
+        """Make a token that writes to one run and reads nothing, for a worker. Its secret is in the answer only.
 
         It needs the role write on the run, and hangs on this client's own token: when that is revoked, it is good for
         nothing. It expires unless the run's lease is renewed with it, which ``holdfast.start_run`` does in the worker,

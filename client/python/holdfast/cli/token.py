@@ -26,7 +26,10 @@ def _expiry(ctx: click.Context, param: click.Parameter, value: str) -> timedelta
 
 @click.group("token")
 def command() -> None:
-    """Make, list and revoke the tokens by which a server knows who calls. But for workers' this needs the role admin."""
+    """Make, list and revoke the tokens by which a server knows who calls.
+
+    This needs the role admin, but for making those of workers.
+    """
 
 
 @command.command("create")
