@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast._calls import Calls, build, collect
 from holdfast._times import ms_from_proto, ms_to_proto, now_ms
-from holdfast.entities import Caller, CreatedToken, Grant, Principal, Token
+from holdfast.entities import Caller, CreatedToken, Grant, Principal, Token, WorkerScope
 from holdfast.errors import InvalidArgumentError
 from holdfast.v1 import access_pb2
 from holdfast.v1 import access_service_pb2 as pb
@@ -26,7 +26,10 @@ _NAMES: dict[int, str] = {number: name for name, number in _ROLES.items()}
 
 
 class AccessCalls(Calls):
-    """What a client does with principals, tokens and grants. All but ``get_caller`` need the role admin."""
+    """What a client does with principals, tokens and grants.
+
+    All but ``get_caller`` and ``create_worker_token`` need the role admin.
+    """
 
     def get_caller(self) -> Caller:
         """Who the server takes this client for.
@@ -74,6 +77,45 @@ class AccessCalls(Calls):
             request.expire_time.CopyFrom(ms_to_proto(now_ms() + _ms(expires_in)))
         # A repetition would make another one, which nobody knows of; so it is not tried again.
         answer = self._channel.call(self._access.CreateToken, request, patience=0)
+        return CreatedToken(token=_token_from_proto(answer.token), secret=answer.secret)
+
+    def create_worker_token(
+        self,
+        run_id: str,
+        *,
+        path_prefix: str | None = None,
+        byte_budget: int | None = None,
+        lifetime: timedelta | float | None = None,
+        description: str = "",
+    ) -> CreatedToken:
+        """Make a token that writes to one run and reads nothing, for a worker. Its secret is in the answer only.
+
+        It needs the role write on the run, and hangs on this client's own token: when that is revoked, it is good for
+        nothing. It expires unless the run's lease is renewed with it, which ``holdfast.start_run`` does in the worker,
+        and a minute after the run has ended.
+
+        Args:
+            run_id: The run, which must not have ended.
+            path_prefix: Where in its artifacts the worker may write; None: everywhere.
+            byte_budget: How many bytes of artifacts it may send in all; None: as many as it likes.
+            lifetime: For how long it is good after each renewal, in seconds, from a minute to a day; None: an hour.
+            description: For people.
+
+        Raises:
+            NotFoundError: The run is not there.
+            FailedPreconditionError: The run has ended, or this client shows no token.
+            PermissionDeniedError: The role on the run's experiment is less than write.
+        """
+        request = build(
+            pb.CreateWorkerTokenRequest,
+            run_id=run_id,
+            path_prefix=path_prefix,
+            byte_budget=byte_budget,
+            description=description,
+        )
+        if lifetime is not None:
+            request.lifetime.FromMilliseconds(_ms(lifetime))
+        answer = self._channel.call(self._access.CreateWorkerToken, request, patience=0)
         return CreatedToken(token=_token_from_proto(answer.token), secret=answer.secret)
 
     def list_tokens(self, principal: str | None = None) -> list[Token]:
@@ -206,6 +248,16 @@ def _token_from_proto(proto: access_pb2.Token) -> Token:
         expiration_time=_optional_ms(proto, "expire_time"),
         last_use_time=_optional_ms(proto, "last_use_time"),
         revocation_time=_optional_ms(proto, "revoke_time"),
+        worker=_scope_from_proto(proto.worker) if proto.HasField("worker") else None,
+    )
+
+
+def _scope_from_proto(proto: access_pb2.WorkerScope) -> WorkerScope:
+    return WorkerScope(
+        run_id=proto.run_id,
+        path_prefix=proto.path_prefix or None,
+        byte_budget=proto.byte_budget if proto.HasField("byte_budget") else None,
+        bytes_used=proto.bytes_used,
     )
 
 

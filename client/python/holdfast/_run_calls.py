@@ -185,6 +185,11 @@ class RunCalls(RunSeriesCalls, KeptCalls):
             request.status = status_to_proto(status)
         self._keep("UpdateRun", request)
 
+    def resume_unread(self, run_id: str, name: str | None = None) -> Run:
+        """Set a run RUNNING, and return what the server tells of it: a worker's token gets its ids and status."""
+        request = build(messages.UpdateRunRequest, run_id=run_id, run_name=name, status=status_to_proto("RUNNING"))
+        return self._run(self._channel.call(self._runs.UpdateRun, request).run)
+
     def set_terminated(self, run_id: str, status: str | None = None, end_time: int | None = None) -> None:
         """End a run, FINISHED unless ``status`` says otherwise, now unless ``end_time`` (milliseconds) does.
 

@@ -18,6 +18,7 @@ from holdfast.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    PermissionDeniedError,
     UnavailableError,
 )
 
@@ -110,7 +111,12 @@ def _resume(
     tags: Mapping[str, Any] | None,
     description: str | None,
 ) -> Run:
-    run = client.get_run(run_id)
+    try:
+        run = client.get_run(run_id)
+    except PermissionDeniedError as error:
+        if error.reason != "WORKER_TOKEN":
+            raise
+        return _resume_unread(client, run_id, run_name=run_name, tags=tags, description=description)
     if run.info.lifecycle_stage != "active":
         raise FailedPreconditionError(f"Run {run_id} is deleted; restore it first with Client.restore_run.")
     expected = experiment_id or _chosen_experiment(client)
@@ -123,6 +129,17 @@ def _resume(
     if changed:
         client.set_tags(run_id, changed)
     return client.get_run(run_id)
+
+
+def _resume_unread(
+    client: Client, run_id: str, *, run_name: str | None, tags: Mapping[str, Any] | None, description: str | None
+) -> Run:
+    """Go on with a run as a worker, whose token reads nothing: what is returned knows the run's ids and status."""
+    run = client.resume_unread(run_id, name=run_name)
+    changed = {**(tags or {}), **({NOTE_TAG: description} if description else {})}
+    if changed:
+        client.set_tags(run_id, changed)
+    return run
 
 
 def _create(

@@ -16,7 +16,14 @@ from holdfast_server.domain.access import (
 from holdfast_server.domain.artifacts import Kind, NewEntry
 from holdfast_server.domain.names import check_length, shown
 from holdfast_server.domain.paths import check_path
-from holdfast_server.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Reason, ResourceExhausted
+from holdfast_server.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+    Reason,
+    ResourceExhausted,
+    Unauthenticated,
+)
 from holdfast_server.services.callers import current_caller
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.principals import TOKEN_ID_LENGTH
@@ -57,7 +64,8 @@ def create_worker_token(tx: Transaction, new: NewWorkerToken, random: Callable[[
 
     Raises:
         NotFound: RUN_NOT_FOUND.
-        FailedPrecondition: The run is deleted or ended, or the caller showed no token.
+        FailedPrecondition: The run is deleted or ended.
+        Unauthenticated: TOKEN_MISSING, the caller is the owner and showed no token.
     """
     caller = current_caller()
     run = get_active_run(tx, new.run_id)
@@ -67,7 +75,7 @@ def create_worker_token(tx: Transaction, new: NewWorkerToken, random: Callable[[
             metadata={"run_id": run.id},
         )
     if not caller.token_id:
-        raise FailedPrecondition(
+        raise Unauthenticated(
             "A worker's token hangs on the token of who makes it, and this call showed none. Make one for a principal"
             " first (`holdfast token create`); a server that asks nobody needs none.",
             reason=Reason.TOKEN_MISSING,

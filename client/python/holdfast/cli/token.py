@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from datetime import timedelta
 
 import click
@@ -25,7 +26,10 @@ def _expiry(ctx: click.Context, param: click.Parameter, value: str) -> timedelta
 
 @click.group("token")
 def command() -> None:
-    """Make, list and revoke the tokens by which a server knows who calls. This needs the role admin."""
+    """Make, list and revoke the tokens by which a server knows who calls.
+
+    This needs the role admin, but for making those of workers.
+    """
 
 
 @command.command("create")
@@ -68,6 +72,53 @@ def create(
     good = "for ever" if until is None else f"until {time_text(until)}"
     click.echo(printable(f"Token {created.token.token_id} of {principal}, good {good}:"), err=True)
     click.echo(created.secret)
+
+
+@command.command("create-worker")
+@click.argument("run_id", metavar="RUN")
+@click.option("--prefix", "path_prefix", metavar="PATH", help="Where in the run's artifacts it may write.")
+@click.option("--budget", "byte_budget", type=int, metavar="BYTES", help="How many bytes of artifacts it may send.")
+@click.option(
+    "--lifetime",
+    default="1h",
+    show_default=True,
+    metavar="TIME",
+    callback=length_of_time,
+    help="For how long it is good after each renewal of the run's lease, from a minute to a day.",
+)
+@click.option("--description", default="", metavar="TEXT", help="For people: where it is used.")
+@json_option("The token with its secret, as one JSON object.")
+@click.pass_context
+def create_worker(
+    ctx: click.Context,
+    run_id: str,
+    *,
+    path_prefix: str | None,
+    byte_budget: int | None,
+    lifetime: timedelta,
+    description: str,
+    as_json: bool,
+) -> None:
+    """Make a token that logs to RUN and reads nothing, for a worker, and print what its environment needs.
+
+    It lives as long as the run goes on and the worker renews its lease, which `holdfast.start_run()` does. This needs
+    the role write on the run, and not admin.
+    """
+    with client_of(ctx) as client:
+        created = client.create_worker_token(
+            run_id, path_prefix=path_prefix, byte_budget=byte_budget, lifetime=lifetime, description=description
+        )
+        uri = client.tracking_uri
+    if as_json:
+        click.echo(json_text({**dataclasses.asdict(created.token), "secret": created.secret}))
+        return
+    token = created.token
+    text = (
+        f"Token {token.token_id} of {token.principal} for run {run_id}, good until {time_text(token.expiration_time)}:"
+    )
+    click.echo(printable(text), err=True)
+    for name, value in (("URI", uri), ("TOKEN", created.secret), ("RUN_ID", run_id)):
+        click.echo(f"export HOLDFAST_{name}={shlex.quote(value)}")
 
 
 @command.command("ls")

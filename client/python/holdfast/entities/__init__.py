@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.entities._access import Caller, CreatedToken, Grant, Principal, Token
+from holdfast.entities._access import Caller, CreatedToken, Grant, Principal, Token, WorkerScope
 from holdfast.entities._audit import AuditCheck, AuditRecord, AuditSegment
 from holdfast.entities._event import Event, EventChange, EventMetric
 from holdfast.entities._experiment import Experiment, ExperimentTag, ViewType
@@ -87,4 +87,5 @@ __all__ = [
     "SyncedStore",
     "Token",
     "ViewType",
+    "WorkerScope",
 ]

@@ -22,6 +22,23 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerScope:
+    """What the token of a worker is bound to.
+
+    Attributes:
+        run_id: The one run that it writes to.
+        path_prefix: Where in the run's artifacts; None: everywhere.
+        byte_budget: How many bytes of artifacts it may send in all; None: as many as it likes.
+        bytes_used: How many it has sent.
+    """
+
+    run_id: str
+    path_prefix: str | None = None
+    byte_budget: int | None = None
+    bytes_used: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """A token, without its secret. Times are milliseconds since 1970.
 
@@ -34,6 +51,7 @@ class Token:
         expiration_time: From when on it is refused; None: never.
         last_use_time: When it was used last, to the minute; None: never.
         revocation_time: Since when it is refused because somebody revoked it; None: it is not revoked.
+        worker: What it is bound to, if it is that of a worker.
     """
 
     token_id: str
@@ -44,6 +62,7 @@ class Token:
     expiration_time: int | None = None
     last_use_time: int | None = None
     revocation_time: int | None = None
+    worker: WorkerScope | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
@@ -55,6 +56,32 @@ class RunHandle:
     def end(self, status: str = "FINISHED") -> None:
         """End the run now."""
         self.client.set_terminated(self.info.run_id, status)
+
+    def worker_environment(
+        self,
+        *,
+        path_prefix: str | None = None,
+        byte_budget: int | None = None,
+        lifetime: timedelta | float | None = None,
+        description: str = "",
+    ) -> dict[str, str]:
+        """Variables for a worker, whose ``holdfast.start_run()`` then goes on with this run: the server, a token, the run.
+
+        The token is made for it, and may log to this run only: see ``Client.create_worker_token``, which takes the same
+        arguments. Where the server asks nobody who calls, there is none.
+
+        Raises:
+            FailedPreconditionError: The run has ended, or the server asks for tokens and this client shows none.
+            PermissionDeniedError: The role on the run's experiment is less than write.
+        """
+        client, run_id = self.client, self.info.run_id
+        environment = {"HOLDFAST_URI": client.tracking_uri, "HOLDFAST_RUN_ID": run_id}
+        if client.get_caller().authentication_enabled:
+            created = client.create_worker_token(
+                run_id, path_prefix=path_prefix, byte_budget=byte_budget, lifetime=lifetime, description=description
+            )
+            environment["HOLDFAST_TOKEN"] = created.secret
+        return environment
 
     def delete(self) -> None:
         """Mark the run as deleted."""
