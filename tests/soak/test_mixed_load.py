@@ -67,10 +67,12 @@ class Client:
         blocks = [artifact_pb.Block(digest=sha(part), data=part) for part in data]
         await api.write([pb.WriteBlocksRequest(blocks=[block]) for block in blocks])
         entry = pb.NewEntry(
-            path="large", kind=artifact_pb.ENTRY_KIND_FILE, size=len(data[0]), blocks=[blocks[0].digest]
+            path="large", kind=artifact_pb.ENTRY_KIND_FILE, size=len(data[0]), block_digests=[blocks[0].digest]
         )
         await api.commit(owner, entry, *(inline(f"small/{number}", b"%d" % number) for number in range(20)))
-        got = b"".join([part.data async for part in api.stub.ReadFile(pb.ReadFileRequest(owner=owner, path="large"))])
+        got = b"".join(
+            [part.chunk.data async for part in api.stub.ReadFile(pb.ReadFileRequest(owner=owner, path="large"))]
+        )
         assert len(got) >= len(data[0])
         await self._give_up_upload(api)
         await runs.SearchRuns(run_service.SearchRunsRequest(experiment_ids=["0"], page_size=20))
