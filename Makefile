@@ -52,6 +52,12 @@ test: $(STAMP) minio ## Run the whole test suite
 test-quick: $(STAMP) ## Run the tests that take no more than a few seconds and need no MinIO
 	$(BIN)/pytest -n $(WORKERS) -m 'not slow and not minio'
 
+# Three minutes as a part of `make test`; figures are printed.
+SOAK_SECONDS ?= 1800
+.PHONY: soak
+soak: $(STAMP) ## Half an hour of mixed load and crowds of streams: memory and descriptors stay flat, calls are answered
+	HOLDFAST_SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/pytest -n 0 -s tests/soak
+
 .PHONY: check
 check: $(STAMP) ## Lint, types, protos and layers: what CI runs before the tests
 	$(BIN)/ruff check
