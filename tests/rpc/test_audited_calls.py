@@ -227,6 +227,26 @@ async def test_no_secret_is_written_down(server):
 
 
 @in_module
+async def test_a_workers_changes_are_those_of_its_token(server):
+    ada = await server.caller("ada-with-workers", "write")
+    run_id = await There(server.owner).run()
+    made = await ada.access.CreateWorkerToken(
+        access_service_pb2.CreateWorkerTokenRequest(run_id=run_id, path_prefix="shards", byte_budget=9)
+    )
+    worker = Caller(server.tcp, made.secret, made.token.token_id)
+    metrics = [run_pb2.Metric(key="loss", value=1)]
+    await worker.runs.LogBatch(run_service_pb2.LogBatchRequest(run_id=run_id, metrics=metrics))
+    minted, logged = (await records(server, resource=f"run/{run_id}"))[-2:]
+    assert (minted.principal, minted.token_id) == ("ada-with-workers", ada.token_id)
+    assert minted.resources[0] == f"token/{made.token.token_id}"
+    assert json.loads(minted.details) == {"path_prefix": "shards", "byte_budget": 9}
+    assert made.secret not in str(minted)
+    assert (logged.method, logged.token_id) == ("holdfast.v1.RunService/LogBatch", made.token.token_id)
+    assert logged.principal == f"ada-with-workers/{made.token.token_id}"
+    assert await records(server, principal=logged.principal) == [logged]
+
+
+@in_module
 async def test_long_requests_are_cut(server):
     caller = await server.caller("chatty", "write")
     run_id = await There(server.owner).run()

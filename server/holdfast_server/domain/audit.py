@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from holdfast_server.domain.access import OWNER_NAME, check_principal
+from holdfast_server.domain.access import OWNER_NAME, check_principal, is_token_id
 from holdfast_server.domain.names import check_length, shown
-from holdfast_server.errors import InvalidArgument
+from holdfast_server.errors import InvalidArgument, Reason
 
 # What is about the whole store, such as collecting its garbage.
 STORE = "store"
 KINDS = ("experiment", "run", "model", "live", "registered_model", "version", "alias", "token", "principal")
 MAX_RESOURCE = 1_000
-_METHOD = re.compile(r"[A-Za-z0-9_.]{1,200}/[A-Za-z0-9_]{1,100}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +88,7 @@ class AuditFilter:
     until: int | None = None
 
     def __post_init__(self) -> None:
-        if self.principal and self.principal != OWNER_NAME:
-            check_principal(self.principal)
+        _check_caller(self.principal)
         check_length(self.resource, MAX_RESOURCE, what="A resource", field="resource")
         kind, _, name = self.resource.partition("/")
         if self.resource not in {"", STORE} and not (kind in KINDS and name):
@@ -100,7 +97,18 @@ class AuditFilter:
                 f" Kinds are {', '.join(KINDS)}.",
                 field="resource",
             )
-        if self.method and not _METHOD.fullmatch(self.method):
-            raise InvalidArgument(
-                f"{shown(self.method)} is no method: write it as holdfast.v1.RunService/DeleteRun.", field="method"
-            )
+        if self.since is not None and self.until is not None and self.until <= self.since:
+            raise InvalidArgument("There is no time from `since_time` on and before `until_time`.", field="until_time")
+
+
+def _check_caller(name: str) -> None:
+    """A principal, the owner, or a worker, which is called by its principal and its token: ``ada/<token id>``."""
+    principal, slash, token_id = name.partition("/")
+    if principal and (principal != OWNER_NAME or slash):
+        check_principal(principal)
+    if slash and not (principal and is_token_id(token_id)):
+        raise InvalidArgument(
+            f"{shown(name)} is no principal, nor a worker's name: a principal, a slash, and the id of its token.",
+            reason=Reason.INVALID_NAME,
+            field="principal",
+        )

@@ -93,8 +93,14 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             lifetime_ms=workers.DEFAULT_LIFETIME_MS if lifetime_ms is None else lifetime_ms,
             description=request.description,
         )
-        token, secret = await self._database.write(lambda tx: workers.create_worker_token(tx, new, self._random))
-        return pb.CreateWorkerTokenResponse(token=convert.token_to_proto(token), secret=secret.text)
+
+        def job(tx: Transaction) -> pb.CreateWorkerTokenResponse:
+            token, secret = workers.create_worker_token(tx, new, self._random)
+            response = pb.CreateWorkerTokenResponse(token=convert.token_to_proto(token), secret=secret.text)
+            note_answer(tx, request, response)
+            return response
+
+        return await self._database.write(job)
 
     async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:
         """Page through tokens."""

@@ -7,6 +7,9 @@ from typing import Any
 from holdfast.v1 import audit_service_pb2 as pb
 from holdfast.v1 import audit_service_pb2_grpc
 from holdfast_server.domain.audit import AuditFilter
+from holdfast_server.domain.names import shown
+from holdfast_server.errors import InvalidArgument
+from holdfast_server.rpc.audited import AUDITED
 from holdfast_server.rpc.convert import audit as convert
 from holdfast_server.rpc.convert.times import optional_ms_from_proto
 from holdfast_server.rpc.paging import BUDGET, page_limit
@@ -25,6 +28,12 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
     async def ListAuditRecords(self, request: pb.ListAuditRecordsRequest, context: Any) -> pb.ListAuditRecordsResponse:
         """Page through records."""
         limit = page_limit(request.page_size, default=100, maximum=MAX_PAGE)
+        if request.method and request.method not in AUDITED:
+            raise InvalidArgument(
+                f"{shown(request.method)} is no method that changes something: write one as"
+                " holdfast.v1.RunService/DeleteRun.",
+                field="method",
+            )
         wanted = AuditFilter(
             principal=request.principal,
             resource=request.resource,

@@ -82,6 +82,7 @@ BY_SERVICE: tuple[Find, ...] = ()
 _SERVICES: Mapping[str, Mapping[str, tuple[Find, ...]]] = {
     "AccessService": {
         "CreateToken": (named("token", "response.token.token_id"), named("principal", "request.principal")),
+        "CreateWorkerToken": (named("token", "response.token.token_id"), run()),
         "RevokeToken": (named("token", "request.token_id"), named("principal", "response.token.principal")),
         "SetPrincipal": (named("principal", "request.name"),),
         "DeletePrincipal": (named("principal", "request.name"),),
