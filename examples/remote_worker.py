@@ -20,8 +20,7 @@ with holdfast.start_run() as run:  # goes on with HOLDFAST_RUN_ID, and renews it
 
 client = holdfast.Client()
 run = client.create_run("0")
-variables = run.worker_environment(
-    path_prefix="checkpoints", byte_budget=10 * 2**30
-)  # HOLDFAST_URI, _TOKEN and _RUN_ID
-subprocess.run([sys.executable, "-c", WORKER], env=os.environ | variables, check=True)  # or on another machine
+# HOLDFAST_URI, HOLDFAST_TOKEN and HOLDFAST_RUN_ID, also for another machine
+variables = run.worker_environment(path_prefix="checkpoints", byte_budget=10 * 2**30)
+subprocess.run([sys.executable, "-c", WORKER], env=os.environ | variables, check=True)
 print(client.get_run(run.info.run_id).info.status, client.get_run(run.info.run_id).data.metrics)

@@ -65,7 +65,7 @@ class RunHandle:
         lifetime: timedelta | float | None = None,
         description: str = "",
     ) -> dict[str, str]:
-        """Variables for a worker, whose ``holdfast.start_run()`` then goes on with this run: server, token and run.
+        """Variables with which a worker's ``holdfast.start_run()`` goes on with this run: server, token and run.
 
         The token is made for it, and may log to this run only: see ``Client.create_worker_token``, which takes the same
         arguments. Where the server asks nobody who calls, there is none.
