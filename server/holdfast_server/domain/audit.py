@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from holdfast_server.domain.access import check_caller_name
+from holdfast_server.domain.names import check_line, shown
+from holdfast_server.errors import InvalidArgument
+
+MAX_RESOURCE = 2_048
+_RESOURCE = re.compile(r"[a-z_]+/.+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +85,18 @@ class AuditFilter:
     method: str = ""
     since: int | None = None
     until: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no record can meet: who is told of nothing takes it that nothing was changed."""
+        if self.principal:
+            check_caller_name(self.principal)
+        check_line(self.resource, MAX_RESOURCE, what="A resource", field="resource")
+        if self.resource and not _RESOURCE.fullmatch(self.resource):
+            raise InvalidArgument(
+                f"{shown(self.resource)} is no resource: a kind and a name, such as experiment/3 or run/<id>.",
+                field="resource",
+            )
+        if self.since is not None and self.until is not None and self.until <= self.since:
+            raise InvalidArgument(
+                "until_time is not after since_time, so that nothing lies between.", field="until_time"
+            )

@@ -7,6 +7,9 @@ from typing import Any
 from holdfast.v1 import audit_service_pb2 as pb
 from holdfast.v1 import audit_service_pb2_grpc
 from holdfast_server.domain.audit import AuditFilter
+from holdfast_server.domain.names import shown
+from holdfast_server.errors import InvalidArgument
+from holdfast_server.rpc.audited import AUDITED
 from holdfast_server.rpc.convert import audit as convert
 from holdfast_server.rpc.convert.times import optional_ms_from_proto
 from holdfast_server.rpc.paging import BUDGET, page_limit
@@ -25,6 +28,7 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
     async def ListAuditRecords(self, request: pb.ListAuditRecordsRequest, context: Any) -> pb.ListAuditRecordsResponse:
         """Page through records."""
         limit = page_limit(request.page_size, default=100, maximum=MAX_PAGE)
+        _check_method(request.method)
         wanted = AuditFilter(
             principal=request.principal,
             resource=request.resource,
@@ -68,3 +72,13 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
             return response
 
         return await self._database.read(job)
+
+
+def _check_method(method: str) -> None:
+    """Refuse an RPC that no record can name, which would find nothing: that reads as if nobody had called it."""
+    if method and method not in AUDITED:
+        raise InvalidArgument(
+            f"{shown(method)} is no RPC that is written down: one that changes something, such as"
+            " holdfast.v1.RunService/CreateRun.",
+            field="method",
+        )
