@@ -214,16 +214,26 @@ def check_principal(name: str, *, field: str = "principal") -> str:
     Raises:
         InvalidArgument: INVALID_NAME.
     """
+    check_caller_name(name, field=field)
+    if name == OWNER_NAME:
+        raise InvalidArgument(
+            "'owner' is who calls through the server's own Unix socket, and needs no token. Choose another name.",
+            reason=Reason.INVALID_NAME,
+            field=field,
+        )
+    return name
+
+
+def check_caller_name(name: str, *, field: str = "principal") -> str:
+    """As ``check_principal``, but ``owner`` is one: who may have called.
+
+    Raises:
+        InvalidArgument: INVALID_NAME.
+    """
     check_length(name, MAX_PRINCIPAL, what="A principal", field=field)
     if not _PRINCIPAL.fullmatch(name):
         raise InvalidArgument(
             f"{shown(name)} is no principal's name: letters, digits and . _ @ + -, beginning with a letter or digit.",
-            reason=Reason.INVALID_NAME,
-            field=field,
-        )
-    if name == OWNER_NAME:
-        raise InvalidArgument(
-            "'owner' is who calls through the server's own Unix socket, and needs no token. Choose another name.",
             reason=Reason.INVALID_NAME,
             field=field,
         )

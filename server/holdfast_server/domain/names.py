@@ -126,6 +126,18 @@ def check_length(value: str, limit: int, *, what: str, field: str) -> str:
     return value
 
 
+def check_line(value: str, limit: int, *, what: str, field: str) -> str:
+    """At most ``limit`` characters, none of which controls a terminal or turns around what follows; may be empty."""
+    check_length(value, limit, what=what, field=field)
+    if _CONTROL.search(value) or _OVERRIDES.search(value):
+        raise InvalidArgument(
+            f"{what} is one line, without control characters and such that change the direction of what follows;"
+            f" {shown(value)} is refused.",
+            field=field,
+        )
+    return value
+
+
 def check_count(count: int, limit: int, *, what: str, field: str) -> int:
     """At most ``limit`` items."""
     if count > limit:

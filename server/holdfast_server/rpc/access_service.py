@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from holdfast.v1 import access_pb2, access_service_pb2_grpc
 from holdfast.v1 import access_service_pb2 as pb
-from holdfast_server.domain.access import ResourceKind, Role
+from holdfast_server.domain.access import ResourceKind, Role, check_caller_name
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.audited import note_answer
 from holdfast_server.rpc.convert import access as convert
@@ -105,12 +105,14 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     async def ListTokens(self, request: pb.ListTokensRequest, context: Any) -> pb.ListTokensResponse:
         """Page through tokens."""
         limit = page_limit(request.page_size, default=100, maximum=MAX_PAGE)
-        bound = ("ListTokens", request.principal)
+        # A name that nobody can have would find nothing, which reads as if nobody could do anything.
+        principal = request.principal and check_caller_name(request.principal)
+        bound = ("ListTokens", principal)
 
         def job(tx: Transaction) -> pb.ListTokensResponse:
             place = open_token(tx.page_token_key, bound, request.page_token) if request.page_token else None
             after = (int(place[0]), str(place[1])) if place else None
-            found = tx.access.list_tokens(request.principal, after, limit + 1)
+            found = tx.access.list_tokens(principal, after, limit + 1)
             response = pb.ListTokensResponse(tokens=map(convert.token_to_proto, found[:limit]))
             if len(found) > limit:
                 last = found[limit - 1]
@@ -176,13 +178,14 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     async def ListGrants(self, request: pb.ListGrantsRequest, context: Any) -> pb.ListGrantsResponse:
         """Page through grants."""
         limit = page_limit(request.page_size, default=100, maximum=MAX_PAGE)
-        bound = ("ListGrants", request.principal, request.resource.SerializeToString(deterministic=True))
+        principal = request.principal and check_caller_name(request.principal)
+        bound = ("ListGrants", principal, request.resource.SerializeToString(deterministic=True))
 
         def job(tx: Transaction) -> pb.ListGrantsResponse:
             place = open_token(tx.page_token_key, bound, request.page_token) if request.page_token else None
             after = (str(place[0]), str(place[1]), int(place[2])) if place else None
             resource = _resource(tx, request.resource) if request.HasField("resource") else None
-            found = tx.access.list_grants(request.principal, resource, after, limit + 1)
+            found = tx.access.list_grants(principal, resource, after, limit + 1)
             response = pb.ListGrantsResponse(grants=[convert.grant_to_proto(grant) for grant, _ in found[:limit]])
             if len(found) > limit:
                 response.next_page_token = seal_token(tx.page_token_key, bound, found[limit - 1][1])

@@ -16,7 +16,7 @@ from holdfast_server.domain.access import (
     check_principal,
     is_token_id,
 )
-from holdfast_server.domain.names import check_length, shown
+from holdfast_server.domain.names import check_line, shown
 from holdfast_server.errors import InvalidArgument, NotFound, Reason
 from holdfast_server.services.experiments import get_experiment
 from holdfast_server.services.ports.database import Transaction
@@ -40,7 +40,7 @@ class NewToken:
 
     def __post_init__(self) -> None:
         check_principal(self.principal)
-        check_length(self.description, MAX_TOKEN_DESCRIPTION, what="The description", field="description")
+        check_line(self.description, MAX_TOKEN_DESCRIPTION, what="The description", field="description")
         if self.ceiling is Role.NONE:
             raise InvalidArgument("A token that allows nothing is of no use; give it read or more.", field="ceiling")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +37,25 @@ def local_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
+def guarded_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One that asks who calls; its channel is the owner's, its address the port for everybody else."""
+    data_dir = tmp_path_factory.mktemp("bad-input-guarded") / "data"
+    folder = Path(tempfile.mkdtemp(prefix="hf"))  # the path of a socket is short
+    listen = ("--host", "127.0.0.1", "--port", "0", "--unix", str(folder / "s"), "--data-dir", str(data_dir))
+    try:
+        with (
+            # Sealed later, as a seal in between would be a change.
+            running_server(*listen, "--auth", "tokens", "--audit-interval", "86400") as server,
+            grpc.insecure_channel(f"unix:{folder / 's'}") as channel,
+        ):
+            world = World(server, data_dir, channel, LocalObjectStore(data_dir / "store"))
+            world.build()
+            yield world
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
 def minio_world(tmp_path_factory: pytest.TempPathFactory, minio: MinioServer) -> Iterator[World]:
     data_dir = tmp_path_factory.mktemp("bad-input-minio") / "data"
     url = minio.store_url("bad-input")
@@ -43,6 +64,13 @@ def minio_world(tmp_path_factory: pytest.TempPathFactory, minio: MinioServer) ->
     objects = open_s3_store(url, credentials)
     with contextlib.closing(objects), world_on(data_dir, objects, "--store", url, **minio.environment) as world:
         yield world
+
+
+@pytest.fixture(params=["local", "guarded"])
+def open_or_guarded_world(request: pytest.FixtureRequest) -> World:
+    """For what answers alike whether callers are asked who they are or not."""
+    found: World = request.getfixturevalue(f"{request.param}_world")
+    return found
 
 
 @pytest.fixture(params=["local", pytest.param("minio", marks=pytest.mark.minio)])

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from tests.fuzz.messages import methods
 from tests.rpc.bad_input import (
+    test_access_and_audit,
     test_artifacts,
     test_audit,
     test_live_and_storage,
@@ -24,6 +25,7 @@ from tests.rpc.bad_input import (
 from tests.rpc.bad_input.cases import Case
 
 MODULES = (
+    test_access_and_audit,
     test_artifacts,
     test_audit,
     test_live_and_storage,
@@ -48,6 +50,7 @@ class _World:
 
     live_id = writer = "0" * 32
     tokens = _Anything()
+    secrets = _Anything()
 
 
 def cases() -> list[Case]:

@@ -12,13 +12,15 @@ from typing import Any
 import grpc
 from tests.server_process import ServerProcess
 
-from holdfast.v1 import artifact_pb2, experiment_pb2, run_pb2
+from holdfast.v1 import access_pb2, artifact_pb2, experiment_pb2, run_pb2
+from holdfast.v1 import access_service_pb2 as access
 from holdfast.v1 import artifact_service_pb2 as artifacts
 from holdfast.v1 import experiment_service_pb2 as experiments
 from holdfast.v1 import live_artifact_service_pb2 as live
 from holdfast.v1 import model_registry_service_pb2 as registry
 from holdfast.v1 import model_service_pb2 as models
 from holdfast.v1 import run_service_pb2 as runs
+from holdfast.v1.access_service_pb2_grpc import AccessServiceStub
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from holdfast.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 from holdfast.v1.live_artifact_service_pb2_grpc import LiveArtifactServiceStub
@@ -32,9 +34,11 @@ RUN, DELETED_RUN, NO_RUN = "ab" * 16, "de" * 16, "99" * 16
 MODEL, PENDING_MODEL, DELETED_MODEL, NO_MODEL = (f"m-{pair * 16}" for pair in ("cd", "ce", "cf", "99"))
 EXPERIMENT, DELETED_EXPERIMENT, NO_EXPERIMENT = "1", "2", "999"
 NAME, ALIAS, USED_ALIAS_VERSION = "name", "champion", 1
+PRINCIPAL, OTHER_PRINCIPAL = "ada@example", "bob"
 OWNER, MODEL_OWNER = {"run_id": RUN}, {"model_id": MODEL}
 BLOCK = b"a block of the file" * 10_000
 BLOCK_DIGEST = hashlib.sha256(BLOCK).digest()
+LAST_SECOND = 253_402_300_799  # of the year 9999, the last one that a Timestamp has
 USED_REQUEST_ID = "used-before"
 WAIT = 60.0
 
@@ -47,6 +51,7 @@ class World:
         objects: The store of its blocks, to look into from outside.
         live_id: An open live artifact at ``logs/live.log`` of the run, with its ``writer``.
         tokens: Page tokens and cursors by the method that gave them.
+        secrets: Secrets of tokens of ``PRINCIPAL``, by their descriptions, with their ids.
     """
 
     server: ServerProcess
@@ -56,12 +61,14 @@ class World:
     live_id: str = ""
     writer: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def build(self) -> None:
         """Make something of everything."""
         self._make_runs()
         self._make_files()
         self._make_models()
+        self._make_access()
         self._keep_tokens()
 
     def check_works(self) -> None:
@@ -151,7 +158,26 @@ class World:
             versions.CreateModelVersion(new_version, timeout=WAIT)
         versions.SetAlias(registry.SetAliasRequest(name=NAME, alias=ALIAS, version=1), timeout=WAIT)
 
+    def _make_access(self) -> None:
+        stub = AccessServiceStub(self.channel)
+        resource = access_pb2.AccessResource(experiment_id=EXPERIMENT)
+        for name in (PRINCIPAL, OTHER_PRINCIPAL):
+            stub.SetPrincipal(access.SetPrincipalRequest(name=name, role=access_pb2.ROLE_READ), timeout=WAIT)
+            stub.SetGrant(access.SetGrantRequest(principal=name, resource=resource, role=4), timeout=WAIT)
+        for description in ("good", "revoked", "expired"):
+            new = access.CreateTokenRequest(
+                principal=PRINCIPAL, description=description, expire_time={"seconds": LAST_SECOND}
+            )
+            made = stub.CreateToken(new, timeout=WAIT)
+            self.secrets[description] = (made.token.token_id, made.secret)
+        stub.RevokeToken(access.RevokeTokenRequest(token_id=self.secrets["revoked"][0]), timeout=WAIT)
+        connection = connect(self.data_dir / "holdfast.db")
+        expired = self.secrets["expired"][:1]
+        connection.execute("UPDATE tokens SET expire_time = 1 WHERE token_id = ?", expired)  # as if its time had passed
+        connection.close()
+
     def _keep_tokens(self) -> None:
+        callers = AccessServiceStub(self.channel)
         run, owner = RunServiceStub(self.channel), artifact_pb2.TreeOwner(**OWNER)
         versions, files = ModelRegistryServiceStub(self.channel), ArtifactServiceStub(self.channel)
         answers: Iterable[tuple[str, Callable[..., Any], Any]] = (
@@ -172,6 +198,9 @@ class World:
                 versions.ListRegistryHistory,
                 registry.ListRegistryHistoryRequest(name=NAME, page_size=1),
             ),
+            ("ListTokens", callers.ListTokens, access.ListTokensRequest(page_size=1)),
+            ("ListPrincipals", callers.ListPrincipals, access.ListPrincipalsRequest(page_size=1)),
+            ("ListGrants", callers.ListGrants, access.ListGrantsRequest(page_size=1)),
         )
         for method, call, request in answers:
             self.tokens[method] = call(request, timeout=WAIT).next_page_token

@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -227,7 +228,7 @@ class Artifacts:
 
     def open(self, uri: str) -> io.BufferedReader:
         """A seekable reader that fetches only the blocks that are read; see ``ArtifactReader``."""
-        return open_reader(self._downloader.reader, self._downloader.find_file(uri))
+        return self._downloader.with_file(uri, partial(open_reader, self._downloader.reader))
 
 
 def split_uri(uri: str) -> tuple[str, str]:

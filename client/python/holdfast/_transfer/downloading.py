@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from holdfast._channel import Channel
 from holdfast._transfer.block_reading import BlockReader
@@ -11,10 +12,14 @@ from holdfast._transfer.progress import Progress
 from holdfast._transfer.receiving import Parts, check_whole
 from holdfast._transfer.stopping import Stopping
 from holdfast._transfer.trees import TreeDownload, below
-from holdfast.errors import NotFoundError
+from holdfast.errors import FailedPreconditionError, NotFoundError
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+
+T = TypeVar("T")
+# How often a URI is resolved when what it named was replaced, and collected, before it was read.
+RESOLVED = 3
 
 
 class Downloader:
@@ -41,13 +46,29 @@ class Downloader:
         """Write what ``uri`` names to ``target``: a file there, or a directory's contents below it.
 
         Files that are there are replaced, unless they are the same already; others stay. Each file appears under its
-        name only when it is whole and has its digest. The same download goes on from where an earlier one ended.
+        name only when it is whole and has its digest. The same download goes on from where an earlier one ended. What a
+        directory was replaced by is not mixed with what came of it before.
 
         Raises:
             DataLossError: Bytes do not have their digest; the file is not written.
+            FailedPreconditionError: SNAPSHOT_EXPIRED, the directory was replaced and collected meanwhile.
             LocalFileError: A name cannot be written here, or two names would be the same file.
         """
-        self.download_locations(self.resolve(uri), target, progress=progress)
+        with progress or Progress("downloading") as shown:
+            download = TreeDownload(self.reader, str(target), shown)
+
+            def fetch(locations: Sequence[artifact_pb.ArtifactLocation]) -> None:
+                download.fetch(locations)
+
+            def begin_again() -> bool:
+                nonlocal download
+                if download.has_begun:
+                    return False
+                shown.restart(forget=True)
+                download = TreeDownload(self.reader, str(target), shown)
+                return True
+
+            self._newest(uri, fetch, begin_again=begin_again)
 
     def download_locations(
         self, locations: Sequence[artifact_pb.ArtifactLocation], target: Path, *, progress: Progress | None = None
@@ -62,36 +83,48 @@ class Downloader:
         Raises:
             NotFoundError: The URI names a directory.
         """
-        location = self.find_file(uri)
-        parts: list[bytes | memoryview] = []
 
-        def keep(_: int, more: Parts) -> None:
-            parts.extend(more)
+        def read(location: artifact_pb.ArtifactLocation) -> bytes:
+            parts: list[bytes | memoryview] = []
 
-        stopping = Stopping()
-        entry, digests = stopping.run(lambda: self.reader.read(location, keep, stopping))
-        check_whole(location.path, entry.size, entry.digest, digests)
-        return b"".join(parts)
+            def keep(_: int, more: Parts) -> None:
+                parts.extend(more)
 
-    def find_file(self, uri: str) -> artifact_pb.ArtifactLocation:
-        """The file that ``uri`` names.
+            stopping = Stopping()
+            entry, digests = stopping.run(lambda: self.reader.read(location, keep, stopping))
+            check_whole(location.path, entry.size, entry.digest, digests)
+            return b"".join(parts)
+
+        return self.with_file(uri, read)
+
+    def with_file(self, uri: str, read: Callable[[artifact_pb.ArtifactLocation], T]) -> T:
+        """What ``read`` makes of the file that ``uri`` names; it may be called again, with a newer one.
 
         Raises:
             NotFoundError: It names a directory.
         """
-        locations = self.resolve(uri)
-        if len(locations) != 1 or locations[0].kind != artifact_pb.ENTRY_KIND_FILE:
-            raise NotFoundError(f"{uri} is a directory, not a file.", reason="FILE_NOT_FOUND")
-        return locations[0]
+
+        def read_one(locations: Sequence[artifact_pb.ArtifactLocation]) -> T:
+            if len(locations) != 1 or locations[0].kind != artifact_pb.ENTRY_KIND_FILE:
+                raise NotFoundError(f"{uri} is a directory, not a file.", reason="FILE_NOT_FOUND")
+            return read(locations[0])
+
+        return self._newest(uri, read_one)
 
     def list(self, uri: str, path: str = "", *, recursive: bool = False) -> list[artifact_pb.Entry]:
         """Entries of one level, or all, below ``path`` of what ``uri`` names; paths are relative to ``uri``.
 
         A file gives itself.
         """
-        found: dict[str, artifact_pb.Entry] = {}
         full = f"{uri.rstrip('/')}/{path}" if path else uri
-        for location in self.resolve(full):
+        found = self._newest(full, lambda locations: self._list(locations, path, recursive=recursive))
+        return [found[name] for name in sorted(found, key=str.encode)]
+
+    def _list(
+        self, locations: Sequence[artifact_pb.ArtifactLocation], path: str, *, recursive: bool
+    ) -> dict[str, artifact_pb.Entry]:
+        found: dict[str, artifact_pb.Entry] = {}
+        for location in locations:
             if location.prefix:
                 _add(found, location.prefix, artifact_pb.Entry(kind=artifact_pb.ENTRY_KIND_DIRECTORY))
                 if not recursive:
@@ -99,7 +132,27 @@ class Downloader:
             for entry in self.reader.list_entries(location, recursive=recursive):
                 whole = "/".join(p for p in (path, location.prefix, below(entry.path, location)) if p)
                 _add(found, whole, entry)
-        return [found[name] for name in sorted(found, key=str.encode)]
+        return found
+
+    def _newest(
+        self,
+        uri: str,
+        read: Callable[[Sequence[artifact_pb.ArtifactLocation]], T],
+        *,
+        begin_again: Callable[[], bool] = lambda: True,
+    ) -> T:
+        """What ``read`` makes of what ``uri`` names.
+
+        A snapshot that was replaced and collected between the two is no failure of a caller who asked for what is
+        there: it is resolved again, and read from the beginning, if ``begin_again`` says so.
+        """
+        for _ in range(RESOLVED - 1):
+            try:
+                return read(self.resolve(uri))
+            except FailedPreconditionError as error:
+                if error.reason != "SNAPSHOT_EXPIRED" or not begin_again():
+                    raise
+        return read(self.resolve(uri))
 
 
 def _add(found: dict[str, artifact_pb.Entry], path: str, entry: artifact_pb.Entry) -> None:

@@ -87,9 +87,11 @@ class Progress:
         with self._counting:
             self._sent += size
 
-    def restart(self) -> None:
-        """The transfer begins anew; what was moved counts, and brought nothing."""
+    def restart(self, *, forget: bool = False) -> None:
+        """The transfer begins anew; what was moved counts, and brought nothing. ``forget``: also what was expected."""
         with self._counting:
+            if forget:
+                self._files, self._total = 0, None
             self._again += self._moved
             self._moved = self._saved = 0
 

@@ -20,9 +20,14 @@ MAX_BATCHED = 1 << 20
 
 
 class TreeDownload:
-    """Fetches files and directories to ``target``."""
+    """Fetches files and directories to ``target``.
+
+    Attributes:
+        has_begun: Something of a directory was handed over, which must not be mixed with that of another snapshot.
+    """
 
     def __init__(self, reader: BlockReader, target: str, progress: Progress) -> None:
+        self.has_begun = False
         self._reader = reader
         self._target = os.path.join(os.getcwd(), target)
         self._stopping = Stopping()
@@ -140,8 +145,13 @@ class TreeDownload:
         start_after: str = "",
     ) -> str:
         """Hand entries to ``take`` as long as it wants more; returns the path of the last one that it wanted."""
+
+        def note(entry: artifact_pb.Entry, data: bytes) -> bool:
+            self.has_begun = self.has_begun or location.kind == artifact_pb.ENTRY_KIND_DIRECTORY
+            return take(entry, data)
+
         return self._reader.read_files(
-            location, take, self._stopping, max_data_size=max_data_size, start_after=start_after
+            location, note, self._stopping, max_data_size=max_data_size, start_after=start_after
         )
 
 
