@@ -91,7 +91,7 @@ class AuditFilter:
         _check_caller(self.principal)
         check_length(self.resource, MAX_RESOURCE, what="A resource", field="resource")
         kind, _, name = self.resource.partition("/")
-        if self.resource not in {"", STORE} and not (kind in KINDS and name):
+        if self.resource not in {"", STORE} and not (kind in KINDS and name and name.isprintable()):
             raise InvalidArgument(
                 f"{shown(self.resource)} is no resource: write KIND/ID, such as run/<id> or experiment/3, or {STORE}."
                 f" Kinds are {', '.join(KINDS)}.",
