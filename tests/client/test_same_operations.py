@@ -56,6 +56,7 @@ OF_THE_CLIENT = {
         "check_storage",
         "collect_garbage",
         "create_token",
+        "create_worker_token",
         "delete_principal",
         "get_caller",
         "get_storage_usage",

@@ -100,8 +100,12 @@ with holdfast.start_run():
 
 
 def test_the_command_line_makes_a_worker_for_who_may_write(environment: dict[str, str]) -> None:
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return python({**environment, **variables}, "-m", "holdfast.cli", *arguments)
+    command = Path(sys.executable).parent / "holdfast"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [command, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=100
+        )
 
     run_id = run("runs", "create", "-e", "0").stdout.strip()
     made = run("token", "create-worker", run_id, "--prefix", "out", "--budget", "1000", "--lifetime", "10m")

@@ -185,7 +185,7 @@ class RunCalls(RunSeriesCalls, KeptCalls):
             request.status = status_to_proto(status)
         self._keep("UpdateRun", request)
 
-    def resume_unread(self, run_id: str, name: str | None = None) -> Run:
+    def _resume_unread(self, run_id: str, name: str | None = None) -> Run:
         """Set a run RUNNING, and return what the server tells of it: a worker's token gets its ids and status."""
         request = build(messages.UpdateRunRequest, run_id=run_id, run_name=name, status=status_to_proto("RUNNING"))
         return self._run(self._channel.call(self._runs.UpdateRun, request).run)

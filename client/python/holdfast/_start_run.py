@@ -135,7 +135,7 @@ def _resume_unread(
     client: Client, run_id: str, *, run_name: str | None, tags: Mapping[str, Any] | None, description: str | None
 ) -> Run:
     """Go on with a run as a worker, whose token reads nothing: what is returned knows the run's ids and status."""
-    run = client.resume_unread(run_id, name=run_name)
+    run = client._resume_unread(run_id, name=run_name)  # noqa: SLF001 - of use to nobody else
     changed = {**(tags or {}), **({NOTE_TAG: description} if description else {})}
     if changed:
         client.set_tags(run_id, changed)
