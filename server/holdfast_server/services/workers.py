@@ -14,7 +14,7 @@ from holdfast_server.domain.access import (
     WorkerScope,
 )
 from holdfast_server.domain.artifacts import Kind, NewEntry
-from holdfast_server.domain.names import check_length, shown
+from holdfast_server.domain.names import check_line, shown
 from holdfast_server.domain.paths import check_path
 from holdfast_server.errors import (
     FailedPrecondition,
@@ -56,7 +56,7 @@ class NewWorkerToken:
                 reason=Reason.LIMIT_EXCEEDED,
                 field="lifetime",
             )
-        check_length(self.description, MAX_TOKEN_DESCRIPTION, what="The description", field="description")
+        check_line(self.description, MAX_TOKEN_DESCRIPTION, what="The description", field="description")
 
 
 def create_worker_token(tx: Transaction, new: NewWorkerToken, random: Callable[[int], bytes]) -> tuple[Token, Secret]:

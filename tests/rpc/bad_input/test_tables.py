@@ -21,6 +21,7 @@ from tests.rpc.bad_input import (
     test_searches,
     test_shared_fields,
     test_wire,
+    test_workers,
 )
 from tests.rpc.bad_input.cases import Case
 
@@ -34,6 +35,7 @@ MODULES = (
     test_searches,
     test_shared_fields,
     test_wire,
+    test_workers,
 )
 LEAST = 150
 # Any value is right, or none is looked at.
