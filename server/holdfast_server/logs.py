@@ -32,6 +32,7 @@ def configure(*, level: str, log_format: str, stream: TextIO | None = None) -> N
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     # At its debug level it tells of its own selectors.
     logging.getLogger("asyncio").setLevel(logging.INFO)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_calm)
 
 
 class HumanFormatter(logging.Formatter):
@@ -69,6 +70,14 @@ def escaped(text: str) -> str:
     """A text as one line without control characters and credentials."""
     text = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
     return _CREDENTIAL.sub(r"\1 ***", text)
+
+
+def _calm(record: logging.LogRecord) -> bool:
+    """Tell in one line of metadata that is no text: gRPC writes a traceback with the value, which anybody can send."""
+    if str(record.msg).startswith("Invalid encoding on"):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args, record.exc_info = "a call came with metadata that is not UTF-8", (), None
+    return True
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -48,7 +50,11 @@ def guarded_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             running_server(*listen, "--auth", "tokens", "--audit-interval", "86400") as server,
             grpc.insecure_channel(f"unix:{folder / 's'}") as channel,
         ):
-            world = World(server, data_dir, channel, LocalObjectStore(data_dir / "store"))
+            # Of the two that the line names the port, where everybody else comes.
+            port = re.search(r"holdfast://(127\.0\.0\.1:\d+)", "\n".join(server.lines))
+            assert port, server.lines
+            reached = dataclasses.replace(server, address=port[1])
+            world = World(reached, data_dir, channel, LocalObjectStore(data_dir / "store"))
             world.build()
             yield world
     finally:

@@ -15,7 +15,7 @@ from tests.rpc.bad_input.world import WAIT, World
 # What the inside of a server looks like; none of it is for callers.
 _INSIDE = re.compile(
     r"Traceback|\bFile \"|\.py\b|site-packages|holdfast_server|sqlite|SELECT |INSERT |UPDATE |\bNoneType\b|object at 0x"
-    r"|AKIA|Authorization|HOLDFAST_S3",
+    r"|AKIA|AWS4-HMAC|HOLDFAST_S3",
     re.IGNORECASE,
 )
 
@@ -48,10 +48,13 @@ def _paced(messages: list[bytes]) -> Iterator[bytes]:
     yield from messages
 
 
-def check_refused(world: World, case: Case) -> None:
-    """The answer is the one of the table and tells nothing of the inside; nothing changed, and the server works."""
+def check_refused(world: World, case: Case, *, caller: World | None = None) -> None:
+    """The answer is the one of the table and tells nothing of the inside; nothing changed, and the server works.
+
+    ``caller`` is the world as another one than its owner has it, who sends the request.
+    """
     before, complaints = world.contents(), world.complaints()
-    error = refusal(world, case)
+    error = refusal(caller or world, case)
     code, message = error.code().name, error.details()
     reason, field = described(error)
     assert (code, reason, field) == (*case.outcome, case.field), message
@@ -83,6 +86,7 @@ def check_tells_nothing(world: World, error: grpc.RpcError) -> None:
     """No answer has a traceback, a path of the host, a statement, a secret or a character that steers a terminal."""
     told = f"{error.details()} {error.trailing_metadata()}"
     assert str(world.data_dir) not in told
+    assert not any(secret in told for _, secret in world.secrets.values())
     found = _INSIDE.search(told)
     assert found is None, found
     assert (error.details() or "").isprintable(), error.details()
