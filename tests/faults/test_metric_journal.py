@@ -45,6 +45,7 @@ with holdfast.start_run(run_name=sys.argv[2]) as run:
 """
 
 
+@pytest.mark.timeout(7200)
 def test_a_killed_client_on_a_flaky_link_loses_no_point_that_its_journal_held(
     local_backend: Backend, sizing: Sizing, scoreboard: Scoreboard, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

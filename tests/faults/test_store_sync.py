@@ -53,6 +53,7 @@ assert synced.is_complete, synced.problems
 """
 
 
+@pytest.mark.timeout(7200)
 def test_a_store_arrives_once_however_often_its_sync_is_killed(
     local_backend: Backend, sizing: Sizing, scoreboard: Scoreboard, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
