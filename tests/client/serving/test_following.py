@@ -13,6 +13,7 @@ from tests.client.conftest import ServerThread
 from tests.client.serving.model_server import model_server, until
 
 import holdfast.sklearn
+from holdfast import _connection
 from holdfast._client import Client
 from holdfast.models import infer_signature
 from holdfast.serving.model import Identity
@@ -154,6 +155,9 @@ def test_a_restart_of_the_server_is_survived_and_the_end_of_the_model_told(tmp_p
             assert server.metrics()["holdfast_serving_watch_alive"] == 0
             assert server.predict(BODY) == (200, {"predictions": [1.0, 1.0]})
             assert server.stop() == 0
+    # Otherwise the end of the run that logging began would wait in this process's journal for a server that is gone.
+    holdfast.end_run()
+    _connection.current_client().close()
     data.stop()
 
 
