@@ -32,7 +32,7 @@ class AliasFollower:
     """Two threads: one learns what the alias names, the other loads it. The predictor goes on meanwhile.
 
     A version that cannot be loaded within ``load_timeout`` seconds, or does not answer its own input example, is not
-    taken over: the one before goes on answering until the alias names yet another. Outages of the server are waited for.
+    taken over: the one before goes on answering until the alias names another. Outages of the server are waited for.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class AliasFollower:
     def _take_over(self, version: str) -> None:
         identity = version_identity(self._name, version)
         begin = time.monotonic()
-        logger.info("%s is loaded, and has %g s for it", identity, self._load_timeout)
+        logger.info("%s begins to be loaded, and has %g s for it", identity, self._load_timeout)
         try:
             model = self._loaded(identity)
         except (ConnectionError, UnavailableError) as error:
