@@ -41,6 +41,12 @@ def make_broken(how):
         def __setstate__(self, state):
             if state["how"] == "load":
                 raise RuntimeError("cannot be unpickled")
+            if state["how"] == "exit":
+                raise SystemExit("no license")
+            if state["how"] == "hang":
+                import threading
+
+                threading.Event().wait()
             self.loaded = True
 
     return Broken()
@@ -231,3 +237,29 @@ def test_versions_with_modules_of_the_same_names_each_answer_by_their_own(fluent
             fluent.set_registered_model_alias(name, "prod", version)
             until(lambda: answered_by(version))  # noqa: B023
         assert all(answered_by("2") for _ in range(5))
+
+
+@pytest.mark.parametrize(
+    ("how", "options", "reason"),
+    [
+        pytest.param("exit", [], "cannot be loaded: SystemExit: no license", id="ends the program"),
+        pytest.param("hang", ["--load-timeout", "5"], "is not there after 5 s (--load-timeout)", id="never ends"),
+    ],
+)
+def test_after_a_load_that_ends_otherwise_the_next_version_is_taken_over(fluent, name, how, options, reason):
+    for constant in (1, how, 3):
+        add_version(name, constant)
+    fluent.set_registered_model_alias(name, "prod", 1)
+    with model_server("-m", f"models:/{name}@prod", "--follow", *options, uri=fluent.tracking_uri) as server:
+        fluent.set_registered_model_alias(name, "prod", 2)
+        _, details = until(lambda: (answer := server.ready())[1]["following"]["refused"] and answer)
+        assert details["following"]["refused"]["version"] == "2"
+        assert reason in details["following"]["refused"]["reason"]
+        until(lambda: any("version 2 is not taken over" in line and reason in line for line in server.lines))
+        status, details = server.ready()
+        assert (status, details["model"]["version"], details["following"]["alive"]) == (200, "1", True)
+        assert server.predict(BODY) == (200, {"predictions": [1.0, 1.0]})
+        fluent.set_registered_model_alias(name, "prod", 3)
+        until(lambda: server.predict(BODY) == (200, {"predictions": [3.0, 3.0]}))
+        assert server.ready()[1]["following"]["refused"] is None
+        assert server.stop() == 0

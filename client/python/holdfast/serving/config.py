@@ -21,6 +21,7 @@ class ServingConfig:
         port: Of HTTP; 0 picks a free one.
         grpc_port: Of gRPC; 0 picks a free one, None: no gRPC.
         follow: Serve what the alias names, whenever it names something else.
+        load_timeout: Seconds within which a version that ``follow`` takes over is loaded.
         workers: Processes that answer.
         threads: Threads of each process that predict.
         batch_size: Requests that may be predicted together; 1: each on its own.
@@ -38,6 +39,7 @@ class ServingConfig:
     port: int = 5000
     grpc_port: int | None = 5001
     follow: bool = False
+    load_timeout: float = 600.0
     workers: int = 1
     threads: int = 2
     batch_size: int = 1

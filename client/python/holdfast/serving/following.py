@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import HoldfastError, UnavailableError
@@ -30,8 +31,8 @@ _FIRST_PAUSE, _LAST_PAUSE = 0.5, 30.0
 class AliasFollower:
     """Two threads: one learns what the alias names, the other loads it. The predictor goes on meanwhile.
 
-    A version that cannot be loaded, or does not answer its own input example, is not taken over: the one before goes on
-    answering until the alias names yet another. Outages of the server are waited for.
+    A version that cannot be loaded within ``load_timeout`` seconds, or does not answer its own input example, is not
+    taken over: the one before goes on answering until the alias names another. Outages of the server are waited for.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class AliasFollower:
         *,
         predictor: Predictor,
         metrics: ServingMetrics,
+        load_timeout: float,
         load: Callable[[Identity], ServedModel] = load_served,
     ) -> None:
         self._client, self._name, self._alias = client, name, alias
         self._predictor, self._metrics, self._load = predictor, metrics, load
+        self._load_timeout = load_timeout
         self._changed = threading.Condition()
         self._wanted: str | None = predictor.model.identity.version
         self._refused: dict[str, str] | None = None
@@ -75,6 +78,7 @@ class AliasFollower:
                 "heard_seconds_ago": round(time.time() - self._heard_at, 1),
                 "wanted_version": self._wanted,
                 "loading_version": self._loading,
+                "load_timeout_seconds": self._load_timeout,
                 "refused": self._refused,
             }
 
@@ -89,8 +93,7 @@ class AliasFollower:
         self._stopping.set()
         if (watch := self._watch) is not None:
             watch.close()
-        with self._changed:
-            self._changed.notify_all()
+        self._wake()
 
     def _follow(self) -> None:
         pause = _FIRST_PAUSE
@@ -106,7 +109,7 @@ class AliasFollower:
                 self._lose(f"the registered model {self._name} was deleted")
             except HoldfastError as error:
                 self._lose(error.message)
-            except Exception as error:  # without this thread no promotion would be noticed any more
+            except BaseException as error:
                 logger.exception("watching the alias failed")
                 self._lose(f"{type(error).__name__}: {error}")
             self._stopping.wait(pause)
@@ -168,8 +171,9 @@ class AliasFollower:
     def _take_over(self, version: str) -> None:
         identity = version_identity(self._name, version)
         begin = time.monotonic()
+        logger.info("%s begins to be loaded, and has %g s for it", identity, self._load_timeout)
         try:
-            model = self._load(identity)
+            model = self._loaded(identity)
         except (ConnectionError, UnavailableError) as error:
             logger.warning("%s cannot be fetched now and is tried again: %s", identity, error)
             with self._changed:
@@ -178,6 +182,12 @@ class AliasFollower:
         except ModelError as error:
             self._refuse(version, str(error))
             return
+        except BaseException as error:
+            logger.exception("%s could not be loaded", identity)
+            self._refuse(version, f"{type(error).__name__}: {error}")
+            return
+        if model is None:
+            return  # the server stops
         with self._changed:
             if version != self._wanted:
                 return  # it took so long that the alias names another one
@@ -191,6 +201,39 @@ class AliasFollower:
             "%s answers now, in place of version %s; loaded in %.1f s",
             identity, previous.identity.version, time.monotonic() - begin,
         )  # fmt: skip
+
+    def _loaded(self, identity: Identity) -> ServedModel | None:
+        """Load in a thread of its own, which is left alone when the time is over; None when the server stops meanwhile.
+
+        Raises:
+            ModelError: It cannot be loaded, or not in time.
+            UnavailableError: The server that has it cannot be reached.
+        """
+        found: Future[ServedModel] = Future()
+
+        def load() -> None:
+            try:
+                found.set_result(self._load(identity))
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                found.set_exception(error)
+            self._wake()
+
+        # A daemon: a load that never ends must not keep the process from ending.
+        threading.Thread(target=load, name=f"load-version-{identity.version}", daemon=True).start()
+        with self._changed:
+            self._changed.wait_for(lambda: found.done() or self._stopping.is_set(), self._load_timeout)
+        if found.done():
+            return found.result()
+        if self._stopping.is_set():
+            return None
+        raise ModelError(
+            f"{identity} cannot be loaded: it is not there after {self._load_timeout:g} s (--load-timeout). "
+            "What was begun cannot be stopped, and takes memory and a thread until it ends"
+        )
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _refuse(self, version: str, reason: str) -> None:
         with self._changed:

@@ -124,7 +124,7 @@ class ServedModel:
             params = self._model.check_params(decoded.params)
         except InvalidArgumentError as error:
             raise bad_input(f"The input does not fit the model's signature: {error}{self._expectation()}") from error
-        except Exception as error:
+        except BaseException as error:
             # What nobody foresaw in somebody's data is still about the data.
             raise bad_input(
                 f"The input does not fit the model's signature: {type(error).__name__}: {error}.{self._expectation()}"
@@ -141,7 +141,7 @@ class ServedModel:
             if isinstance(data, NumberRows):
                 data = data.values if self._takes_arrays else data.frame()
             return self._model.predict_checked(data, params)
-        except Exception as error:
+        except BaseException as error:  # also SystemExit: what a model raises must not end the thread that asked it
             logger.info("%s could not predict", self.identity, exc_info=True)
             raise ServingError(
                 ServingError.PREDICTION_FAILED,
@@ -177,14 +177,14 @@ def load_served(identity: Identity) -> ServedModel:
         with open_package(identity.uri) as package:
             model = load_package(package)
             example = _example(package)
+        served = ServedModel(model, identity, example)
     except ConnectionError:
         raise
     except HoldfastError as error:
         raise ModelError(f"{identity} cannot be loaded: {error.message}") from error
-    except Exception as error:
-        # Loading runs what the package holds, which may raise anything.
+    except BaseException as error:
+        # Loading runs what the package holds, which may raise anything, and sys.exit() is not to end this process.
         raise ModelError(f"{identity} cannot be loaded: {type(error).__name__}: {error}") from error
-    served = ServedModel(model, identity, example)
     served.answer_example()
     return served
 

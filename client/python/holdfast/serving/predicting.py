@@ -74,6 +74,16 @@ class Predictor:
             threading.Thread(target=self._work, name=f"predict-{number}", daemon=True) for number in range(threads)
         ]
 
+    @property
+    def threads_alive(self) -> int:
+        """How many threads take requests."""
+        return sum(thread.is_alive() for thread in self._threads)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no thread has ended since the start; what is put before too few of them waits in vain."""
+        return self._loop is None or self.threads_alive == len(self._threads)
+
     def start(self) -> None:
         """Start the threads; answers go to the running event loop."""
         self._loop = asyncio.get_running_loop()
@@ -131,7 +141,7 @@ class Predictor:
                 continue
             model = self.model
             with model.in_use():
-                answers = self._answer(model, open_jobs)
+                answers = self._answers(model, open_jobs)
             assert self._loop is not None
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(_deliver, open_jobs, answers)
@@ -161,6 +171,14 @@ class Predictor:
                     break
                 jobs.append(job)
         return jobs
+
+    def _answers(self, model: ServedModel, jobs: Sequence[Job]) -> list[Any]:
+        """As `_answer`, and when joining itself fails the requests get that error: the thread goes on."""
+        try:
+            return self._answer(model, jobs)
+        except BaseException:
+            logger.exception("requests could not be answered")
+            return [_defect() for _ in jobs]
 
     def _answer(self, model: ServedModel, jobs: Sequence[Job]) -> list[Any]:
         """What each job is answered with: a value, or an exception."""
@@ -217,9 +235,13 @@ def _guarded(function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
     except ServingError as error:
         return error
-    except Exception:
+    except BaseException:
         logger.exception("a request could not be answered")
-        return ServingError(ServingError.INTERNAL, "A defect of the server; its log has more.")
+        return _defect()
+
+
+def _defect() -> ServingError:
+    return ServingError(ServingError.INTERNAL, "A defect of the server; its log has more.")
 
 
 def _deliver(jobs: Sequence[Job], answers: Sequence[Any]) -> None:

@@ -55,10 +55,11 @@ class ServerState:
         """Whether requests should be sent here, and why."""
         model = self.model
         followed = self.following.details() if self.following is not None else None
-        is_ready = not self.stopping and (self.following is None or self.following.alive)
+        is_ready = not self.stopping and self.predictor.is_whole and (self.following is None or self.following.alive)
         return is_ready, {
             "ready": is_ready,
             "stopping": self.stopping,
+            "predicting_threads": self.predictor.threads_alive,
             "model": {
                 "uri": model.identity.uri,
                 "name": model.identity.name or None,

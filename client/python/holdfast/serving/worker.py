@@ -131,7 +131,13 @@ async def _open(config: ServingConfig) -> tuple[ServerState, AliasFollower | Non
     )
     follower = None
     if config.follow:
-        follower = AliasFollower(client, *alias_of(config.model_uri), predictor=predictor, metrics=metrics)
+        follower = AliasFollower(
+            client,
+            *alias_of(config.model_uri),
+            predictor=predictor,
+            metrics=metrics,
+            load_timeout=config.load_timeout,
+        )
     return ServerState(config, _version(), predictor, metrics, follower), follower
 
 

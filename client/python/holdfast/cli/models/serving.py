@@ -55,6 +55,13 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     help="models:/<name>@<alias>, any other artifact URI, or a directory.",
 )
 @_option("--follow", is_flag=True, help="Change to another version whenever the alias names one.")
+@_option(
+    "--load-timeout",
+    metavar="SECONDS",
+    default=600.0,
+    type=click.FloatRange(0, 7 * 24 * 3600, min_open=True),
+    help="Seconds that a version that --follow takes over has for loading, else it is refused.",
+)
 @_option("--host", default="127.0.0.1", help="Address or name to listen on.")
 @_option("-p", "--port", default=5000, type=click.IntRange(0, 65535), help="Port of HTTP; 0 picks a free one.")
 @_option(
