@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._calling import LoadedModel
+from holdfast.models._declared import BOOSTER, declared_object
 from holdfast.models._reader import Package
 from holdfast.models._serialized import check_format, check_types, write_object
 from holdfast.models._writer import SavedModel
@@ -15,9 +16,8 @@ from holdfast.models._writer import SavedModel
 __all__ = ["LightgbmFlavor", "load_lightgbm", "load_pyfunc"]
 
 FLAVOR_NAME = "lightgbm"
-_BOOSTER = "lightgbm.basic.Booster"
 # As in MLflow: what every LightGBM estimator holds.
-_OWN_TYPES = ("collections.OrderedDict", _BOOSTER, "lightgbm.sklearn.LGBMClassifier", "lightgbm.sklearn.LGBMRegressor")
+_OWN_TYPES = ("collections.OrderedDict", BOOSTER, "lightgbm.sklearn.LGBMClassifier", "lightgbm.sklearn.LGBMRegressor")
 
 
 class LightgbmFlavor:
@@ -83,13 +83,8 @@ def load_lightgbm(package: Package) -> Any:
         InvalidArgumentError: The package is malformed, or the model holds a type that nobody trusts.
     """
     config = package.mlmodel.flavor(FLAVOR_NAME)
-    if config.get("model_class", _BOOSTER) != _BOOSTER:
-        return package.load_object(
-            config.get("data"),
-            config.get("serialization_format", "cloudpickle"),  # MLflow wrote none while it was the only one
-            code=config.get("code"),
-            recorded_types=config.get("skops_trusted_types"),
-        )
+    if (declared := declared_object(FLAVOR_NAME, config)) is not None:
+        return package.load_object(*declared, code=config.get("code"), recorded_types=config.get("skops_trusted_types"))
     import lightgbm
 
     try:

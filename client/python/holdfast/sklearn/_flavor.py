@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._calling import LoadedModel, call_predict
+from holdfast.models._declared import declared_object
 from holdfast.models._reader import Package
 from holdfast.models._serialized import check_format, check_types, write_object
 from holdfast.models._warn import warn
@@ -97,12 +98,9 @@ def load_estimator(package: Package) -> Any:
     recorded = config.get("skops_trusted_types") or ()
     if not isinstance(recorded, (list, tuple)):
         raise InvalidArgumentError(f"skops_trusted_types in MLmodel must be a list, not {type(recorded).__name__}.")
-    return package.load_object(
-        config.get("pickled_model"),
-        config.get("serialization_format", "pickle"),  # MLflow wrote none while pickle was the only one
-        code=config.get("code"),
-        recorded_types=recorded,
-    )
+    declared = declared_object(FLAVOR_NAME, config)
+    assert declared is not None
+    return package.load_object(*declared, code=config.get("code"), recorded_types=recorded)
 
 
 def _warn_of_other_sklearn(saved: Any) -> None:
