@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,14 @@ class LightgbmFlavor:
             InvalidArgumentError: The format is not one of the three, trusted types are no list, or the model cannot
                 predict.
         """
-        if not callable(getattr(model, "predict", None)):
+        if inspect.isclass(model) or not callable(getattr(model, "predict", None)):
+            given = f"the class {model.__name__}" if inspect.isclass(model) else type(model).__name__
             raise InvalidArgumentError(
-                f"lgb_model must be a lightgbm.Booster or an estimator of lightgbm, not {type(model).__name__}."
+                f"lgb_model must be a lightgbm.Booster or an estimator of lightgbm, not {given}."
             )
         self._model = model
         self._format = check_format(serialization_format or "skops")
-        self._trusted = check_types(skops_trusted_types)
+        self._trusted = check_types(skops_trusted_types, self._format)
         if self._format == "skops":
             self._trusted = sorted({*_OWN_TYPES, *(self._trusted or ())})
 

@@ -17,7 +17,7 @@ from holdfast.errors import HoldfastError, InvalidArgumentError, NotFoundError
 from holdfast.models._declared import declared_object, foreign_loader, is_archive, looks_like_pickle
 from holdfast.models._digest import FileDigest
 from holdfast.models._environment import REQUIREMENTS_FILE
-from holdfast.models._files import CODE_DIRECTORY, is_remote
+from holdfast.models._files import CODE_DIRECTORY, check_model_uri, is_remote
 from holdfast.models._mlmodel import FILE_NAME, MLmodel
 from holdfast.models._pickle_content import Global, PickleContent
 from holdfast.models._pickle_modules import types_in_skops
@@ -122,9 +122,9 @@ def inspect_model(model_uri: str | os.PathLike[str]) -> ModelInspection:
 
     Raises:
         NotFoundError: There is no model.
-        InvalidArgumentError: Its MLmodel is malformed.
+        InvalidArgumentError: Its MLmodel is malformed, or ``model_uri`` is no text.
     """
-    uri = os.fspath(model_uri)
+    uri = os.fspath(check_model_uri(model_uri))
     with contextlib.ExitStack() as stack:
         copy = stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-model-")) if is_remote(uri) else None
         package = stack.enter_context(open_package(uri, copy))
