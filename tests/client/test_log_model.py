@@ -124,6 +124,13 @@ def test_without_an_active_run_one_is_started(fluent, forest):
         pytest.param({"await_registration_for": "soon"}, InvalidArgumentError, "await_registration_for", id="await"),
         pytest.param({"await_registration_for": -1}, InvalidArgumentError, "await_registration_for", id="negative"),
         pytest.param({"skops_trusted_types": "a.b"}, InvalidArgumentError, "must be a list", id="trusted no list"),
+        pytest.param(
+            {"serialization_format": "skops", "skops_trusted_types": [int]},
+            InvalidArgumentError,
+            "skops_trusted_types must be a list of names",
+            id="trusted class",
+        ),
+        pytest.param({"sk_model": RandomForestClassifier}, InvalidArgumentError, "sk_model must be", id="class"),
         pytest.param({"registered_model_name": ""}, InvalidArgumentError, "registered model", id="no registered name"),
         pytest.param({"pyfunc_predict_fn": 7}, InvalidArgumentError, "pyfunc_predict_fn", id="predict function"),
         pytest.param({"nmae": "a"}, TypeError, "unexpected keyword argument 'nmae'", id="unknown keyword"),
@@ -132,7 +139,7 @@ def test_without_an_active_run_one_is_started(fluent, forest):
 def test_bad_argument_is_refused_before_anything_is_sent(fluent, forest, options, error, rule):
     with holdfast.start_run() as run:
         with pytest.raises(error, match=rule):
-            holdfast.sklearn.log_model(forest, **options)
+            holdfast.sklearn.log_model(**{"sk_model": forest, **options})
         assert models_of(fluent, run) == []
 
 

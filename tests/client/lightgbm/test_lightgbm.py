@@ -95,12 +95,14 @@ def test_a_logged_model_loads_by_its_uri(fluent, classifier):
     [
         ({"serialization_format": "joblib"}, InvalidArgumentError, "cloudpickle, pickle, skops"),
         ({"skops_trusted_types": "a.B"}, InvalidArgumentError, "a list"),
+        ({"skops_trusted_types": [int]}, InvalidArgumentError, "skops_trusted_types"),
+        ({"lgb_model": lightgbm.LGBMClassifier}, InvalidArgumentError, "the class LGBMClassifier"),
         ({"unknown": 1}, TypeError, "unknown"),
     ],
 )
 def test_bad_arguments_are_refused(classifier, path, options, error, rule):
     with pytest.raises(error, match=rule):
-        holdfast.lightgbm.save_model(classifier, path, **options)
+        holdfast.lightgbm.save_model(**{"lgb_model": classifier, "path": path, **options})
 
 
 def test_what_cannot_predict_is_refused(path):

@@ -243,3 +243,14 @@ def test_a_requirements_file_of_no_encoding_is_named(tmp_path):
 
 def test_mlmodel_is_what_yaml_says_it_is(path):
     assert yaml.safe_load((path / "MLmodel").read_text())["flavors"]["sklearn"]["pickled_model"] == "model.pkl"
+
+
+@pytest.mark.parametrize("value", [5, LogisticRegression], ids=["a number", "a class"])
+def test_a_pickle_that_holds_no_python_model_is_told(tmp_path, value):
+    holdfast.pyfunc.save_model(tmp_path / "model", python_model=len)
+    model = MLmodel.load(tmp_path / "model")
+    model.digests = None
+    model.save(tmp_path / "model")
+    (tmp_path / "model" / "python_model.pkl").write_bytes(pickle.dumps(value))
+    with pytest.raises(InvalidArgumentError, match=r"python_model\.pkl holds .* and no Python model"):
+        holdfast.pyfunc.load_model(tmp_path / "model")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +16,8 @@ from sklearn.preprocessing import FunctionTransformer
 from tests.server_process import clean_environment
 
 import holdfast
+import holdfast.lightgbm
+import holdfast.pyfunc
 import holdfast.sklearn
 from holdfast.errors import InvalidArgumentError, NotFoundError
 from holdfast.models import MLmodel, inspect_model
@@ -186,3 +189,84 @@ def test_a_model_of_a_server_is_told_with_who_made_it(fluent, name, server):
     assert all(file.state in ("", "ok") for file in found.files)
     shown = json.loads(run(f"models:/{name}/1", "--json", expect=0, uri=server.uri))
     assert shown["origin"] == found.origin
+
+
+def undigested(path, **flavors):
+    """Change flavors in MLmodel, as somebody does who can write the package, and take the digests out of it."""
+    model = MLmodel.load(path)
+    for flavor, values in flavors.items():
+        model.flavors[flavor].update(values)
+    model.digests = None
+    model.save(path)
+
+
+def save_sklearn(path, file):
+    holdfast.sklearn.save_model(MODEL, path)
+    undigested(path, sklearn={"pickled_model": file})
+
+
+def save_python_model(path, file):
+    holdfast.pyfunc.save_model(path, python_model=len)
+    undigested(path, python_function={"python_model": file})
+
+
+def save_lightgbm(path, file):
+    model = lightgbm.LGBMClassifier(n_estimators=1, verbose=-1).fit(np.arange(40.0).reshape(-1, 1), [0, 1] * 20)
+    holdfast.lightgbm.save_model(model, path, serialization_format="pickle")
+    undigested(path, lightgbm={"data": file}, python_function={"data": file})
+
+
+SAVES = {"pickled_model": save_sklearn, "python_model": save_python_model, "data": save_lightgbm}
+
+
+@pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
+@pytest.mark.parametrize("protocol", [0, 5])
+@pytest.mark.parametrize("file", ["weights.bin", "./model.lgb"])
+def test_a_pickle_of_any_name_is_told_where_a_flavor_would_load_it(path, tmp_path, save, protocol, file):
+    save(path, file)
+    (path / file).write_bytes(pickle.dumps(Calling(os.mkdir, str(tmp_path / "exploded")), protocol=protocol))
+    told = {item.path: item for item in inspect_model(path).objects}[Path(file).name]
+    assert f"{os.mkdir.__module__}.mkdir" in told.suspicious
+    assert not (tmp_path / "exploded").exists()
+    with pytest.raises((InvalidArgumentError, AttributeError)):
+        holdfast.pyfunc.load_model(path).predict(X)
+    assert (tmp_path / "exploded").exists()  # it is indeed what loading runs
+
+
+@pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
+def test_a_pickle_with_an_archive_behind_it_is_told_as_the_pickle_that_is_loaded(path, tmp_path, save):
+    holdfast.sklearn.save_model(MODEL, tmp_path / "harmless", serialization_format="skops")
+    save(path, "weights.bin")
+    harmful = pickle.dumps(Calling(os.mkdir, str(tmp_path / "exploded")))
+    (path / "weights.bin").write_bytes(harmful + (tmp_path / "harmless" / "model.skops").read_bytes())
+    told = {item.path: item for item in inspect_model(path).objects}["weights.bin"]
+    assert told.format == "pickle"
+    assert f"{os.mkdir.__module__}.mkdir" in told.suspicious
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_pickle_that_no_flavor_names_is_told_by_how_it_begins(path):
+    holdfast.sklearn.save_model(MODEL, path)
+    (path / "notes.txt").write_bytes(pickle.dumps(Calling(os.system, "true")))
+    assert "notes.txt" in [item.path for item in inspect_model(path).objects]
+
+
+def test_a_flavor_that_names_a_file_outside_is_a_problem(path):
+    save_sklearn(path, "../model.pkl")
+    assert any("'../model.pkl'" in problem for problem in inspect_model(path).problems)
+
+
+def test_a_loader_that_is_not_known_is_a_problem(path, tmp_path):
+    (tmp_path / "hf_loader.py").write_text("def _load_pyfunc(path):\n    return None\n")
+    holdfast.pyfunc.save_model(path, loader_module="hf_loader", code_paths=[tmp_path / "hf_loader.py"])
+    assert any("hf_loader would be imported" in problem for problem in inspect_model(path).problems)
+    assert "hf_loader would be imported" in run(path, expect=4)
+    assert "hf_loader" not in sys.modules
+
+
+def test_packaged_code_is_told_whatever_its_directory_is_called(path, tmp_path):
+    holdfast.sklearn.save_model(MODEL, path)
+    (path / "lib").mkdir()
+    (path / "lib" / "odd.py").write_text("")
+    undigested(path, sklearn={"code": "lib"})
+    assert inspect_model(path).code == ["lib/odd.py"]

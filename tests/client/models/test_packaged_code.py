@@ -215,3 +215,24 @@ def test_code_of_somebody_who_is_not_trusted_is_not_imported(make):
     path = make("one", scale=2, offset=1)
     with pytest.raises(UntrustedModelError, match="Importing code/ of the package"):
         holdfast.sklearn.load_model(path, allow_pickle=False)
+
+
+def test_a_loaded_model_that_is_saved_again_takes_its_code_paths_again(tmp_path, monkeypatch):
+    (tmp_path / "hf_model.py").write_text(
+        "class Late:\n    def predict(self, data):\n        import hf_late\n        return hf_late.same(data)\n"
+    )
+    (tmp_path / "hf_late.py").write_text("def same(data):\n    return data\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    model = importlib.import_module("hf_model").Late()
+    holdfast.sklearn.save_model(model, tmp_path / "a", code_paths=[tmp_path / "hf_model.py", tmp_path / "hf_late.py"])
+    monkeypatch.undo()
+    del sys.modules["hf_model"]
+    (tmp_path / "hf_late.py").unlink()
+    loaded = holdfast.sklearn.load_model(tmp_path / "a")
+    holdfast.sklearn.save_model(loaded, tmp_path / "bare")
+    holdfast.sklearn.save_model(loaded, tmp_path / "whole", code_paths=sorted((tmp_path / "a" / "code").iterdir()))
+    del loaded
+    gc.collect()
+    with pytest.raises(ModuleNotFoundError, match="hf_late"):
+        holdfast.sklearn.load_model(tmp_path / "bare").predict([7])
+    assert holdfast.sklearn.load_model(tmp_path / "whole").predict([7]) == [7]

@@ -18,6 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+import holdfast.lightgbm
+import holdfast.models
 import holdfast.pyfunc
 import holdfast.sklearn
 from holdfast.errors import AlreadyExistsError, DataLossError, InvalidArgumentError, NotFoundError
@@ -202,13 +204,55 @@ def test_parameters_reach_a_method_that_has_them(path):
             id="two environments",
         ),
         pytest.param({"skops_trusted_types": TREE}, InvalidArgumentError, "must be a list", id="trusted no list"),
+        pytest.param({"skops_trusted_types": 5}, InvalidArgumentError, "types must be a list", id="trusted number"),
+        pytest.param({"skops_trusted_types": [int]}, InvalidArgumentError, "skops_trusted_types", id="trusted class"),
+        pytest.param({"code_paths": [None]}, InvalidArgumentError, "code_paths must be a list", id="code none"),
+        pytest.param({"extra_files": [b"x"]}, InvalidArgumentError, "extra_files must be a list", id="extra bytes"),
+        pytest.param({"pip_requirements": "/"}, InvalidArgumentError, "^pip_requirements .* directory", id="directory"),
+        pytest.param(
+            {"extra_pip_requirements": ["-r /"]}, InvalidArgumentError, "is a directory", id="directory in a line"
+        ),
+        pytest.param({"sk_model": None}, InvalidArgumentError, "sk_model must be an estimator", id="no model"),
+        pytest.param(
+            {"sk_model": RandomForestClassifier}, InvalidArgumentError, "class RandomForestClassifier", id="class"
+        ),
         pytest.param({"serialisation": "x"}, TypeError, "serialisation", id="unknown keyword"),
     ],
 )
 def test_bad_argument_is_refused_and_leaves_nothing(forest, path, options, error, rule):
     with pytest.raises(error, match=rule):
-        holdfast.sklearn.save_model(forest, path, **options)
+        holdfast.sklearn.save_model(**{"sk_model": forest, "path": path, **options})
     assert list(path.parent.iterdir()) == []
+
+
+def test_an_attribute_that_cannot_be_called_is_no_method_to_serve(forest, path):
+    with pytest.warns(UserWarning, match="no method 'n_estimators'"):
+        holdfast.sklearn.save_model(forest, path, pyfunc_predict_fn="n_estimators")
+    assert set(MLmodel.load(path).flavors) == {"sklearn"}
+
+
+@pytest.mark.parametrize("serialization_format", ["pickle", "cloudpickle"])
+def test_types_for_skops_are_warned_about_where_a_pickle_is_written(forest, path, serialization_format):
+    with pytest.warns(UserWarning, match="skops_trusted_types has no effect"):
+        holdfast.sklearn.save_model(forest, path, serialization_format=serialization_format, skops_trusted_types=[TREE])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [holdfast.sklearn.load_model, holdfast.pyfunc.load_model, holdfast.lightgbm.load_model,
+     holdfast.models.get_model_info, holdfast.models.inspect_model],
+    ids=lambda call: f"{call.__module__}.{call.__name__}",
+)  # fmt: skip
+@pytest.mark.parametrize("uri", [None, "", 5])
+def test_what_is_no_uri_of_a_model_is_refused_by_name(call, uri):
+    with pytest.raises(InvalidArgumentError, match="model_uri must be"):
+        call(uri)
+
+
+def test_types_that_are_no_names_are_refused_when_loading(forest, path):
+    holdfast.sklearn.save_model(forest, path, serialization_format="skops", skops_trusted_types=[TREE])
+    with pytest.raises(InvalidArgumentError, match="skops_trusted_types"):
+        holdfast.sklearn.load_model(path, skops_trusted_types=[int])
 
 
 def test_two_code_paths_of_one_name_are_refused(forest, path, tmp_path):

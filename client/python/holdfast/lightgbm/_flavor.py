@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._calling import LoadedModel
+from holdfast.models._declared import BOOSTER, declared_object
 from holdfast.models._reader import Package
 from holdfast.models._serialized import check_format, check_types, write_object
 from holdfast.models._writer import SavedModel
@@ -15,9 +17,8 @@ from holdfast.models._writer import SavedModel
 __all__ = ["LightgbmFlavor", "load_lightgbm", "load_pyfunc"]
 
 FLAVOR_NAME = "lightgbm"
-_BOOSTER = "lightgbm.basic.Booster"
 # As in MLflow: what every LightGBM estimator holds.
-_OWN_TYPES = ("collections.OrderedDict", _BOOSTER, "lightgbm.sklearn.LGBMClassifier", "lightgbm.sklearn.LGBMRegressor")
+_OWN_TYPES = ("collections.OrderedDict", BOOSTER, "lightgbm.sklearn.LGBMClassifier", "lightgbm.sklearn.LGBMRegressor")
 
 
 class LightgbmFlavor:
@@ -33,13 +34,14 @@ class LightgbmFlavor:
             InvalidArgumentError: The format is not one of the three, trusted types are no list, or the model cannot
                 predict.
         """
-        if not callable(getattr(model, "predict", None)):
+        if inspect.isclass(model) or not callable(getattr(model, "predict", None)):
+            given = f"the class {model.__name__}" if inspect.isclass(model) else type(model).__name__
             raise InvalidArgumentError(
-                f"lgb_model must be a lightgbm.Booster or an estimator of lightgbm, not {type(model).__name__}."
+                f"lgb_model must be a lightgbm.Booster or an estimator of lightgbm, not {given}."
             )
         self._model = model
         self._format = check_format(serialization_format or "skops")
-        self._trusted = check_types(skops_trusted_types)
+        self._trusted = check_types(skops_trusted_types, self._format)
         if self._format == "skops":
             self._trusted = sorted({*_OWN_TYPES, *(self._trusted or ())})
 
@@ -83,13 +85,8 @@ def load_lightgbm(package: Package) -> Any:
         InvalidArgumentError: The package is malformed, or the model holds a type that nobody trusts.
     """
     config = package.mlmodel.flavor(FLAVOR_NAME)
-    if config.get("model_class", _BOOSTER) != _BOOSTER:
-        return package.load_object(
-            config.get("data"),
-            config.get("serialization_format", "cloudpickle"),  # MLflow wrote none while it was the only one
-            code=config.get("code"),
-            recorded_types=config.get("skops_trusted_types"),
-        )
+    if (declared := declared_object(FLAVOR_NAME, config)) is not None:
+        return package.load_object(*declared, code=config.get("code"), recorded_types=config.get("skops_trusted_types"))
     import lightgbm
 
     try:

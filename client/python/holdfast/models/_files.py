@@ -7,10 +7,19 @@ import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from holdfast.errors import InvalidArgumentError, LocalFileError
 
-__all__ = ["CODE_DIRECTORY", "EXTRA_DIRECTORY", "check_paths", "copy_into", "is_remote", "local_path"]
+__all__ = [
+    "CODE_DIRECTORY",
+    "EXTRA_DIRECTORY",
+    "check_model_uri",
+    "check_paths",
+    "copy_into",
+    "is_remote",
+    "local_path",
+]
 
 CODE_DIRECTORY = "code"
 EXTRA_DIRECTORY = "extra_files"
@@ -32,6 +41,19 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     return Path(text).expanduser()
 
 
+def check_model_uri(model_uri: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return it.
+
+    Raises:
+        InvalidArgumentError: It is no path and no URI, or is empty.
+    """
+    if not isinstance(model_uri, (str, os.PathLike)) or not os.fspath(model_uri):
+        raise InvalidArgumentError(
+            f"model_uri must be the path of a directory or a URI such as models:/<name>/1, not {model_uri!r:.80}."
+        )
+    return model_uri
+
+
 def check_paths(
     paths: Sequence[str | os.PathLike[str]] | None, argument: str, *, remote: bool = False
 ) -> tuple[str, ...]:
@@ -43,15 +65,19 @@ def check_paths(
         remote: Whether artifact URIs are allowed too; they are not looked up.
 
     Raises:
-        InvalidArgumentError: It is no list, or two of them have the same last component.
+        InvalidArgumentError: It is no list of paths, or two of them have the same last component.
         FileNotFoundError: A local one is missing.
     """
     if paths is None:
         return ()
     if isinstance(paths, (str, bytes, os.PathLike)) or not isinstance(paths, Iterable):
         raise InvalidArgumentError(f"{argument} must be a list of paths, not {type(paths).__name__}.")
+    items: list[Any] = list(paths)
+    for item in items:
+        if not isinstance(item, (str, os.PathLike)):
+            raise InvalidArgumentError(f"{argument} must be a list of paths, and has {item!r:.80} in it.")
     names: dict[str, str] = {}
-    for path in [os.fspath(item) for item in paths]:
+    for path in [os.fspath(item) for item in items]:
         if not (remote and is_remote(path)) and not Path(path).exists():
             raise FileNotFoundError(f"{argument} names {path!r}, which does not exist.")
         if (name := _last_component(path)) in names:

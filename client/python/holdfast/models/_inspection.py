@@ -14,20 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import HoldfastError, InvalidArgumentError, NotFoundError
+from holdfast.models._declared import declared_object, foreign_loader, is_archive, looks_like_pickle
 from holdfast.models._digest import FileDigest
 from holdfast.models._environment import REQUIREMENTS_FILE
-from holdfast.models._files import CODE_DIRECTORY, is_remote
+from holdfast.models._files import CODE_DIRECTORY, check_model_uri, is_remote
 from holdfast.models._mlmodel import FILE_NAME, MLmodel
 from holdfast.models._pickle_content import Global, PickleContent
 from holdfast.models._pickle_modules import types_in_skops
 from holdfast.models._pickle_risks import carried_code, suspicions
 from holdfast.models._pickle_scan import scan_pickle
 from holdfast.models._reader import Package, open_package
-from holdfast.models._sources import LocalFiles
+from holdfast.models._sources import LocalFiles, check_inside
 
 __all__ = ["InspectedFile", "ModelInspection", "SerializedObject", "inspect_model"]
 
 _MAX_REQUIREMENTS = 1 << 20
+_PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
 _PICKLE_ENDINGS = (".pkl", ".pickle", ".pck", ".p", ".joblib", ".dill")
 
 
@@ -120,9 +122,9 @@ def inspect_model(model_uri: str | os.PathLike[str]) -> ModelInspection:
 
     Raises:
         NotFoundError: There is no model.
-        InvalidArgumentError: Its MLmodel is malformed.
+        InvalidArgumentError: Its MLmodel is malformed, or ``model_uri`` is no text.
     """
-    uri = os.fspath(model_uri)
+    uri = os.fspath(check_model_uri(model_uri))
     with contextlib.ExitStack() as stack:
         copy = stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-model-")) if is_remote(uri) else None
         package = stack.enter_context(open_package(uri, copy))
@@ -136,15 +138,18 @@ def _inspect(uri: str, package: Package, files: LocalFiles, origin: Mapping[str,
     described = {name: files.describe(name) for name in names}
     listed = [_file(name, described.get(name), model) for name in sorted({*names, *(model.digests or ())})]
     problems = [f"{file.path}: {_STATES[file.state]}" for file in listed if file.state in _STATES]
-    declared = dict(_declared(model))
+    declared = dict(_declared(model, problems))
     objects = []
     for name in names:
-        if name in declared or name.endswith(_PICKLE_ENDINGS):
-            found = _object(files.path(name), name)
+        head = _head(files.path(name))
+        if name in declared or name.endswith(_PICKLE_ENDINGS) or _is_newer_pickle(head):
+            found = _object(files.path(name), name, head)
             objects.append(found)
             if declared.get(name, found.format) != found.format:
                 problems.append(f"{name}: declared as {declared[name]}, and looks like {found.format}")
     problems += [f"{name}: named by a flavor, and not in the package" for name in declared if name not in described]
+    if (loader := foreign_loader(model.flavors)) is not None:
+        problems.append(f"loader_module: {loader} would be imported to load the model, and run as it likes")
     known = {"run_id": model.run_id, "model_id": model.model_id, "created": model.utc_time_created}
     return ModelInspection(
         uri=uri,
@@ -153,7 +158,7 @@ def _inspect(uri: str, package: Package, files: LocalFiles, origin: Mapping[str,
         requirements=_requirements(files, described, problems),
         files=listed,
         objects=objects,
-        code=[name for name in names if name.startswith(f"{CODE_DIRECTORY}/") or name in _run_files(model)],
+        code=[name for name in names if name.startswith(_code_directories(model)) or name in _run_files(model)],
         problems=problems,
         origin={**{key: value for key, value in known.items() if value}, **origin},
     )
@@ -180,12 +185,26 @@ def _file(name: str, found: FileDigest | None, model: MLmodel) -> InspectedFile:
     return InspectedFile(name, found.size, found.digest, state)
 
 
-def _declared(model: MLmodel) -> Iterator[tuple[str, str]]:
+def _declared(model: MLmodel, problems: list[str]) -> Iterator[tuple[str, str]]:
     """Files that flavors name as serialized objects, and the format that they are declared to have."""
+    for flavor, config in model.flavors.items():
+        declared = declared_object(flavor, config)
+        if declared is None:
+            continue
+        try:
+            path = check_inside(declared.path)
+        except InvalidArgumentError as error:
+            problems.append(f"{flavor}: {error}")
+        else:
+            yield path, "skops" if declared.format == "skops" else "pickle"
+
+
+def _code_directories(model: MLmodel) -> tuple[str, ...]:
+    found = {CODE_DIRECTORY}
     for config in model.flavors.values():
-        path = config.get("pickled_model")
-        if isinstance(path, str) and path:
-            yield path, "skops" if config.get("serialization_format") == "skops" else "pickle"
+        with contextlib.suppress(InvalidArgumentError):
+            found.add(check_inside(config.get("code")))
+    return tuple(f"{name}/" for name in found)
 
 
 def _run_files(model: MLmodel) -> set[str]:
@@ -194,8 +213,18 @@ def _run_files(model: MLmodel) -> set[str]:
     return {re.split(r"[/\\]", path)[-1] for path in paths if isinstance(path, str)}
 
 
-def _object(file: Path, name: str) -> SerializedObject:
-    if zipfile.is_zipfile(file):
+def _head(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(4)
+
+
+def _is_newer_pickle(head: bytes) -> bool:
+    """Whether a file of any name begins as pickles do since protocol 2, with its number."""
+    return looks_like_pickle(head) and head[1:2] in _PROTOCOLS
+
+
+def _object(file: Path, name: str, head: bytes) -> SerializedObject:
+    if is_archive(head):
         return _skops(file, name)
     content = scan_pickle(file)
     found = suspicions(content)

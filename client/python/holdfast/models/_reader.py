@@ -15,10 +15,10 @@ from typing import Any
 from holdfast.errors import DataLossError, InvalidArgumentError, NotFoundError
 from holdfast.format.digests import bytes_digest
 from holdfast.models._code import PackagedCode
-from holdfast.models._files import is_remote, local_path
+from holdfast.models._files import check_model_uri, is_remote, local_path
 from holdfast.models._mlmodel import FILE_NAME, MAX_BYTES, MLmodel
 from holdfast.models._sources import LocalFiles, PackageFiles, check_inside
-from holdfast.models._trust import Origin, Trust, judge
+from holdfast.models._trust import Origin, Trust, check_type_names, judge
 from holdfast.models._unpickle import StandIn, load_object
 
 __all__ = ["Package", "open_package"]
@@ -187,8 +187,8 @@ def open_package(
     """
     from holdfast._config import allows_pickle
 
-    if isinstance(skops_trusted_types, str):
-        raise InvalidArgumentError("skops_trusted_types must be a list of names of types, not a string.")
+    check_model_uri(model_uri)
+    named = check_type_names(skops_trusted_types)
     if allow_pickle is not None and not isinstance(allow_pickle, bool):
         raise InvalidArgumentError(f"allow_pickle must be True, False or None, not {allow_pickle!r:.80}.")
     if not is_remote(model_uri):
@@ -206,7 +206,7 @@ def open_package(
         files, origin = open_remote(str(model_uri), None if dst_path is None else Path(dst_path))
         place = str(model_uri)
     trust = judge(origin, allows_pickle() if allow_pickle is None else allow_pickle)
-    yield Package(files, _read_mlmodel(files, place), trust, frozenset(map(str, skops_trusted_types or ())))
+    yield Package(files, _read_mlmodel(files, place), trust, frozenset(named or ()))
 
 
 def _read_mlmodel(files: PackageFiles, place: str) -> MLmodel:

@@ -36,6 +36,11 @@ def parse_requirements(source: str | os.PathLike[str] | Iterable[str], argument:
     """
     found = Requirements([], [])
     if isinstance(source, (str, os.PathLike)):
+        if Path(source).is_dir():
+            raise InvalidArgumentError(
+                f"{argument} must be a list of requirement strings or the path of a requirements file, and "
+                f"{os.fspath(source)!r} is a directory."
+            )
         _read_file(Path(source), found, (), is_constraint=False)
         return found
     lines = list(source) if isinstance(source, Iterable) else [source]
@@ -54,6 +59,8 @@ def _read_file(path: Path, found: Requirements, parents: tuple[Path, ...], *, is
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise FileNotFoundError(f"The requirements file {path} does not exist.") from None
+    except IsADirectoryError:
+        raise InvalidArgumentError(f"The requirements file {path} is a directory.") from None
     except UnicodeDecodeError:
         raise InvalidArgumentError(f"The requirements file {path} is not UTF-8.") from None
     _read_lines(lines, path.parent, found, (*parents, path.resolve()), is_constraint=is_constraint)

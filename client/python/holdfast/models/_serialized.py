@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._pickle_modules import modules_in_pickle, modules_in_skops
 from holdfast.models._pickling import dump_object
+from holdfast.models._trust import check_type_names
 from holdfast.models._unpickle import SERIALIZATION_FORMATS, check_loadable
 from holdfast.models._warn import warn
 
@@ -36,15 +37,19 @@ def check_format(serialization_format: Any) -> str:
     return str(serialization_format)
 
 
-def check_types(skops_trusted_types: Iterable[str] | None) -> list[str] | None:
-    """Return names of types as a list.
+def check_types(skops_trusted_types: Iterable[str] | None, serialization_format: str) -> list[str] | None:
+    """Return names of types as a list; warn where the format has no use for them.
 
     Raises:
-        InvalidArgumentError: It is one string.
+        InvalidArgumentError: It is no list of names.
     """
-    if isinstance(skops_trusted_types, str):
-        raise InvalidArgumentError("skops_trusted_types must be a list of names of types, not a string.")
-    return None if skops_trusted_types is None else list(skops_trusted_types)
+    types = check_type_names(skops_trusted_types)
+    if types and serialization_format != "skops":
+        warn(
+            f"skops_trusted_types has no effect on a model that is saved by {serialization_format}; it is for "
+            "serialization_format='skops'."
+        )
+    return types
 
 
 def write_object(

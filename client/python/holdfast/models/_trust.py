@@ -7,12 +7,13 @@ decides from plain values: it asks no server and reads no file.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from holdfast._config import ALLOW_PICKLE_VARIABLE
-from holdfast.errors import UntrustedModelError
+from holdfast.errors import InvalidArgumentError, UntrustedModelError
 
-__all__ = ["OWN", "Origin", "Trust", "judge"]
+__all__ = ["OWN", "Origin", "Trust", "check_type_names", "judge"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,3 +92,25 @@ def judge(origin: Origin, allow_pickle: bool | None) -> Trust:
         f"It was logged by {who}, not by {origin.own_principal or 'you'!r}. `holdfast models inspect` shows what it "
         f"would import, without loading it. If you trust it, pass allow_pickle=True, or set {ALLOW_PICKLE_VARIABLE}=1."
     )
+
+
+def check_type_names(skops_trusted_types: Iterable[str] | None) -> list[str] | None:
+    """Return the names of types that a call trusts as a list.
+
+    Raises:
+        InvalidArgumentError: It is one string, or holds something else than strings.
+    """
+    if skops_trusted_types is None:
+        return None
+    if isinstance(skops_trusted_types, str) or not isinstance(skops_trusted_types, Iterable):
+        kind = type(skops_trusted_types).__name__
+        raise InvalidArgumentError(
+            f"skops_trusted_types must be a list of names of types, such as ['module.Class'], not {kind}."
+        )
+    names = list(skops_trusted_types)
+    for name in names:
+        if not isinstance(name, str):
+            raise InvalidArgumentError(
+                f"skops_trusted_types must be a list of names such as 'module.Class', and {name!r:.80} is none."
+            )
+    return names

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import HoldfastError, InvalidArgumentError
+from holdfast.models._declared import is_archive, looks_like_pickle
 from holdfast.models._trust import OWN, Trust
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ SERIALIZATION_FORMATS = ("cloudpickle", "pickle", "skops")
 StandIn = Callable[[str, str], Any]
 """What stands for a name of a module, both given as text; None for nothing."""
 
-_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 # Of archives that nobody trusts: bytes that their files may have together, or else times what the archive has.
 _MAX_UNPACKED, _MAX_RATIO = 1 << 30, 20
 
@@ -66,13 +66,13 @@ def load_object(
         )
     if serialization_format == "skops":
         # Before skops opens it: what it does with files of other kinds is not ours to rely on.
-        if data[:4] != _ZIP:
+        if not is_archive(data):
             raise InvalidArgumentError(f"{name} is declared as skops and is none{_what_it_is(data)}. It is not loaded.")
         if not trust.given:
             _check_unpacked(data, name)
         return _loading(name, lambda: _load_skops(data, trust, named_types, recorded_types, code))
     trust.require(f"Unpickling {name}")
-    if data[:4] == _ZIP:
+    if is_archive(data):
         raise InvalidArgumentError(
             f"{name} is declared as {serialization_format} and is none{_what_it_is(data)}. It is not loaded."
         )
@@ -127,9 +127,9 @@ def _check_unpacked(data: bytes | bytearray, name: str) -> None:
 
 
 def _what_it_is(data: bytes | bytearray) -> str:
-    if data[:4] == _ZIP:
+    if is_archive(data):
         return ": it looks like a zip or skops archive"
-    return ": it looks like a pickle" if data[:1] == _PICKLE else ""
+    return ": it looks like a pickle" if looks_like_pickle(data) else ""
 
 
 def _loading(name: str, load: Callable[[], Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._calling import LoadedModel
 from holdfast.models._code_files import run_code_file
+from holdfast.models._declared import declared_object
 from holdfast.models._placing import PlacedFiles
 from holdfast.models._reader import Package
 from holdfast.models._warn import warn
@@ -55,18 +57,34 @@ def load_python_model(package: Package, model_config: dict[str, Any] | None) -> 
     artifacts = config.get("artifacts") or {}
     if not isinstance(artifacts, dict) or not all(isinstance(item, dict) for item in artifacts.values()):
         raise InvalidArgumentError("artifacts in MLmodel must be a mapping of names to mappings with a path.")
-    if config.get("model_code_path"):
+    declared = declared_object("python_function", config)
+    if declared is None:
         model = as_model(_run_code_file(package, config, model_config))
     else:
         _warn_of_other_cloudpickle(config.get("cloudpickle_version"))
-        model = package.load_object(
-            config.get("python_model"), "cloudpickle", code=config.get("code"), stand_in=find_stand_in
+        model = _as_python_model(
+            package.load_object(*declared, code=config.get("code"), stand_in=find_stand_in), declared.path
         )
     files = PlacedFiles(package, [item.get("path") for item in artifacts.values()])
     paths = {str(name): str(files.path(item["path"])) for name, item in artifacts.items()}
     context = PythonModelContext(paths, model_config)
     model.load_context(context)
     return LoadedPythonModel(model, context, files)
+
+
+def _as_python_model(found: Any, path: Any) -> Any:
+    """Return ``found``, if it can be called as a Python model.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if inspect.isclass(found) or not all(callable(getattr(found, name, None)) for name in ("predict", "load_context")):
+        kind = f"the class {found.__name__}" if inspect.isclass(found) else f"an object of {type(found).__name__}"
+        raise InvalidArgumentError(
+            f"{path} holds {kind} and no Python model, which has the methods predict and load_context. The package is "
+            "broken; save the model again by holdfast.pyfunc.save_model."
+        )
+    return found
 
 
 def _run_code_file(package: Package, config: Mapping[str, Any], model_config: dict[str, Any] | None) -> Any:

@@ -7,16 +7,12 @@ import platform
 from typing import Any
 
 from holdfast.errors import InvalidArgumentError
+from holdfast.models._declared import CODE_FILE, FLAVOR_LOADERS, PYTHON_MODEL
 from holdfast.models._reader import Package
 from holdfast.models._warn import warn
 from holdfast.pyfunc._model import PyFuncModel
 
 __all__ = ["load_package"]
-
-PYTHON_MODEL = "mlflow.pyfunc.model"
-CODE_FILE = "mlflow.pyfunc.loaders.code_model"
-# Loaders that packages name, and the module of ours that does the same without importing MLflow.
-_FLAVORS = {"mlflow.lightgbm": "holdfast.lightgbm._flavor", "mlflow.sklearn": "holdfast.sklearn._flavor"}
 
 
 def load_package(
@@ -49,8 +45,8 @@ def load_package(
     if unknown := sorted((model_config or {}).keys() - known.keys()):
         warn(f"The model has no configuration named {unknown}; it has {sorted(recorded)}. They are ignored.")
     merged = {**recorded, **known} or None
-    if loader in _FLAVORS:
-        implementation = importlib.import_module(_FLAVORS[loader]).load_pyfunc(package)
+    if loader in FLAVOR_LOADERS:
+        implementation = importlib.import_module(FLAVOR_LOADERS[loader]).load_pyfunc(package)
     else:
         from holdfast.pyfunc import _loading
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from holdfast.errors import InvalidArgumentError
 from holdfast.models._calling import LoadedModel, call_predict
+from holdfast.models._declared import declared_object
 from holdfast.models._reader import Package
 from holdfast.models._serialized import check_format, check_types, write_object
 from holdfast.models._warn import warn
@@ -36,17 +38,20 @@ class SklearnFlavor:
 
         Raises:
             InvalidArgumentError: The serialization format is not one of the three, trusted types are no list, or the
-                method is no name.
+                method is no name; or there is no estimator, but its class or nothing.
         """
         if pyfunc_predict_fn is not None and (not isinstance(pyfunc_predict_fn, str) or not pyfunc_predict_fn):
             raise InvalidArgumentError(
                 f"pyfunc_predict_fn must be the name of a method, not {pyfunc_predict_fn!r:.80}."
             )
+        if estimator is None or inspect.isclass(estimator):
+            given = "None" if estimator is None else f"the class {estimator.__name__}; pass an instance of it"
+            raise InvalidArgumentError(f"sk_model must be an estimator, not {given}.")
         self._estimator = estimator
         self._format = check_format(serialization_format)
-        self._trusted = check_types(skops_trusted_types)
+        self._trusted = check_types(skops_trusted_types, self._format)
         self.predict_fn = pyfunc_predict_fn
-        if pyfunc_predict_fn is not None and not hasattr(estimator, pyfunc_predict_fn):
+        if pyfunc_predict_fn is not None and not callable(getattr(estimator, pyfunc_predict_fn, None)):
             warn(
                 f"{type(estimator).__name__} has no method {pyfunc_predict_fn!r}, so the model is saved without the "
                 "python_function flavor: holdfast.sklearn.load_model loads it, holdfast.pyfunc does not."
@@ -97,12 +102,9 @@ def load_estimator(package: Package) -> Any:
     recorded = config.get("skops_trusted_types") or ()
     if not isinstance(recorded, (list, tuple)):
         raise InvalidArgumentError(f"skops_trusted_types in MLmodel must be a list, not {type(recorded).__name__}.")
-    return package.load_object(
-        config.get("pickled_model"),
-        config.get("serialization_format", "pickle"),  # MLflow wrote none while pickle was the only one
-        code=config.get("code"),
-        recorded_types=recorded,
-    )
+    declared = declared_object(FLAVOR_NAME, config)
+    assert declared is not None
+    return package.load_object(*declared, code=config.get("code"), recorded_types=recorded)
 
 
 def _warn_of_other_sklearn(saved: Any) -> None:

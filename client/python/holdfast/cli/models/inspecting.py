@@ -25,7 +25,8 @@ def inspect(ctx: click.Context, uri: str, *, as_json: bool) -> None:
 
     URI is a local directory, or models:/NAME/3, models:/NAME@prod, models:/ID, runs:/RUN/NAME. Exits with 4 when
     something deserves a look first: names that run programs or code, what cannot be followed, files that are not those
-    that were saved. That nothing does is no proof that the model is harmless.
+    that were saved, a module that would be imported to load it. That nothing does is no proof that the model is
+    harmless.
     """
     from holdfast.models import inspect_model
 
