@@ -23,7 +23,7 @@ from holdfast_server.config import ServerConfig
 from holdfast_server.errors import DomainError, Unavailable
 from holdfast_server.exposure import UsageError, exposure_warning
 from holdfast_server.settings import Process, read, resolve
-from holdfast_server.settings_report import show_settings
+from holdfast_server.settings.report import show_settings
 from holdfast_server.storage.privacy import make_data_directory, make_socket_directory
 from holdfast_server.tls import TlsFileError
 from holdfast_server.workers.role import Announcement, WorkerRole

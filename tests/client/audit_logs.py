@@ -6,8 +6,8 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
-from holdfast_server.app import RandomIds, SystemClock
 from holdfast_server.domain.access import Caller, Role
+from holdfast_server.host import RandomIds, SystemClock
 from holdfast_server.services.audit_sealing import head_of, seal_some
 from holdfast_server.services.auditing import auditing, note_change
 from holdfast_server.services.callers import calling

@@ -23,7 +23,7 @@ from tests.rpc.bad_input.world import (
     RUN,
 )
 
-from holdfast_server.app import SERVICES
+from holdfast_server.rpc.registration import SERVICES
 
 PACKAGE = "holdfast.v1"
 MAX_DEPTH = 4

@@ -22,9 +22,9 @@ from holdfast.format.paths import MAX_COMPONENTS, MAX_PATH_BYTES, ancestors, bro
 from holdfast.models._mlmodel import MLmodel
 from holdfast.models._pickle_scan import scan_pickle
 from holdfast.v1 import artifact_service_pb2
-from holdfast_server.app import RandomIds
 from holdfast_server.domain.artifacts import has_digest
 from holdfast_server.errors import DomainError, InvalidArgument, NotFound
+from holdfast_server.host import RandomIds
 from holdfast_server.rpc.block_assembly import BlockAssembler
 from holdfast_server.rpc.errors import told_message, trailing_metadata
 from holdfast_server.rpc.page_tokens import decode_path_token, decode_position_token

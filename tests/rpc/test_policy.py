@@ -19,13 +19,13 @@ from tests.rpc.access_api import AccessServer, Caller, serving
 from tests.rpc.access_requests import REQUESTS, Absent, There, World
 
 from holdfast.v1.access_service_pb2 import CreateWorkerTokenRequest
-from holdfast_server.app import SERVICES
 from holdfast_server.domain.access import Caller as DomainCaller
 from holdfast_server.domain.access import Role
 from holdfast_server.rpc.guard import Guard
 from holdfast_server.rpc.places import anywhere
 from holdfast_server.rpc.places import server as whole_server
 from holdfast_server.rpc.policy import POLICY, Access
+from holdfast_server.rpc.registration import SERVICES
 
 # One server for all of these tests: each of them makes what it is about.
 in_module = pytest.mark.asyncio(loop_scope="module")

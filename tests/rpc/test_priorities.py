@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from holdfast_server.app import BLOCKS_NICE, App
+from holdfast_server.app import App
+from holdfast_server.stores import BLOCKS_NICE
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a priority of its own")

@@ -13,9 +13,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.rpc.metrics_page import fetch
 
-from holdfast_server.app import SERVICES, App
+from holdfast_server.app import App
 from holdfast_server.config import ServerConfig
 from holdfast_server.errors import Unavailable
+from holdfast_server.rpc.registration import SERVICES
 from holdfast_server.services.readiness import Finding, Readiness
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

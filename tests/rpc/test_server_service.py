@@ -9,7 +9,7 @@ import grpc
 
 from holdfast.v1 import server_service_pb2 as pb
 from holdfast.v1.server_service_pb2_grpc import ServerServiceStub
-from holdfast_server.app import SERVICES
+from holdfast_server.rpc.registration import SERVICES
 
 
 async def test_it_tells_what_runs_and_whether_it_works(channel: grpc.aio.Channel, tmp_path: Path):

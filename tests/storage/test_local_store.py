@@ -28,13 +28,13 @@ def store(tmp_path: Path) -> LocalObjectStore:
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Directories in the order in which they were synced."""
     seen: list[Path] = []
-    fsync = local._fsync_directory
+    fsync = local.sync_directory
 
     def record(path: Path) -> None:
         fsync(path)
         seen.append(path)
 
-    monkeypatch.setattr(local, "_fsync_directory", record)
+    monkeypatch.setattr(local, "sync_directory", record)
     return seen
 
 
@@ -53,14 +53,14 @@ def test_a_directory_that_another_writer_just_made_is_synced_too(store: LocalObj
 
 
 def test_a_sync_that_failed_is_repeated(store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch):
-    fsync, failing = local._fsync_directory, True
+    fsync, failing = local.sync_directory, True
 
     def fail_at_first(path: Path) -> None:
         if failing and path.name == "blocks":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         fsync(path)
 
-    monkeypatch.setattr(local, "_fsync_directory", fail_at_first)
+    monkeypatch.setattr(local, "sync_directory", fail_at_first)
     for _ in range(2):
         with pytest.raises(Unavailable):
             put(store, "blocks/ab/1")

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from holdfast.format.digests import BLOCK_SIZE
-from holdfast_server.app import RandomIds
 from holdfast_server.domain.artifacts import Kind, NewBlock, NewEntry, Owner
 from holdfast_server.domain.model import ModelStatus
 from holdfast_server.domain.upkeep import HOUR_MS, Checked, Collected, Finding
+from holdfast_server.host import RandomIds
 from holdfast_server.services.artifact_uris import resolve_model_source
 from holdfast_server.services.artifacts import ArtifactService
 from holdfast_server.services.checking import CheckSettings, StorageChecker

@@ -105,14 +105,14 @@ def _create(options: argparse.Namespace) -> int:
     manifest = made.backup.manifest
     problems = [f"Object {key}: {problem}." for key, problem in sorted(made.copied.damaged.items())]
     new = f"{made.copied.count:,} of them new ({_size(made.copied.size)})"
-    objects = f"{_count(manifest.object_count, 'object')} of {_size(manifest.object_bytes)}"
+    objects = _objects(manifest.object_count, manifest.object_bytes)
     where = new if manifest.has_objects else "which stay in the store"
     lines = [f"Backup {manifest.id}: database of {_size(manifest.database_size)}, {objects}, {where}."]
     if made.forgotten:
         lines.append(f"Removed {_count(made.forgotten, 'old backup')}.")
     advice = "The backup is whole but for these, which are damaged in the store: run `holdfast fsck --deep`."
-    fields = {"copied_objects": made.copied.count, "copied_bytes": made.copied.size, "removed_backups": made.forgotten}
-    return _finish(options, lines, problems, advice, **dataclasses.asdict(manifest), **fields)
+    fields = {**dataclasses.asdict(manifest), **_copied_fields(made.copied), "removed_backups": made.forgotten}
+    return _finish(options, lines, problems, advice, **fields)
 
 
 def _restore(options: argparse.Namespace) -> int:
@@ -129,14 +129,14 @@ def _restore(options: argparse.Namespace) -> int:
         _progress("restored"),
     )
     manifest = restored.backup.manifest
-    copied = f"{_count(restored.copied.count, 'object')} of {_size(restored.copied.size)} copied"
+    copied = f"{_objects(restored.copied.count, restored.copied.size)} copied"
     lines = [f"Restored backup {manifest.id}, made {manifest.create_time}, to {options.to}: {copied}."]
     if restored.verified is not None:
         lines.append(_verified_line(restored.verified))
     advice = (
         "Everything else is there. After the server's start run `holdfast fsck --deep`, which tells what needs these."
     )
-    fields = {"copied_objects": restored.copied.count, "copied_bytes": restored.copied.size}
+    fields = _copied_fields(restored.copied)
     return _finish(options, lines, restored.problems, advice, id=manifest.id, verified=options.verify, **fields)
 
 
@@ -170,7 +170,7 @@ def _list(options: argparse.Namespace) -> int:
 def _backup_line(backup: Backup) -> str:
     manifest = backup.manifest
     damaged = f", {len(manifest.damaged)} damaged" if manifest.damaged else ""
-    objects = f"{_count(manifest.object_count, 'object')} of {_size(manifest.object_bytes)}"
+    objects = _objects(manifest.object_count, manifest.object_bytes)
     where = "" if manifest.has_objects else " in the store only"
     return (
         f"{manifest.id}  database {_size(manifest.database_size)}, {objects}{where}{damaged}, schema {manifest.schema}"
@@ -242,6 +242,14 @@ def _clear_line() -> None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _objects(count: int, size: int) -> str:
+    return f"{_count(count, 'object')} of {_size(size)}"
+
+
+def _copied_fields(copied: Copied) -> dict[str, int]:
+    return {"copied_objects": copied.count, "copied_bytes": copied.size}
 
 
 def _size(size: float) -> str:

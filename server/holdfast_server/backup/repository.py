@@ -29,8 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from holdfast_server.backup.errors import BackupError
-from holdfast_server.backup.files import sha256_of, sync_directory, sync_file, write_durably
+from holdfast_server.backup.files import sha256_of, sync_file, write_durably
 from holdfast_server.storage.blocks.local import LocalObjectStore
+from holdfast_server.storage.durability import sync_directory
 
 FORMAT = 1
 DATABASE, OBJECTS, MANIFEST = "holdfast.db", "objects", "manifest.json"

@@ -19,12 +19,13 @@ from pathlib import Path
 from holdfast_server.backup.copying import Copied, Progress, copy_objects
 from holdfast_server.backup.databases import needed_objects, reading
 from holdfast_server.backup.errors import BackupError
-from holdfast_server.backup.files import sync_directory, sync_file, write_durably
+from holdfast_server.backup.files import sync_file, write_durably
 from holdfast_server.backup.repository import Backup, Repository
 from holdfast_server.backup.stores import open_store
 from holdfast_server.backup.verify import Verified, verify
 from holdfast_server.services.ports.artifacts import ObjectStore
 from holdfast_server.storage.blocks.identity import adopt, check_identity, confirm_identity
+from holdfast_server.storage.durability import sync_directory
 from holdfast_server.storage.host_lock import RESTORING
 from holdfast_server.storage.sql.connection import DatabaseError, connect
 

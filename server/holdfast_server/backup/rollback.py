@@ -11,8 +11,8 @@ from pathlib import Path
 
 from holdfast_server.backup.databases import describe, needed_objects, reading
 from holdfast_server.backup.errors import BackupError
-from holdfast_server.backup.files import sync_directory
 from holdfast_server.backup.stores import open_store
+from holdfast_server.storage.durability import sync_directory
 from holdfast_server.storage.sql.connection import DatabaseError, connect
 from holdfast_server.storage.sql.migrate import copies_before_migrations
 

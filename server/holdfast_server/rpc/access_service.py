@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
 from holdfast.v1 import access_pb2, access_service_pb2_grpc
 from holdfast.v1 import access_service_pb2 as pb
-from holdfast_server.domain.access import ResourceKind, Role, check_caller_name
+from holdfast_server.domain.access import ResourceKind, Role, Secret, Token, check_caller_name
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.audited import note_answer
 from holdfast_server.rpc.convert import access as convert
@@ -23,6 +24,7 @@ from holdfast_server.services.ports.database import Database, Transaction
 from holdfast_server.services.search.page_token import open_token, seal_token
 
 M = TypeVar("M", bound=Message)
+NewTokenResponse = TypeVar("NewTokenResponse", pb.CreateTokenResponse, pb.CreateWorkerTokenResponse)
 
 MAX_PAGE = 1_000
 
@@ -63,7 +65,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return response
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Any) -> pb.CreateTokenResponse:
-        """Make a token. Its answer is not kept for repetitions, as those of other mutations are: it has the secret."""
+        """Make a token."""
         ceiling = convert.role_from_proto(request.ceiling, field="ceiling")
         new = principals.NewToken(
             principal=request.principal,
@@ -73,18 +75,13 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             expire_time=optional_ms_from_proto(request, "expire_time"),
         )
 
-        def job(tx: Transaction) -> pb.CreateTokenResponse:
-            token, secret = principals.create_token(tx, new, self._random)
-            response = pb.CreateTokenResponse(token=convert.token_to_proto(token), secret=secret.text)
-            note_answer(tx, request, response)
-            return response
-
-        return await self._database.write(job)
+        make = partial(principals.create_token, new=new, random=self._random)
+        return await self._make_token(request, make, pb.CreateTokenResponse)
 
     async def CreateWorkerToken(
         self, request: pb.CreateWorkerTokenRequest, context: Any
     ) -> pb.CreateWorkerTokenResponse:
-        """Make a token bound to a run; the answer is not kept, as that of CreateToken."""
+        """Make a token bound to a run."""
         lifetime_ms = optional_duration_ms(request, "lifetime")
         new = workers.NewWorkerToken(
             run_id=request.run_id,
@@ -94,9 +91,20 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             description=request.description,
         )
 
-        def job(tx: Transaction) -> pb.CreateWorkerTokenResponse:
-            token, secret = workers.create_worker_token(tx, new, self._random)
-            response = pb.CreateWorkerTokenResponse(token=convert.token_to_proto(token), secret=secret.text)
+        make = partial(workers.create_worker_token, new=new, random=self._random)
+        return await self._make_token(request, make, pb.CreateWorkerTokenResponse)
+
+    async def _make_token(
+        self,
+        request: Message,
+        make: Callable[[Transaction], tuple[Token, Secret]],
+        response_type: type[NewTokenResponse],
+    ) -> NewTokenResponse:
+        """Make a token. The answer, having its secret, is not kept for repetitions as those of other mutations are."""
+
+        def job(tx: Transaction) -> NewTokenResponse:
+            token, secret = make(tx)
+            response = response_type(token=convert.token_to_proto(token), secret=secret.text)
             note_answer(tx, request, response)
             return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -36,5 +37,6 @@ def kind_of(handler: Any) -> tuple[bool, bool]:
 
 def of_kind(kind: tuple[bool, bool], behavior: Any) -> Any:
     """Mark what answers calls with the kind of its method, where the handler that it gets is of another."""
-    behavior.kind = kind
-    return behavior
+    marked: Any = partial(behavior)  # a bound method takes no mark itself
+    marked.kind = kind
+    return marked

@@ -8,7 +8,7 @@ import inspect
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -85,16 +85,9 @@ class _Method:
         gRPC itself waits for the message of a call as long as the connection lives, and leaves one that ends without it
         unanswered.
         """
-
-        async def answer(requests: Any, context: Any) -> Any:
-            return await self._answer(requests, context)
-
-        async def answer_by_stream(requests: Any, context: Any) -> None:
-            await self._answer_by_stream(requests, context)
-
         make: Any = grpc.stream_stream_rpc_method_handler if self._streams[1] else grpc.stream_unary_rpc_method_handler
-        wrapped = of_kind(self._streams, answer_by_stream if self._streams[1] else answer)
-        return make(wrapped, request_deserializer=None, response_serializer=self._serialize)
+        behavior = of_kind(self._streams, self._answer)
+        return make(behavior, request_deserializer=None, response_serializer=self._serialize)
 
     async def _answer(self, request: Any, context: Any) -> Any:
         is_let_in = False
@@ -105,36 +98,17 @@ class _Method:
                 if self._guard is None:
                     await self._begin(stream, context)
                     is_let_in = True
-                    return await self._behavior(self._decode(request, stream), context)
+                    return await self._call(self._decode(request, stream), context, stream)
                 async with self._guard.admitted(
                     self._name, request, lambda r: self._decode(r, stream), context, streams=self._streams
                 ) as admitted:
                     await self._begin(stream, context)
                     is_let_in = True
-                    return await self._behavior(admitted.request, context)
+                    return await self._call(admitted.request, context, stream, in_vain=admitted.in_vain)
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
-            await self._refuse(error, None if is_let_in else request, context)
-
-    async def _answer_by_stream(self, request: Any, context: Any) -> None:
-        is_let_in = False
-        try:
-            with self._counted() as stream:
-                if not self._streams[0]:
-                    request = await _only(context, self._idle_timeout)
-                if self._guard is None:
-                    await self._begin(stream, context)
-                    is_let_in = True
-                    await self._write(self._decode(request, stream), context, stream)
-                    return
-                async with self._guard.admitted(
-                    self._name, request, lambda r: self._decode(r, stream), context, streams=self._streams
-                ) as admitted:
-                    await self._begin(stream, context)
-                    is_let_in = True
-                    await self._write(admitted.request, context, stream, in_vain=admitted.in_vain)
-        except Exception as error:  # noqa: BLE001 - this is the place that owns errors
-            if isinstance(error.__context__, asyncio.CancelledError) and not isinstance(error, _REFUSALS):
-                raise error.__context__ from None  # the peer went away in the middle of a message, which is no defect
+            cause = error.__context__
+            if self._streams[1] and isinstance(cause, asyncio.CancelledError) and not isinstance(error, _REFUSALS):
+                raise cause from None  # the peer went away in the middle of a message, which is no defect
             await self._refuse(error, None if is_let_in else request, context)
 
     def _counted(self) -> contextlib.AbstractContextManager[OpenStream | None]:
@@ -156,16 +130,17 @@ class _Method:
             return self._parse(request)
         return _parsed(request, self._parse, self._idle_timeout, self._pace(stream))
 
-    async def _write(self, request: Any, context: Any, stream: OpenStream | None, *, in_vain: bool = False) -> None:
-        answers = self._behavior(request, context)
-        if inspect.isawaitable(answers):
-            await answers  # it writes to the context by itself, as gRPC's own health service does
-        elif in_vain:
-            await _discard(answers)
-        else:
-            await _write_all(answers, context, self._idle_timeout, self._pace(stream))
+    async def _call(self, request: Any, context: Any, stream: OpenStream | None, *, in_vain: bool = False) -> Any:
+        """The answer; None where it is a stream, which is written already."""
+        answer = self._behavior(request, context)
+        if inspect.isawaitable(answer):
+            # A method that answers by a stream may write to the context by itself, as gRPC's own health service does.
+            return await answer
+        if in_vain:
+            return await _discard(answer)
+        return await _write_all(answer, context, self._idle_timeout, self._pace(stream))
 
-    async def _refuse(self, error: Exception, request: Any, context: Any) -> None:
+    async def _refuse(self, error: Exception, request: Any, context: Any) -> NoReturn:
         """Answer with an error. ``request``: what is still to be read of a call that was not let in."""
         if request is not None and self._streams[0]:
             await _drain(request)
@@ -272,7 +247,8 @@ async def _parsed(
         yield parse(request)
 
 
-async def _abort(error: Exception, context: Any, method: str) -> None:
+async def _abort(error: Exception, context: Any, method: str) -> NoReturn:
+    """End the call with the status of an error, by the exception that gRPC has for it."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if isinstance(error, NotImplementedError):  # what generated servicers raise for methods that are not overridden
@@ -283,3 +259,4 @@ async def _abort(error: Exception, context: Any, method: str) -> None:
     # What is set already, such as the request id, would be lost: gRPC sends the one or the other.
     metadata = (*(context.trailing_metadata() or ()), *trailing_metadata(domain_error))
     await context.abort(status_code(domain_error), told_message(domain_error), metadata)
+    raise AssertionError("abort raises")

@@ -58,14 +58,34 @@ def create_token(tx: Transaction, new: NewToken, random: Callable[[int], bytes])
         if new.principal_role is None:
             raise _no_principal(new.principal)
         tx.access.set_principal(new.principal, new.principal_role)
-    secret = Secret.make(random(SECRET_BYTES))
-    token = Token(
-        id=tx.ids.new_id()[:TOKEN_ID_LENGTH],
+    return add_token(
+        tx,
+        random,
         principal=new.principal,
         ceiling=new.ceiling,
         description=new.description,
-        create_time=tx.now_ms,
         expire_time=new.expire_time,
+    )
+
+
+def add_token(
+    tx: Transaction,
+    random: Callable[[int], bytes],
+    *,
+    principal: str,
+    ceiling: Role,
+    description: str,
+    expire_time: int | None,
+) -> tuple[Token, Secret]:
+    """Add a token of a principal that is there; of its secret only the digest is kept."""
+    secret = Secret.make(random(SECRET_BYTES))
+    token = Token(
+        id=tx.ids.new_id()[:TOKEN_ID_LENGTH],
+        principal=principal,
+        ceiling=ceiling,
+        description=description,
+        create_time=tx.now_ms,
+        expire_time=expire_time,
     )
     tx.access.add_token(token, secret.digest)
     return token, secret

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from holdfast_server.domain.access import (
     MAX_TOKEN_DESCRIPTION,
-    SECRET_BYTES,
     Role,
     Secret,
     Token,
@@ -26,7 +25,7 @@ from holdfast_server.errors import (
 )
 from holdfast_server.services.callers import current_caller
 from holdfast_server.services.ports.database import Transaction
-from holdfast_server.services.principals import TOKEN_ID_LENGTH
+from holdfast_server.services.principals import add_token
 from holdfast_server.services.runs import get_active_run
 
 MIN_LIFETIME_MS = 60_000
@@ -80,16 +79,14 @@ def create_worker_token(tx: Transaction, new: NewWorkerToken, random: Callable[[
             " first (`holdfast token create`); a server that asks nobody needs none.",
             reason=Reason.TOKEN_MISSING,
         )
-    secret = Secret.make(random(SECRET_BYTES))
-    token = Token(
-        id=tx.ids.new_id()[:TOKEN_ID_LENGTH],
+    token, secret = add_token(
+        tx,
+        random,
         principal=caller.grantee,
         ceiling=Role.WRITE,
         description=new.description,
-        create_time=tx.now_ms,
         expire_time=tx.now_ms + new.lifetime_ms,
     )
-    tx.access.add_token(token, secret.digest)
     scope = WorkerScope(caller.grantee, run.id, new.path_prefix, new.byte_budget)
     tx.access.add_worker(token.id, caller.token_id, scope, new.lifetime_ms)
     found = tx.access.get_token(token.id)

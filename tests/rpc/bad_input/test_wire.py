@@ -25,7 +25,7 @@ from tests.rpc.bad_input.conftest import world_on
 from tests.rpc.bad_input.refusing import check_refused, described, send
 from tests.rpc.bad_input.world import BLOCK, BLOCK_DIGEST, OWNER, RUN, WAIT, World
 
-from holdfast_server.app import SERVICES
+from holdfast_server.rpc.registration import SERVICES
 from holdfast_server.storage.blocks.local import LocalObjectStore
 
 GET, LOG, WRITE, COMMIT = (

@@ -12,6 +12,7 @@ from pathlib import Path
 from holdfast_server.errors import Unavailable
 from holdfast_server.services.ports.artifacts import StoredObject
 from holdfast_server.storage.blocks.direct_io import DirectWriter
+from holdfast_server.storage.durability import sync_directory
 
 _TEMPORARY = ".incoming"
 # Far longer than any write takes: a temporary file of this age was left by a process that was killed.
@@ -46,7 +47,7 @@ class LocalObjectStore:
             if not self._direct.write(os.fspath(temporary), parts):
                 _write_synced(temporary, parts)
             temporary.rename(target)
-            _fsync_directory(target.parent)
+            sync_directory(target.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -116,7 +117,7 @@ class LocalObjectStore:
         if path != self._directory:
             self._make_directory(path.parent)
         path.mkdir(mode=0o700, parents=path == self._directory, exist_ok=True)
-        _fsync_directory(path.parent)
+        sync_directory(path.parent)
         self._durable.add(path)
 
 
@@ -140,11 +141,3 @@ def _write_all(descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
             del pending[0]
         if written:
             pending[0] = pending[0][written:]
-
-
-def _fsync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast_server.errors import FailedPrecondition, Unavailable
+from holdfast_server.storage.durability import sync_directory
 from holdfast_server.storage.sql.connection import Connection, DatabaseError, connect, inspect, migration_set, sqlite3
 
 if TYPE_CHECKING:
@@ -144,15 +145,7 @@ def _back_up(connection: Connection, target: Path) -> None:
             os.close(descriptor)
         partial.chmod(0o600)
         partial.rename(target)
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from holdfast_server.settings import DEFAULT, Resolved, read, resolve
+from holdfast_server.settings.process import read
+from holdfast_server.settings.resolving import DEFAULT, Resolved, resolve
 
 MASK = "***"
 # What minio-py reads besides, for the store.
