@@ -18,11 +18,11 @@ from holdfast._calls import (
     tags_to_proto,
     texts,
 )
-from holdfast._channel import time_left
 from holdfast._context import PARENT_TAG, USER_TAG
 from holdfast._experiments import view_type_to_proto
 from holdfast._journal import processes
 from holdfast._journal.keeping import KeptCalls
+from holdfast._patience import time_left
 from holdfast._run_series import RunSeriesCalls
 from holdfast._runs import (
     columns_of,
