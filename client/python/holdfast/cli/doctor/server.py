@@ -13,10 +13,11 @@ from holdfast._channel import Channel
 from holdfast._config import TOKEN_VARIABLE, Target
 from holdfast.cli.doctor.findings import Finding, failure, ok, skipped, warning
 from holdfast.cli.doctor.machine import judge_space
-from holdfast.cli.doctor.tls import check_certificate, speaks_tls
+from holdfast.cli.doctor.tls import check_certificate
 from holdfast.errors import (
     HoldfastError,
     PermissionDeniedError,
+    TlsError,
     UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
@@ -108,7 +109,7 @@ def _judge_error(error: HoldfastError, target: Target) -> Finding:
         return failure("token", text, f"{advice}, and set {TOKEN_VARIABLE}.")
     if not isinstance(error, UnavailableError):
         return failure("server", text, "Look at the server's log.")
-    if target.data_dir is None and not target.tls and not target.address.startswith("unix:") and speaks_tls(target):
+    if isinstance(error, TlsError) and not target.tls:
         secure = target.uri.replace("holdfast://", "holdfast+tls://", 1).partition("?")[0]
         return failure("server", f"The server at {target.uri} speaks TLS.", f"Write {secure}.")
     proxies = [name for name in ("https_proxy", "http_proxy", "grpc_proxy") if os.environ.get(name)]
