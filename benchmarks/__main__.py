@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import sys
@@ -66,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=options.directory) as directory:
         # MinIO keeps its data there as well.
         tempfile.tempdir = directory
+        # What a client that failed could not send is not to wait in the developer's own journals.
+        os.environ["HOLDFAST_JOURNAL_DIR"] = str(Path(directory, "journals"))
         results = _results(options, Path(directory))
         try:
             _measure(options, Path(directory), results["samples"])

@@ -57,7 +57,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("HOLDFAST_", "MLFLOW_", "AWS_")) and not name.lower().endswith("_proxy")
+        if name == "HOLDFAST_JOURNAL_DIR"  # of this run of the benchmark
+        or (not name.startswith(("HOLDFAST_", "MLFLOW_", "AWS_")) and not name.lower().endswith("_proxy"))
     }
     return {
         **kept,

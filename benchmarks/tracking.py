@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from benchmarks import servers
 from benchmarks.markdown import spread, table
 from benchmarks.rows import Store
 from benchmarks.session import Sample, Session
@@ -27,11 +27,10 @@ def measure_log_metric(session: Session, store: Store) -> Iterator[Sample]:
     for repetition in range(session.repeat):
         for peer in session.random.sample(peers, len(peers)):
             calls = max(100, round(FEWER.get(peer, CALLS) * session.scale))
-            journals = session.fresh("journals")
             with session.serving(peer, store) as server:
                 done = subprocess.run(
                     [sys.executable, "-m", "benchmarks.clients.log_metric", peer, server.address, str(calls)],
-                    env={**os.environ, "HOLDFAST_JOURNAL_DIR": str(journals)},
+                    env=servers.environment(),
                     stdout=subprocess.PIPE,
                     text=True,
                     check=True,

@@ -14,8 +14,8 @@ import pytest
 from tests.backup.conftest import Backend, Command, log_files, new_contents, objects_below, read_all
 from tests.server_process import running_server
 
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast.errors import FailedPreconditionError, UnavailableError
 from holdfast_server.backup import create
 from holdfast_server.backup.create import BackupSettings, Made, make_backup

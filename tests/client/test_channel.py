@@ -19,9 +19,10 @@ import grpc
 import pytest
 
 from holdfast import errors
-from holdfast._channel import Channel, RetryPolicy
+from holdfast._channel import Channel
 from holdfast._client import Client
 from holdfast._config import parse_target
+from holdfast._patience import RetryPolicy
 from holdfast.v1 import experiment_pb2
 from holdfast.v1 import experiment_service_pb2 as messages
 

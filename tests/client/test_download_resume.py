@@ -19,8 +19,8 @@ from tests.counting_proxy import CountingProxy, counting_proxy
 from tests.faults.test_server_killed import PATIENT, free_port, server_arguments
 from tests.server_process import clean_environment, running_server
 
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast._transfer import partials, small_files
 from holdfast._transfer.partials import partial_name
 from holdfast._transfer.progress import Progress

@@ -16,9 +16,9 @@ from tests.server_process import clean_environment
 
 import holdfast
 from holdfast import _active_run
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
 from holdfast._journal import keeping, processes, sender
+from holdfast._patience import RetryPolicy
 from holdfast.entities import Metric
 from holdfast.errors import FailedPreconditionError, NotFoundError, UnavailableError, UnsentError
 

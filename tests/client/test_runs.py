@@ -8,7 +8,8 @@ import pickle
 import numpy as np
 import pytest
 
-from holdfast._runs import dataset_input_from_proto, dataset_input_to_proto, metric_from_proto, metric_to_proto
+from holdfast._datasets import dataset_input_from_proto, dataset_input_to_proto
+from holdfast._metrics import metric_from_proto, metric_to_proto
 from holdfast.entities import (
     Dataset,
     DatasetInput,

@@ -14,8 +14,8 @@ import pytest
 from tests.client.conftest import ServerThread
 from tests.server_process import clean_environment
 
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast.entities import CollectedGarbage, StorageCheck, ViewType
 from holdfast.errors import (
     FailedPreconditionError,

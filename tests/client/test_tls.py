@@ -18,8 +18,9 @@ from tests.tls_files import TlsDirectory, write_dated, write_key
 
 import holdfast
 from holdfast import errors
-from holdfast._channel import Channel, RetryPolicy
+from holdfast._channel import Channel
 from holdfast._config import parse_target
+from holdfast._patience import RetryPolicy
 from holdfast.v1 import experiment_service_pb2 as messages
 from holdfast.v1.experiment_service_pb2_grpc import ExperimentServiceStub
 

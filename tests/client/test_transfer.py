@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tests.client.conftest import ServerThread
 
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast._transfer import hashing
 from holdfast.errors import (
     DataLossError,

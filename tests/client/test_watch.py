@@ -17,8 +17,8 @@ import pytest
 from tests.server_process import ServerProcess, clean_environment, running_server
 
 import holdfast
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast.entities import Event, Experiment, RegisteredModel, Run
 from holdfast.errors import InvalidArgumentError, NotFoundError, OutOfRangeError, UnavailableError
 from holdfast_server.storage.sql.connection import connect

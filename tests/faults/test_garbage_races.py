@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from tests.server_process import ServerProcess, running_server
 
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast.errors import FailedPreconditionError, HoldfastError
 from holdfast_server.storage.sql.connection import connect
 

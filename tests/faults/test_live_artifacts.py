@@ -20,8 +20,8 @@ from tests.faults.test_server_killed import free_port
 from tests.minio_server import MinioServer
 from tests.server_process import clean_environment, running_server
 
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast._transfer import live
 from holdfast.errors import FailedPreconditionError, UnavailableError
 
@@ -32,7 +32,7 @@ PATIENT = RetryPolicy(window=60, first_window=60, max_delay=0.2)
 WRITER = """
 import random, sys, threading
 import holdfast
-from holdfast._channel import RetryPolicy
+from holdfast._patience import RetryPolicy
 uri, run_id, seed, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 source, stop = random.Random(seed), threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()

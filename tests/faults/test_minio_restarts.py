@@ -19,8 +19,8 @@ from tests.faults.workload import NO_RETRIES
 from tests.minio_fixtures import running_minio
 from tests.minio_server import MinioServer
 
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast.errors import UnavailableError
 from holdfast.format.digests import BLOCK_SIZE
 

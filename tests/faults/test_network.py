@@ -18,8 +18,8 @@ from tests.faults.scoreboard import Scoreboard
 from tests.faults.sizing import Sizing
 from tests.faults.workload import NO_RETRIES, delete
 
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast.errors import UnavailableError
 from holdfast.format.digests import BLOCK_SIZE
 

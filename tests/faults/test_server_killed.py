@@ -17,8 +17,8 @@ from tests.faults.backends import socket_directory
 from tests.faults.faulty_proxy import FaultyProxy
 from tests.server_process import running_server
 
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast.errors import HoldfastError, UnavailableError
 
 NO_RETRIES = RetryPolicy(window=0, first_window=0)

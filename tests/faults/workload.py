@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.faults.journal import PARAMS, Journal, State, with_files, without
 
-from holdfast._channel import RetryPolicy
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast.entities import Param
 from holdfast.errors import FailedPreconditionError, UnavailableError
 from holdfast.format.digests import BLOCK_SIZE

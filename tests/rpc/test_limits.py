@@ -17,8 +17,8 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.rpc.artifact_api import ArtifactApi
 
-from holdfast import _channel
 from holdfast._client import Client
+from holdfast._patience import RetryPolicy
 from holdfast.errors import ResourceExhaustedError
 from holdfast.v1 import artifact_pb2
 from holdfast.v1 import artifact_service_pb2 as artifact_service
@@ -141,7 +141,7 @@ async def test_the_python_client_gives_up_when_its_window_is_over_and_says_what_
         await open_watch(channel)
 
         def work() -> ResourceExhaustedError:
-            retry = _channel.RetryPolicy(window=1.5, first_window=1.5)
+            retry = RetryPolicy(window=1.5, first_window=1.5)
             with (
                 Client(f"holdfast://127.0.0.1:{app.ports[0]}", retry=retry) as client,
                 pytest.raises(ResourceExhaustedError) as caught,

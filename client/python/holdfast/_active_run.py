@@ -228,7 +228,7 @@ def end_all(status: str) -> None:
 
 
 def _end_quietly(run: ActiveRun, status: str) -> None:
-    from holdfast._channel import hurried
+    from holdfast._patience import hurried
 
     # Whoever pressed Ctrl-C waits for the program to end, and a server that stands still must not keep it.
     hurry = hurried(KILLED_SECONDS) if status == "KILLED" else contextlib.nullcontext()

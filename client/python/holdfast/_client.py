@@ -11,7 +11,7 @@ from holdfast._archives import ArchiveCalls
 from holdfast._artifacts import ArtifactCalls
 from holdfast._audit import AuditCalls
 from holdfast._background import Background
-from holdfast._channel import Channel, RetryPolicy
+from holdfast._channel import Channel
 from holdfast._checks import check_seconds
 from holdfast._config import Target, is_strict, parse_target
 from holdfast._experiments import ExperimentCalls
@@ -20,6 +20,7 @@ from holdfast._journal.sender import Sender
 from holdfast._live_artifacts import LiveArtifactCalls
 from holdfast._logged_models import LoggedModelCalls
 from holdfast._metric_calls import MetricCalls
+from holdfast._patience import RetryPolicy
 from holdfast._promotion import PromotionCalls
 from holdfast._run_calls import RunCalls
 from holdfast._storage import StorageCalls

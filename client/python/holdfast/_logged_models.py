@@ -18,8 +18,9 @@ from holdfast._calls import (
     texts,
 )
 from holdfast._experiments import lifecycle_stage, view_type_to_proto
+from holdfast._metrics import metric_from_proto
 from holdfast._names import MAX_STATUS_MESSAGE, check_logged_model_name, check_model_type
-from holdfast._runs import metric_from_proto, params_to_proto
+from holdfast._runs import params_to_proto
 from holdfast._times import ms_from_proto
 from holdfast.entities import LoggedModel, LoggedModelStatus, PagedList, ViewType
 from holdfast.errors import HoldfastError, InvalidArgumentError

@@ -8,7 +8,7 @@ from typing import Any
 from holdfast._calls import MAX_BATCH_METRICS, batches
 from holdfast._journal.keeping import KeptCalls
 from holdfast._journal.processes import unsent
-from holdfast._runs import MAX_STEP, check_metrics, metric_step, metric_value, points_to_proto
+from holdfast._metrics import MAX_STEP, check_metrics, metric_step, metric_value, points_to_proto
 from holdfast._times import check_ms, now_ms
 
 

@@ -13,7 +13,7 @@ from holdfast._config import Target
 DOMAIN = "holdfast"
 DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-holdfast-request-id"
-# Where ``_channel`` notes on a call, which gRPC raises as its error, which id went with it.
+# Where ``_rebinding`` notes on a call, which gRPC raises as its error, which id went with it.
 SENT_ID = "_holdfast_request_id"
 
 ERRORS: dict[grpc.StatusCode, type[errors.HoldfastError]] = {

@@ -18,22 +18,15 @@ from holdfast._calls import (
     tags_to_proto,
     texts,
 )
-from holdfast._channel import time_left
 from holdfast._context import PARENT_TAG, USER_TAG
+from holdfast._datasets import dataset_input_to_proto, dataset_inputs
 from holdfast._experiments import view_type_to_proto
 from holdfast._journal import processes
 from holdfast._journal.keeping import KeptCalls
+from holdfast._metrics import columns_of, metric_from_proto
+from holdfast._patience import time_left
 from holdfast._run_series import RunSeriesCalls
-from holdfast._runs import (
-    columns_of,
-    dataset_input_to_proto,
-    dataset_inputs,
-    metric_from_proto,
-    param_to_proto,
-    params_to_proto,
-    run_to_be,
-    status_to_proto,
-)
+from holdfast._runs import param_to_proto, params_to_proto, run_to_be, status_to_proto
 from holdfast._times import ms_to_proto, now_ms
 from holdfast.entities import (
     DatasetInput,

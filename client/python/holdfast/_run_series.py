@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 from holdfast._calls import Calls, build, texts
 from holdfast._experiments import view_type_to_proto
-from holdfast._runs import metric_bucket_from_proto, run_from_proto
+from holdfast._metrics import metric_bucket_from_proto
+from holdfast._runs import run_from_proto
 from holdfast._transfer.streams import Messages
 from holdfast.entities import MetricBucket, Run, ViewType
 from holdfast.v1 import run_pb2

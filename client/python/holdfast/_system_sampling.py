@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from holdfast._channel import time_left
+from holdfast._patience import time_left
 from holdfast._system_metrics import PREFIX, Sampling
 from holdfast._times import now_ms
 

@@ -49,8 +49,9 @@ def problem(target: Target, text: str) -> str | None:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return _distrusted(target, text)
     if "Hostname Verification Check failed" in text:
+        host, _ = host_and_port(target)
         return (
-            f"The certificate of the server at {target.uri} is not for {_host(target)}: connect by a name or address "
+            f"The certificate of the server at {target.uri} is not for {host}: connect by a name or address "
             "that it is for, or have it made for this one."
         )
     if "WRONG_VERSION_NUMBER" in text:
@@ -80,6 +81,12 @@ def probe(target: Target, text: str) -> str | None:
             f"it, {CA_FILE_VARIABLE} names the certificate of its authority."
         )
     return None if answered else _unknown_client(target)
+
+
+def host_and_port(target: Target) -> tuple[str, int]:
+    """Both, of a target that is reached over the network."""
+    host, _, port = target.address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _read(path: Path | None, variable: str) -> bytes | None:
@@ -148,19 +155,15 @@ def _shakes_hands(target: Target) -> bool:
     context.set_alpn_protocols(["h2"])
     if target.cert_file is not None and target.key_file is not None:
         context.load_cert_chain(target.cert_file, target.key_file, password=lambda: "")
-    port = int(target.address.rpartition(":")[2])
+    host, port = host_and_port(target)
     with (
-        socket.create_connection((_host(target), port), timeout=_PROBE_SECONDS) as connection,
-        context.wrap_socket(connection, server_hostname=_host(target)) as secure,
+        socket.create_connection((host, port), timeout=_PROBE_SECONDS) as connection,
+        context.wrap_socket(connection, server_hostname=host) as secure,
     ):
         try:
             return bool(secure.recv(1))
         except OSError:
             return False
-
-
-def _host(target: Target) -> str:
-    return target.address.rpartition(":")[0].removeprefix("[").removesuffix("]")
 
 
 def _is_socket(target: Target) -> bool:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from holdfast._channel import Channel, Patience
+from holdfast._channel import Channel
 from holdfast._events import event_from_proto
+from holdfast._patience import Patience
 from holdfast._rpc_errors import is_interruption, retry_after
 from holdfast._transfer.stopping import StoppedError, Stopping
 from holdfast._transfer.streams import Messages

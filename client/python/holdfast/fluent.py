@@ -258,7 +258,7 @@ def log_metrics(  # noqa: PLR0917 - MLflow's own signature
     dataset: Any = None,
 ) -> None:
     """Log points of one step and time; otherwise as ``log_metric``."""
-    from holdfast._runs import check_metrics
+    from holdfast._metrics import check_metrics
 
     name, digest = (None, None) if dataset is None else _dataset_key(dataset)
     points = check_metrics(metrics).items()
@@ -336,7 +336,7 @@ def log_inputs(
     models: Iterable[LoggedModel | LoggedModelInput] | None = None,
 ) -> None:
     """Link datasets, each with its context and labels, and logged models that the active run read; all or none."""
-    from holdfast._runs import dataset_input_to_proto, dataset_inputs
+    from holdfast._datasets import dataset_input_to_proto, dataset_inputs
 
     inputs = dataset_inputs(datasets, contexts, tags_list)
     links = [LoggedModelInput(model.model_id) for model in models or ()]
@@ -372,7 +372,7 @@ def flush(timeout: float | None = None) -> None:
 
 
 def _dataset_key(dataset: Any) -> tuple[str | None, str | None]:
-    from holdfast._runs import dataset_key
+    from holdfast._datasets import dataset_key
 
     return dataset_key(dataset)
 
@@ -392,7 +392,7 @@ def _check_points(  # noqa: PLR0917 - as log_metrics has them
     name: str | None,
     digest: str | None,
 ) -> None:
-    from holdfast._runs import points_to_proto
+    from holdfast._metrics import points_to_proto
 
     points_to_proto(points, step, timestamp, model_id=model_id, dataset_name=name, dataset_digest=digest)
 

@@ -21,7 +21,7 @@ from holdfast._journal.records import (
     described,
 )
 from holdfast._journal.segment import START, Segment
-from holdfast._runs import add_points
+from holdfast._metrics import add_points
 from holdfast.v1 import metric_columns_pb2
 from holdfast.v1 import run_service_pb2 as messages
 

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from holdfast._channel import Channel, RetryPolicy, time_left
+from holdfast._channel import Channel
 from holdfast._config import Target
 from holdfast._journal.aside import Aside
 from holdfast._journal.delivery import Delivery
 from holdfast._journal.journal import Journal
 from holdfast._journal.reading import Outgoing, Reader
 from holdfast._journal.segment import Segment
+from holdfast._patience import RetryPolicy, time_left
 from holdfast._rpc_errors import retry_after
 from holdfast.errors import DeadlineExceededError, HoldfastError, UnavailableError
 

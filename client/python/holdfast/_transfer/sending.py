@@ -9,7 +9,8 @@ from typing import Any
 
 import grpc
 
-from holdfast._channel import Channel, Patience
+from holdfast._channel import Channel
+from holdfast._patience import Patience
 from holdfast._rpc_errors import is_interruption, retry_after
 from holdfast._transfer.asking import find_missing
 from holdfast._transfer.following import LOOK_SECONDS, FollowedCall

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import grpc
 
-from holdfast._channel import Channel, Patience
+from holdfast._channel import Channel
+from holdfast._patience import Patience
 from holdfast._rpc_errors import is_interruption, retry_after
 from holdfast._transfer.stopping import Stopping
 from holdfast._transfer.streams import BrokenStreamError, Messages

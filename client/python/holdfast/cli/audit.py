@@ -16,6 +16,7 @@ from holdfast.cli.json_output import json_text
 from holdfast.cli.lengths_of_time import length_of_time
 from holdfast.cli.options import json_option, limit_options
 from holdfast.cli.paging import Limited, through_pages
+from holdfast.cli.sizes import count_text
 from holdfast.cli.tables import Column, print_table, printable
 from holdfast.cli.times import short_time, time_text
 from holdfast.entities import AuditCheck, AuditRecord
@@ -179,18 +180,13 @@ def _row(record: AuditRecord) -> list[str]:
 
 def _lines(check: AuditCheck) -> Iterator[str]:
     yield from check.problems
-    many = "record waits" if check.unsealed == 1 else "records wait"
-    waiting = f"{check.unsealed} {many} to be sealed"
+    waiting = f"{count_text(check.unsealed, 'record waits', 'records wait')} to be sealed"
     if check.head is None:
         yield f"Nothing is sealed yet; {waiting}."
         return
-    sealed = f"{check.records} records in {check.segments} {'segment' if check.segments == 1 else 'segments'}"
+    sealed = f"{count_text(check.records, 'record')} in {count_text(check.segments, 'segment')}"
     if not check.problems:
         yield f"{sealed} are as they were sealed; {waiting}."
     else:
-        yield f"{sealed} are not as they were sealed: {_count(check.problems)}; {waiting}."
+        yield f"{sealed} are not as they were sealed: {count_text(len(check.problems), 'problem')}; {waiting}."
     yield f"head  {check.head}"
-
-
-def _count(problems: tuple[str, ...]) -> str:
-    return "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

@@ -7,29 +7,21 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from holdfast.cli.options import json_option
 from holdfast.cli.server.launching import hand_over
 
 _PATH = click.Path(path_type=Path)
 
 
-def _store_options(command: click.Command) -> click.Command:
-    """What both commands need to reach a bucket."""
-    command.params.append(
-        click.Option(
-            ["--s3-credentials-file"],
-            envvar="HOLDFAST_SERVER_S3_CREDENTIALS_FILE",
-            type=_PATH,
-            metavar="FILE",
-            help="Credentials of the bucket in AWS ini format; without it the usual AWS_… variables are read.",
-        )
-    )
-    return command
+_credentials_option = click.option(
+    "--s3-credentials-file",
+    envvar="HOLDFAST_SERVER_S3_CREDENTIALS_FILE",
+    type=_PATH,
+    metavar="FILE",
+    help="Credentials of the bucket in AWS ini format; without it the usual AWS_… variables are read.",
+)
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-
-
-@_store_options
 @click.command("backup")
 @click.argument("destination", metavar="DEST", type=_PATH)
 @click.option(
@@ -51,7 +43,8 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
     help="For blocks in a bucket: back up the database and the list of the objects that it needs, and not these.",
 )
 @click.option("--keep", type=click.IntRange(1), metavar="COUNT", help="Remove all but the newest COUNT backups.")
-@_JSON
+@json_option("One JSON object.")
+@_credentials_option
 @click.pass_context
 def backup(
     ctx: click.Context,
@@ -77,7 +70,6 @@ def backup(
     hand_over([*arguments, "--", str(destination)], "holdfast_server.backup")
 
 
-@_store_options
 @click.command("restore")
 @click.argument("source", metavar="[SRC]", type=_PATH, required=False)
 @click.option("--to", "target", type=_PATH, metavar="DIR", help="The data directory to make; empty or absent.")
@@ -102,7 +94,8 @@ def backup(
     metavar="DIR",
     help="Put the database of the data directory DIR back to what it was before its last migration.",
 )
-@_JSON
+@json_option("One JSON object.")
+@_credentials_option
 def restore(
     *,
     source: Path | None,
@@ -121,20 +114,20 @@ def restore(
     Nothing is overwritten: DIR is empty or absent. One that was interrupted goes on when it is run again.
     """
     stores = _given("--store", store) + _given("--s3-credentials-file", s3_credentials_file)
-    json_option = ["--json"] * as_json
+    as_asked = ["--json"] * as_json
     if before_migration is not None:
         if source or target or backup_id or verify or lists or adopt_store:
             raise click.UsageError("--before-migration stands alone, but for --store and --s3-credentials-file.")
-        arguments = ["rollback", *stores, *json_option, "--", str(before_migration)]
+        arguments = ["rollback", *stores, *as_asked, "--", str(before_migration)]
     elif source is None:
         raise click.UsageError("Name the directory of the backups, or a data directory by --before-migration.")
     elif lists:
-        arguments = ["list", *json_option, "--", str(source)]
+        arguments = ["list", *as_asked, "--", str(source)]
     elif target is not None:
         arguments = ["restore", "--to", str(target), *_given("--backup", backup_id), *["--verify"] * verify]
-        arguments += [*["--adopt-store"] * adopt_store, *stores, *json_option, "--", str(source)]
+        arguments += [*["--adopt-store"] * adopt_store, *stores, *as_asked, "--", str(source)]
     elif verify:
-        arguments = ["verify", *_given("--backup", backup_id), *json_option, "--", str(source)]
+        arguments = ["verify", *_given("--backup", backup_id), *as_asked, "--", str(source)]
     else:
         raise click.UsageError("Say where by --to DIR; or --verify the backup, or --list all of them.")
     hand_over(arguments, "holdfast_server.backup")

@@ -11,6 +11,7 @@ import click
 
 from holdfast.cli import client_of
 from holdfast.cli.lengths_of_time import length_of_time
+from holdfast.cli.sizes import count_text, size_text
 from holdfast.cli.tables import printable
 from holdfast.entities import CollectedGarbage, StorageCheck, StorageFinding, StorageUsage
 from holdfast.errors import HoldfastError
@@ -83,11 +84,12 @@ def fsck(ctx: click.Context, *, deep: bool, repair: bool, as_json: bool) -> None
         del summary["findings"]
         click.echo(json.dumps({"summary": summary}))
     else:
-        read = f", {_size(check.read_bytes)} read" if deep else ""
+        read = f", {size_text(check.read_bytes)} read" if deep else ""
         repaired = f", {check.repaired} findings repaired" if check.repaired else ""
         click.echo(
-            f"{_count(check.objects, 'object')}, {_count(check.blocks, 'block')} of {_size(check.block_bytes)}{read}: "
-            f"{_count(check.problems, 'problem')}{repaired}"
+            f"{count_text(check.objects, 'object')}, "
+            f"{count_text(check.blocks, 'block')} of {size_text(check.block_bytes)}{read}: "
+            f"{count_text(check.problems, 'problem')}{repaired}"
         )
     ctx.exit(1 if check.problems else 0)
 
@@ -118,27 +120,29 @@ def du(ctx: click.Context, *, group: str, limit: int, as_json: bool) -> None:
 
 def _collected_lines(collected: CollectedGarbage, *, dry_run: bool) -> list[str]:
     verb = "Would delete" if dry_run else "Deleted"
-    lines = [f"{verb} {_count(collected.blocks, 'block')} of {_size(collected.block_bytes)}."]
+    lines = [f"{verb} {count_text(collected.blocks, 'block')} of {size_text(collected.block_bytes)}."]
     if collected.purged_runs or collected.purged_models:
         lines.append(
-            f"{verb} {_count(collected.purged_runs, 'run')} and {_count(collected.purged_models, 'model')} for good."
+            f"{verb} {count_text(collected.purged_runs, 'run')} "
+            f"and {count_text(collected.purged_models, 'model')} for good."
         )
     if collected.pruned_entries or collected.files:
         lines.append(
-            f"{verb} {_count(collected.pruned_entries, 'old version')} of files, "
-            f"and {_count(collected.files, 'content')} that no file has."
+            f"{verb} {count_text(collected.pruned_entries, 'old version')} of files, "
+            f"and {count_text(collected.files, 'content')} that no file has."
         )
     if collected.compacted_packs:
         lines.append(
-            f"Rewrote {_count(collected.compacted_packs, 'pack')}, {_size(collected.moved_bytes)} of them in use."
+            f"Rewrote {count_text(collected.compacted_packs, 'pack')}, "
+            f"{size_text(collected.moved_bytes)} of them in use."
         )
     if collected.objects or collected.orphans:
         lines.append(
-            f"Removed {_count(collected.objects, 'object')} of {_size(collected.object_bytes)} from the store"
+            f"Removed {count_text(collected.objects, 'object')} of {size_text(collected.object_bytes)} from the store"
             + (f", {collected.orphans} of them left by servers that died." if collected.orphans else ".")
         )
     if collected.failures:
-        lines.append(f"{_count(collected.failures, 'object')} failed; the server's log says why. Run gc again.")
+        lines.append(f"{count_text(collected.failures, 'object')} failed; the server's log says why. Run gc again.")
     return lines
 
 
@@ -151,27 +155,27 @@ def _finding_lines(finding: StorageFinding) -> list[str]:
 
 def _usage_lines(usage: StorageUsage, group: str) -> list[str]:
     lines = [
-        f"{_size(usage.logical_bytes):>12}  in {_count(usage.file_count, 'file')} of all runs and models",
-        f"{_size(usage.stored_bytes):>12}  stored in {_count(usage.object_count, 'object')}",
-        f"{_size(usage.saved_bytes):>12}  saved by storing equal blocks once",
-        f"{_size(usage.reclaimable_bytes):>12}  that gc would free now",
-        f"{_size(usage.in_grace_bytes):>12}  that gc will free after its grace",
+        f"{size_text(usage.logical_bytes):>12}  in {count_text(usage.file_count, 'file')} of all runs and models",
+        f"{size_text(usage.stored_bytes):>12}  stored in {count_text(usage.object_count, 'object')}",
+        f"{size_text(usage.saved_bytes):>12}  saved by storing equal blocks once",
+        f"{size_text(usage.reclaimable_bytes):>12}  that gc would free now",
+        f"{size_text(usage.in_grace_bytes):>12}  that gc will free after its grace",
     ]
     if usage.largest:
         lines += ["", f"Largest {group}:"]
         lines += [
-            f"{_size(one.total_size):>12}  {one.id}  {printable(one.name)}  ({_count(one.file_count, 'file')})"
+            f"{size_text(one.total_size):>12}  {one.id}  {printable(one.name)}  ({count_text(one.file_count, 'file')})"
             for one in usage.largest
         ]
     return lines
 
 
 def _show_phase(collected: CollectedGarbage) -> None:
-    _show(f"{collected.phase.lower()}: {collected.blocks} blocks, {_size(collected.block_bytes)}")
+    _show(f"{collected.phase.lower()}: {collected.blocks} blocks, {size_text(collected.block_bytes)}")
 
 
 def _show_check(check: StorageCheck) -> None:
-    _show(f"{check.objects} objects, {_size(check.read_bytes)} read, {_count(check.problems, 'problem')}")
+    _show(f"{check.objects} objects, {size_text(check.read_bytes)} read, {count_text(check.problems, 'problem')}")
 
 
 def _show(text: str) -> None:
@@ -181,15 +185,3 @@ def _show(text: str) -> None:
 
 def _clear_line() -> None:
     _show("")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

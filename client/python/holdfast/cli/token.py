@@ -15,13 +15,17 @@ from holdfast.cli.lengths_of_time import length_of_time
 from holdfast.cli.options import json_option
 from holdfast.cli.tables import Column, print_pairs, print_table, printable
 from holdfast.cli.times import short_time, time_text
-from holdfast.entities import Token
+from holdfast.entities import CreatedToken, Token
 
 ROLES = ["none", "read", "write", "manage", "admin"]
 
 
 def _expiry(ctx: click.Context, param: click.Parameter, value: str) -> timedelta | None:
     return None if value.strip().lower() == "never" else length_of_time(ctx, param, value)
+
+
+_description_option = click.option("--description", default="", metavar="TEXT", help="For people: where it is used.")
+_secret_json_option = json_option("The token with its secret, as one JSON object.")
 
 
 @click.group("token")
@@ -47,8 +51,8 @@ def command() -> None:
     callback=_expiry,
     help="For how long it is good, such as 12h or 90d; never for ever.",
 )
-@click.option("--description", default="", metavar="TEXT", help="For people: where it is used.")
-@json_option("The token with its secret, as one JSON object.")
+@_description_option
+@_secret_json_option
 @click.pass_context
 def create(
     ctx: click.Context, *, principal: str, role: str | None, expires: timedelta | None, description: str, as_json: bool
@@ -66,7 +70,7 @@ def create(
             description=description,
         )
     if as_json:
-        click.echo(json_text({**dataclasses.asdict(created.token), "secret": created.secret}))
+        _print_json(created)
         return
     until = created.token.expiration_time
     good = "for ever" if until is None else f"until {time_text(until)}"
@@ -86,8 +90,8 @@ def create(
     callback=length_of_time,
     help="For how long it is good after each renewal of the run's lease, from a minute to a day.",
 )
-@click.option("--description", default="", metavar="TEXT", help="For people: where it is used.")
-@json_option("The token with its secret, as one JSON object.")
+@_description_option
+@_secret_json_option
 @click.pass_context
 def create_worker(
     ctx: click.Context,
@@ -110,7 +114,7 @@ def create_worker(
         )
         uri = client.tracking_uri
     if as_json:
-        click.echo(json_text({**dataclasses.asdict(created.token), "secret": created.secret}))
+        _print_json(created)
         return
     token = created.token
     text = (
@@ -181,8 +185,16 @@ def whoami(ctx: click.Context, *, as_json: bool) -> None:
     ]
     if caller.token is not None:
         pairs.append(("token", caller.token.token_id))
-        pairs.append(("expires", time_text(caller.token.expiration_time) if caller.token.expiration_time else "never"))
+        pairs.append(("expires", _expiry_text(caller.token)))
     print_pairs(pairs)
+
+
+def _print_json(created: CreatedToken) -> None:
+    click.echo(json_text({**dataclasses.asdict(created.token), "secret": created.secret}))
+
+
+def _expiry_text(token: Token) -> str:
+    return "never" if token.expiration_time is None else time_text(token.expiration_time)
 
 
 def _state(token: Token, now: int) -> str:
@@ -197,7 +209,7 @@ def _row(token: Token, now: int) -> list[str]:
         token.principal,
         token.role,
         _state(token, now),
-        time_text(token.expiration_time) if token.expiration_time is not None else "never",
+        _expiry_text(token),
         time_text(token.last_use_time),
         token.description or "-",
     ]

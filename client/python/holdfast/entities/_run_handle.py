@@ -106,7 +106,7 @@ class RunHandle:
         dataset: Any = None,
     ) -> None:
         """Log one point; ``timestamp`` is milliseconds since 1970, None for now, ``dataset`` as for ``log_input``."""
-        from holdfast._runs import dataset_key
+        from holdfast._datasets import dataset_key
 
         name, digest = dataset_key(dataset)
         self.client.log_metric(
@@ -174,7 +174,7 @@ class RunHandle:
         models: Iterable[LoggedModel | LoggedModelInput] | None = None,
     ) -> None:
         """Link datasets, each with its context and labels, and logged models that the run read; all or none."""
-        from holdfast._runs import dataset_inputs
+        from holdfast._datasets import dataset_inputs
         from holdfast.entities import LoggedModelInput
 
         inputs = dataset_inputs(datasets, contexts, tags_list)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Generic, TypeVar
 
 from holdfast._channel import Channel
 from holdfast._config import TOKEN_VARIABLE, Target
 from holdfast.cli.doctor.findings import Finding, failure, ok, skipped, warning
 from holdfast.cli.doctor.machine import judge_space
-from holdfast.cli.doctor.tls import check_certificate, speaks_tls
+from holdfast.cli.doctor.tls import check_certificate
 from holdfast.errors import (
     HoldfastError,
     PermissionDeniedError,
+    TlsError,
     UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
@@ -30,6 +33,8 @@ _CLOCK_WARNS, _CLOCK_FAILS = 5.0, 300.0
 _SOUND_SQLITE = "3.51.3"
 
 Info = server_service_pb2.GetServerInfoResponse
+Capabilities = artifact_service_pb2.GetCapabilitiesResponse
+Answer = TypeVar("Answer")
 
 
 def check_server(target: Target) -> Iterator[Finding]:
@@ -42,29 +47,25 @@ def check_server(target: Target) -> Iterator[Finding]:
     channel = Channel(target)
     try:
         yield from _ask(channel, target)
+    except HoldfastError as error:
+        yield _judge_error(error, target)
     finally:
         channel.close()
 
 
 def _ask(channel: Channel, target: Target) -> Iterator[Finding]:
-    sent = time.time()
     try:
-        info = channel.call(
-            channel.stub(ServerServiceStub).GetServerInfo,
-            server_service_pb2.GetServerInfoRequest(),
-            timeout=TIMEOUT,
-            patience=0,
-        )
+        # Until this is answered an embedded server starts, a connection is made and the store is tried out; the next
+        # answer tells how far away the server and its clock are.
+        _info(channel)
+        timed = _timed(_info, channel)
     except UnimplementedError:
         yield from _ask_older(channel, target)
         return
-    except HoldfastError as error:
-        yield _judge_error(error, target)
-        return
-    took = time.time() - sent
-    yield _judge_versions(info.server_version, target, took)
+    info = timed.answer
+    yield _judge_versions(info.server_version, target, timed.took)
     yield from _check_token(channel, target)
-    yield _judge_clock(info, sent, took)
+    yield _judge_clock(info, timed.sent, timed.took)
     for check in info.checks:
         yield _judge_check(check)
     yield judge_space("server disk", info.data_free_bytes, info.data_total_bytes, "where the server's data is")
@@ -72,19 +73,33 @@ def _ask(channel: Channel, target: Target) -> Iterator[Finding]:
 
 
 def _ask_older(channel: Channel, target: Target) -> Iterator[Finding]:
-    sent = time.time()
-    try:
-        answer = channel.call(
-            channel.stub(ArtifactServiceStub).GetCapabilities,
-            artifact_service_pb2.GetCapabilitiesRequest(),
-            timeout=TIMEOUT,
-            patience=0,
-        )
-    except HoldfastError as error:
-        yield _judge_error(error, target)
-        return
-    yield _judge_versions(answer.server_version, target, time.time() - sent)
+    timed = _timed(_capabilities, channel)
+    yield _judge_versions(timed.answer.server_version, target, timed.took)
     yield skipped("store", "This server does not tell more of itself: it is older than this client.")
+
+
+def _info(channel: Channel) -> Info:
+    request = server_service_pb2.GetServerInfoRequest()
+    return channel.call(channel.stub(ServerServiceStub).GetServerInfo, request, timeout=TIMEOUT, patience=0)
+
+
+def _capabilities(channel: Channel) -> Capabilities:
+    request = artifact_service_pb2.GetCapabilitiesRequest()
+    return channel.call(channel.stub(ArtifactServiceStub).GetCapabilities, request, timeout=TIMEOUT, patience=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed(Generic[Answer]):
+    """An answer, when it was asked for, in seconds since 1970, and how many seconds it took."""
+
+    answer: Answer
+    sent: float
+    took: float
+
+
+def _timed(ask: Callable[[Channel], Answer], channel: Channel) -> _Timed[Answer]:
+    sent = time.time()
+    return _Timed(ask(channel), sent, time.time() - sent)
 
 
 def _judge_error(error: HoldfastError, target: Target) -> Finding:
@@ -94,7 +109,7 @@ def _judge_error(error: HoldfastError, target: Target) -> Finding:
         return failure("token", text, f"{advice}, and set {TOKEN_VARIABLE}.")
     if not isinstance(error, UnavailableError):
         return failure("server", text, "Look at the server's log.")
-    if target.data_dir is None and not target.tls and not target.address.startswith("unix:") and speaks_tls(target):
+    if isinstance(error, TlsError) and not target.tls:
         secure = target.uri.replace("holdfast://", "holdfast+tls://", 1).partition("?")[0]
         return failure("server", f"The server at {target.uri} speaks TLS.", f"Write {secure}.")
     proxies = [name for name in ("https_proxy", "http_proxy", "grpc_proxy") if os.environ.get(name)]
@@ -126,12 +141,7 @@ def _minor(text: str) -> tuple[int, int]:
 
 def _check_token(channel: Channel, target: Target) -> Iterator[Finding]:
     try:
-        answer = channel.call(
-            channel.stub(ArtifactServiceStub).GetCapabilities,
-            artifact_service_pb2.GetCapabilitiesRequest(),
-            timeout=TIMEOUT,
-            patience=0,
-        )
+        answer = _capabilities(channel)
     except HoldfastError as error:
         yield _judge_error(error, target)
         return
@@ -150,12 +160,13 @@ def _check_token(channel: Channel, target: Target) -> Iterator[Finding]:
 
 
 def _judge_clock(info: Info, sent: float, took: float) -> Finding:
-    # The server looked at its clock somewhere between both; most of the way is likely its probing.
+    # The server looked at its clock somewhere between both, and tells whole milliseconds.
     ahead = info.server_time.ToMilliseconds() / 1000 - (sent + took)
     behind = sent - info.server_time.ToMilliseconds() / 1000
     apart = max(ahead, behind, 0.0)
     if apart < _CLOCK_WARNS:
-        return ok("clock", f"The server's clock and this one agree to {max(apart, took):.1f} s or better.")
+        within = max(apart, took, 0.001) * 1000
+        return ok("clock", f"The server's clock and this one agree to {within:.0f} ms or better.")
     side = "ahead of" if ahead > behind else "behind"
     text = f"The server's clock is {apart:.0f} s {side} this machine's."
     advice = "Set both by NTP: times of runs and metrics come from both."

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from holdfast._config import CA_FILE_VARIABLE, Target
+from holdfast._tls import host_and_port
 from holdfast.cli.doctor.findings import Finding, failure, ok, warning
 
 TIMEOUT = 5.0
@@ -62,25 +63,6 @@ def check_certificate(target: Target) -> Iterator[Finding]:
                 f"{host}:{port} speaks TLS but not HTTP/2, which gRPC needs.",
                 "Let the proxy in front of the server carry gRPC (HTTP/2, ALPN h2).",
             )
-
-
-def speaks_tls(target: Target) -> bool:
-    """Whether something at a target's address speaks TLS, trusted or not."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # nothing is sent; only whether it answers is wanted
-    host, port = host_and_port(target)
-    try:
-        with socket.create_connection((host, port), TIMEOUT) as connection, context.wrap_socket(connection):
-            return True
-    except OSError:
-        return False
-
-
-def host_and_port(target: Target) -> tuple[str, int]:
-    """Both, of a target that is reached over the network."""
-    host, _, port = target.address.rpartition(":")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _judge_refusal(error: ssl.SSLCertVerificationError, host: str) -> Finding:
