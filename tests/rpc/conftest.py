@@ -1,14 +1,15 @@
-"""Stubs of every service over one channel, and a way to state which error a call must end with."""
+"""Stubs of every service over one channel, a server that asks who calls, and a way to state how a call must fail."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from tests.rpc.access_api import AccessServer, serving
 from tests.rpc.artifact_api import ArtifactApi
 
 from holdfast.v1 import (
@@ -26,6 +27,13 @@ class Refusal:
     message: str
     metadata: dict[str, str]
     field: str
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[AccessServer]:
+    """One that asks who calls, of the test's own."""
+    async with serving() as running:
+        yield running
 
 
 @pytest.fixture
