@@ -11,6 +11,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from tests.rpc.access_api import AccessServer, serving
 from tests.rpc.artifact_api import ArtifactApi
+from tests.rpc.run_api import create
 
 from holdfast.v1 import (
     experiment_service_pb2_grpc,
@@ -49,6 +50,12 @@ def api(channel: grpc.aio.Channel) -> ArtifactApi:
 @pytest.fixture
 def runs(channel: grpc.aio.Channel) -> Any:
     return run_service_pb2_grpc.RunServiceStub(channel)
+
+
+@pytest.fixture
+async def run(runs: Any) -> Any:
+    """A run of the test's own."""
+    return await create(runs, run_name="first", user_id="ada")
 
 
 @pytest.fixture
