@@ -13,6 +13,8 @@ from tests.counting_proxy import CountingProxy, counting_proxy
 
 from holdfast import _active_run, _connection
 from holdfast._client import Client
+from holdfast._config import Target
+from holdfast._journal import processes
 from holdfast_server.app import App
 from holdfast_server.config import ServerConfig
 
@@ -45,6 +47,31 @@ class ServerThread:
         app = App(config)
         await app.start()
         return app
+
+
+@pytest.fixture(autouse=True)
+def _nothing_waits_for_a_server_that_is_gone() -> Iterator[None]:
+    """Senders are the process's own: what a test leaves in one fails the flush of a later test, which is not at fault.
+
+    A fixture that every test has is the last to end: what the others send at their end has been sent.
+    """
+    yield
+    left = [target for target, held in processes._held.items() if held.sender.waiting]
+    if told := [text for target in left if (text := drop_unsent(target))]:
+        end = "End runs and close clients before their server stops."
+        pytest.fail(f"This test leaves {', '.join(told)}, which is gone. {end}", pytrace=False)
+
+
+def drop_unsent(target: Target) -> str:
+    """Send what waits for a server; if that is gone, forget all of it and tell how much it was."""
+    sender = processes._held[target].sender
+    if sender.flush(10, away_timeout=1):
+        return ""
+    waiting = sender.waiting
+    sender.delivered = sender.journal.appended  # so that its journal is removed, which sync would find otherwise
+    sender.close()
+    del processes._held[target]
+    return f"{waiting} points and changes for {target.uri}"
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -120,19 +122,23 @@ class AccessServer:
 
 
 @asynccontextmanager
-async def serving(folder: Path, **settings: Any) -> AsyncIterator[AccessServer]:
-    """A server in this process that asks who calls, on a port and on a Unix socket."""
+async def serving(**settings: Any) -> AsyncIterator[AccessServer]:
+    """A server in this process that asks who calls, on a port and on a Unix socket, in a directory of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="hf"))  # the path of a socket is short
     socket = folder / "s"
     config = ServerConfig(
         data_dir=folder / "data", addresses=("127.0.0.1:0", f"unix:{socket}"), auth="tokens", **settings
     )
-    app = App(config)
-    await app.start()
     try:
-        async with (
-            grpc.aio.insecure_channel(f"127.0.0.1:{app.ports[0]}") as tcp,
-            grpc.aio.insecure_channel(f"unix:{socket}") as unix,
-        ):
-            yield AccessServer(app, tcp, Caller(unix))
+        app = App(config)
+        await app.start()
+        try:
+            async with (
+                grpc.aio.insecure_channel(f"127.0.0.1:{app.ports[0]}") as tcp,
+                grpc.aio.insecure_channel(f"unix:{socket}") as unix,
+            ):
+                yield AccessServer(app, tcp, Caller(unix))
+        finally:
+            await app.stop()
     finally:
-        await app.stop()
+        shutil.rmtree(folder)

@@ -1,15 +1,17 @@
-"""Stubs of every service over one channel, and a way to state which error a call must end with."""
+"""Stubs of every service over one channel, a server that asks who calls, and a way to state how a call must fail."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from tests.rpc.access_api import AccessServer, serving
 from tests.rpc.artifact_api import ArtifactApi
+from tests.rpc.run_api import create
 
 from holdfast.v1 import (
     experiment_service_pb2_grpc,
@@ -29,6 +31,13 @@ class Refusal:
 
 
 @pytest.fixture
+async def server() -> AsyncIterator[AccessServer]:
+    """One that asks who calls, of the test's own."""
+    async with serving() as running:
+        yield running
+
+
+@pytest.fixture
 def experiments(channel: grpc.aio.Channel) -> Any:
     return experiment_service_pb2_grpc.ExperimentServiceStub(channel)
 
@@ -41,6 +50,12 @@ def api(channel: grpc.aio.Channel) -> ArtifactApi:
 @pytest.fixture
 def runs(channel: grpc.aio.Channel) -> Any:
     return run_service_pb2_grpc.RunServiceStub(channel)
+
+
+@pytest.fixture
+async def run(runs: Any) -> Any:
+    """A run of the test's own."""
+    return await create(runs, run_name="first", user_id="ada")
 
 
 @pytest.fixture

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-from tests.rpc.access_api import AccessServer, serving
 from tests.rpc.access_requests import There, commit
 
 from holdfast.v1 import access_service_pb2 as pb
@@ -18,16 +11,6 @@ from holdfast.v1 import experiment_service_pb2 as experiment_pb
 from holdfast.v1 import model_registry_service_pb2 as registry_pb
 from holdfast.v1 import model_service_pb2 as model_service_pb
 from holdfast.v1 import run_service_pb2 as run_pb
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[AccessServer]:
-    folder = Path(tempfile.mkdtemp(prefix="hf"))
-    try:
-        async with serving(folder) as running:
-            yield running
-    finally:
-        shutil.rmtree(folder)
 
 
 async def everything(call, request, items: str) -> list:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import shutil
-import tempfile
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
-import pytest
-from tests.rpc.access_api import AccessServer, Caller, serving
+from tests.rpc.access_api import AccessServer, Caller
 
 from holdfast.format.digests import BLOCK_SIZE
 from holdfast.v1 import access_service_pb2, artifact_pb2, experiment_service_pb2, live_artifact_service_pb2
@@ -21,17 +16,6 @@ from holdfast.v1 import model_registry_service_pb2 as registry_pb
 from holdfast.v1 import model_service_pb2 as model_pb
 from holdfast.v1 import run_service_pb2 as run_pb
 from holdfast.v1 import storage_service_pb2 as storage_pb
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[AccessServer]:
-    folder = Path(tempfile.mkdtemp(prefix="hf"))
-    try:
-        async with serving(folder) as running:
-            yield running
-    finally:
-        shutil.rmtree(folder)
-
 
 MIB = 1 << 20
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -42,12 +39,8 @@ ROLES = [None, "none", "read", "write", "manage", "admin"]
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def server() -> AsyncIterator[AccessServer]:
-    folder = Path(tempfile.mkdtemp(prefix="hf"))
-    try:
-        async with serving(folder, reflection=True) as running:
-            yield running
-    finally:
-        shutil.rmtree(folder)
+    async with serving(reflection=True) as running:
+        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

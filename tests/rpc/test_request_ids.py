@@ -104,15 +104,15 @@ async def test_two_names_are_none(runs: Any):
 
 
 async def test_each_call_has_a_line_in_the_access_log(runs: Any, caplog: pytest.LogCaptureFixture):
+    def lines() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if record.name == "holdfast_server.access"]
+
     with caplog.at_level(logging.DEBUG, "holdfast_server.access"):
         with pytest.raises(grpc.aio.AioRpcError):
             await runs.GetRun(run_pb.GetRunRequest(run_id="0" * 32), metadata=METADATA)
-        for _ in range(100):
-            records = [record for record in caplog.records if record.name == "holdfast_server.access"]
-            if records:
-                break
-            await asyncio.sleep(0.01)  # the line is written just after the answer went out
-    (record,) = records
+        while not lines():  # noqa: ASYNC110 - a line is written just after the answer went out
+            await asyncio.sleep(0.01)
+    (record,) = lines()
     known: dict[str, Any] = vars(record)["call"]
     assert (known["method"], known["code"]) == ("holdfast.v1.RunService/GetRun", "NOT_FOUND")
     assert known["seconds"] > 0

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from tests.rpc.access_api import AccessServer, Caller, serving
+from tests.rpc.access_api import Caller
 from tests.rpc.access_requests import DATA, DIGEST, There
 
 from holdfast.v1 import access_service_pb2 as pb
 from holdfast.v1 import artifact_pb2, artifact_service_pb2, live_artifact_service_pb2, model_registry_service_pb2
 from holdfast.v1 import experiment_service_pb2 as experiment_pb
 from holdfast.v1 import run_service_pb2 as run_pb
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[AccessServer]:
-    folder = Path(tempfile.mkdtemp(prefix="hf"))
-    try:
-        async with serving(folder) as running:
-            yield running
-    finally:
-        shutil.rmtree(folder)
 
 
 async def open_streams(caller: Caller, there: There) -> dict[str, Any]:

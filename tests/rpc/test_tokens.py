@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shutil
-import tempfile
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from tests.rpc.access_api import AccessServer, Caller, serving
+from tests.rpc.access_api import Caller
 
 from holdfast.v1 import access_pb2, experiment_service_pb2, run_service_pb2
 from holdfast.v1 import access_service_pb2 as pb
@@ -20,16 +16,6 @@ from holdfast_server.domain.access import Secret
 from holdfast_server.errors import Unauthenticated
 
 SOME_SECRET = Secret.make(bytes(range(32))).text
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[AccessServer]:
-    folder = Path(tempfile.mkdtemp(prefix="hf"))  # the path of a socket is short
-    try:
-        async with serving(folder) as running:
-            yield running
-    finally:
-        shutil.rmtree(folder)
 
 
 async def whoami(caller: Caller) -> tuple[str, int]:

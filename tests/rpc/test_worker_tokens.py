@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from tests.rpc.access_api import AccessServer, Caller, serving
+from tests.rpc.access_api import AccessServer, Caller
 
 from holdfast.v1 import access_service_pb2 as access_pb
 from holdfast.v1 import artifact_pb2, experiment_service_pb2, model_pb2, run_pb2
@@ -24,16 +21,6 @@ from holdfast.v1 import run_service_pb2 as run_pb
 from holdfast_server.domain.access import Secret
 from holdfast_server.services.access import authenticate
 from holdfast_server.services.run_leases import LeaseTerms, give_back_outage
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[AccessServer]:
-    folder = Path(tempfile.mkdtemp(prefix="hf"))
-    try:
-        async with serving(folder) as running:
-            yield running
-    finally:
-        shutil.rmtree(folder)
 
 
 async def new_run(server: AccessServer, writer: str) -> run_pb2.Run:

@@ -37,11 +37,6 @@ class Calling:
         return self._call
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "model"
-
-
 def harm(path, value):
     """Write a package whose pickle holds ``value``, with digests that are right."""
     holdfast.sklearn.save_model(MODEL, path)

@@ -20,7 +20,7 @@ import mlflow
 from mlflow.entities import LoggedModelStatus
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as MlflowRegistryStore
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as MlflowTrackingStore
-from tests.interop.differential import fluent_scenarios, registry_scenarios, tracking_scenarios
+from tests.interop.differential import fluent_scenarios, registry_scenarios, search_scenarios, tracking_scenarios
 from tests.interop.differential.recording import Answer, Names, Notes, Recorder, Seen
 from tests.interop.differential.signatures import odd_ones
 from tests.interop.mlflow_store.registry_store import HoldfastRegistryStore
@@ -29,6 +29,7 @@ from tests.interop.mlflow_store.tracking_store import HoldfastTrackingStore
 import holdfast
 
 ROOT = "s3://root"
+TRACKING = (*tracking_scenarios.SCENARIOS, *search_scenarios.SCENARIOS)
 
 
 class Side:
@@ -44,7 +45,7 @@ class Side:
         notes = Notes(self._names)
         if scenario in registry_scenarios.SCENARIOS:
             scenario(Recorder(self._registry, notes), self._make_model)
-        elif scenario in tracking_scenarios.SCENARIOS:
+        elif scenario in TRACKING:
             scenario(Recorder(self._tracking, notes))
         else:
             directory, see = self._directory / scenario.__name__, Seen(notes)
@@ -113,7 +114,7 @@ def main(uri: str, directory: str) -> None:
     holdfast.set_tracking_uri(uri)
     mlflow_side = Side(MlflowTrackingStore(database, ROOT), MlflowRegistryStore(database), mlflow, directory)
     holdfast_side = Side(HoldfastTrackingStore(uri, ROOT), HoldfastRegistryStore(uri), holdfast, directory)
-    scenarios = (*tracking_scenarios.SCENARIOS, *registry_scenarios.SCENARIOS, *fluent_scenarios.SCENARIOS)
+    scenarios = (*TRACKING, *registry_scenarios.SCENARIOS, *fluent_scenarios.SCENARIOS)
     with redirect_stderr(io.StringIO()):  # some of MLflow's calls print
         found: dict[str, Any] = {
             scenario.__name__: compared(scenario, mlflow_side, holdfast_side) for scenario in scenarios

@@ -7,7 +7,7 @@ registered from it.
 from __future__ import annotations
 
 from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
-from tests.interop.differential.tracking_scenarios import CODES
+from tests.interop.differential.scenario_parts import CODES
 
 
 def registered_models(store, make_model):
