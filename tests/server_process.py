@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,16 @@ class ServerProcess:
     address: str
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
+
+    def line(self, start: str) -> str:
+        """What the server says by a line that begins so; waits for it, as it says more than where it serves."""
+        give_up = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < give_up:
+            for line in list(self.lines):
+                if line.startswith(start):
+                    return line
+            time.sleep(0.01)
+        raise AssertionError(f"no line begins with {start!r}: {self.lines}")
 
     def stop(self, *, timeout: float = 30) -> int:
         """Send SIGTERM and wait; returns the exit code."""

@@ -120,6 +120,7 @@ def test_an_experiment_may_be_chosen_by_name_while_the_server_is_away(flaky, con
     holdfast.flush(60)
     with holdfast.start_run() as second:
         pass
+    holdfast.flush(60)
     experiment = holdfast.get_experiment_by_name("chosen")
     for run in (first, second):
         assert run.refresh().info.experiment_id == experiment.experiment_id

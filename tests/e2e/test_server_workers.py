@@ -73,8 +73,7 @@ def _has_ended(handle: int) -> bool:
 
 
 def metrics_ports(server: ServerProcess) -> list[int]:
-    (line,) = [line for line in server.lines if line.startswith("Metrics of each worker on ")]
-    return [int(port) for port in re.findall(r":(\d+)/metrics", line)]
+    return [int(port) for port in re.findall(r":(\d+)/metrics", server.line("Metrics of each worker on "))]
 
 
 def calls_served(port: int) -> float:

@@ -157,7 +157,7 @@ async def test_answers_tell_nothing_of_the_inside(break_it: Callable[[Path], Non
                 code, text = await answer(channel, method)
                 statuses[code] += 1
                 told[method.full_name] = f"{code}: {text}"
-        (line,) = (line for line in server.lines if line.startswith("Metrics on "))
+        line = server.line("Metrics on ")
         port = int(line.rpartition(":")[2].partition("/")[0])
         for path in ("/readyz", "/livez", "/metrics", "/nothing"):
             told[path] = json.dumps(await asyncio.to_thread(fetch, port, path))

@@ -56,7 +56,7 @@ def test_health_follows_the_store(own_minio: MinioServer, tmp_path: Path):
         wait_until(lambda: not serves())
         assert not serves("holdfast.v1.ArtifactService")
         assert serves("holdfast.v1.RunService")
-        (line,) = (line for line in server.lines if line.startswith("Metrics on "))
+        line = server.line("Metrics on ")
         port = int(line.rpartition(":")[2].partition("/")[0])
         status, _, text = fetch(port, "/readyz")
         assert status == 503

@@ -274,7 +274,7 @@ async def test_page_tokens_belong_to_their_query(runs, three, refused):
         {"filter": "start_time > 0", "order_by": ["run_name"]},
         {"filter": "start_time > 0", "view_type": experiment_pb.VIEW_TYPE_ALL},
         {"filter": "start_time > 0", "experiment_ids": ["0", "1"]},
-        {"filter": "start_time > 0", "page_token": "A" + token[1:]},
+        {"filter": "start_time > 0", "page_token": ("A" if token[0] != "A" else "B") + token[1:]},
         {"filter": "start_time > 0", "page_token": "x"},
         {"filter": "start_time > 0", "page_token": token + "AAAA"},
     ):

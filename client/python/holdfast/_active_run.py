@@ -228,15 +228,22 @@ def end_all(status: str) -> None:
 
 
 def _end_quietly(run: ActiveRun, status: str) -> None:
-    from holdfast._patience import hurried
-
-    # Whoever pressed Ctrl-C waits for the program to end, and a server that stands still must not keep it.
-    hurry = hurried(KILLED_SECONDS) if status == "KILLED" else contextlib.nullcontext()
     try:
-        with hurry:
+        with _in_a_hurry() if status == "KILLED" else contextlib.nullcontext():
             finish(run, status)
     except HoldfastError as error:
         logger.warning("Run %s could not be ended: %s", run.info.run_id, error)
+
+
+def _in_a_hurry() -> contextlib.AbstractContextManager[None]:
+    """For a program that Ctrl-C ends: whoever pressed it waits, and a server that stands still must not keep them."""
+    from holdfast._channel import leave_all
+    from holdfast._patience import hurried
+
+    # A deadline does not end a call whose first bytes wait behind those of an upload that stands still, as gRPC does
+    # not let go of a write that it has begun; that takes TCP's own limit, of 20 s.
+    leave_all()
+    return hurried(KILLED_SECONDS)
 
 
 @atexit.register

@@ -25,6 +25,8 @@ Pace = Callable[[int], Awaitable[None]]
 _NOTHING: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
 # What the guard refuses calls with.
 _REFUSALS = (Unauthenticated, PermissionDenied)
+# What gRPC raises when the peer went away while something was on its way to it. There is nobody to tell.
+_CALL_IS_OVER = (grpc.aio.InternalError, grpc.aio.UsageError)
 # How long a peer that is refused may go on sending, and how long nothing comes before it counts as done.
 DRAIN_SECONDS, DRAIN_PAUSE = 3.0, 0.2
 
@@ -173,6 +175,8 @@ async def _only(context: Any, idle_timeout: float) -> bytes:
             raise
         if sys.version_info >= (3, 11):
             task.uncancel()
+    except _CALL_IS_OVER:
+        raise asyncio.CancelledError from None
     finally:
         timer.cancel()
     if message is None:
@@ -194,8 +198,7 @@ async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_time
                 await asyncio.wait_for(context.write(answer), idle_timeout)
             except asyncio.TimeoutError:
                 raise IdleTimeout(f"Nothing was taken for {idle_timeout:g} seconds. Go on where you were.") from None
-            except grpc.aio.InternalError:
-                # The call is over: the peer went away while this was on its way to it. There is nobody to tell.
+            except _CALL_IS_OVER:
                 raise asyncio.CancelledError from None
             if pace is not None:
                 await pace(len(answer) if isinstance(answer, bytes) else answer.ByteSize())
@@ -251,12 +254,15 @@ async def _abort(error: Exception, context: Any, method: str) -> NoReturn:
     """End the call with the status of an error, by the exception that gRPC has for it."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
-    if isinstance(error, NotImplementedError):  # what generated servicers raise for methods that are not overridden
-        await context.abort(
-            grpc.StatusCode.UNIMPLEMENTED, f"This server does not implement {method}; it may be too old."
-        )
-    domain_error = to_domain_error(error, method)
-    # What is set already, such as the request id, would be lost: gRPC sends the one or the other.
-    metadata = (*(context.trailing_metadata() or ()), *trailing_metadata(domain_error))
-    await context.abort(status_code(domain_error), told_message(domain_error), metadata)
+    try:
+        if isinstance(error, NotImplementedError):  # what generated servicers raise for methods that are not overridden
+            await context.abort(
+                grpc.StatusCode.UNIMPLEMENTED, f"This server does not implement {method}; it may be too old."
+            )
+        domain_error = to_domain_error(error, method)
+        # What is set already, such as the request id, would be lost: gRPC sends the one or the other.
+        metadata = (*(context.trailing_metadata() or ()), *trailing_metadata(domain_error))
+        await context.abort(status_code(domain_error), told_message(domain_error), metadata)
+    except _CALL_IS_OVER:
+        raise asyncio.CancelledError from None
     raise AssertionError("abort raises")

@@ -110,3 +110,8 @@ def bad(
 ) -> Any:
     """A row of a table; ``what`` says what is wrong."""
     return pytest.param(Case(method, request, outcome, field, metadata), id=f"{method.partition('/')[2]}-{what}")
+
+
+def flipped(text: str) -> str:
+    """A text of base64 that is another by its first letter only."""
+    return ("B" if text[0] != "B" else "C") + text[1:]

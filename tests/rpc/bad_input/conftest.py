@@ -24,7 +24,8 @@ from holdfast_server.storage.blocks.s3 import open_s3_store
 @contextlib.contextmanager
 def world_on(data_dir: Path, objects: ObjectStore, *arguments: str, **environment: str) -> Iterator[World]:
     """A server with something of everything."""
-    listen = ("--port", "0", "--data-dir", str(data_dir), *arguments)
+    # A probe of the store leaves an object for a moment, which would be a change.
+    listen = ("--port", "0", "--data-dir", str(data_dir), "--probe-interval", "86400", *arguments)
     with running_server(*listen, environment=environment) as server, grpc.insecure_channel(server.address) as channel:
         world = World(server, data_dir, channel, objects)
         world.build()
@@ -43,11 +44,12 @@ def guarded_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One that asks who calls; its channel is the owner's, its address the port for everybody else."""
     data_dir = tmp_path_factory.mktemp("bad-input-guarded") / "data"
     folder = Path(tempfile.mkdtemp(prefix="hf"))  # the path of a socket is short
-    listen = ("--host", "127.0.0.1", "--port", "0", "--unix", str(folder / "s"), "--data-dir", str(data_dir))
+    ports = ("--host", "127.0.0.1", "--port", "0", "--unix", str(folder / "s"))
+    # Neither probes of the store nor seals come in between, which would be changes.
+    listen = (*ports, "--data-dir", str(data_dir), "--probe-interval", "86400", "--audit-interval", "86400")
     try:
         with (
-            # Sealed later, as a seal in between would be a change.
-            running_server(*listen, "--auth", "tokens", "--audit-interval", "86400") as server,
+            running_server(*listen, "--auth", "tokens") as server,
             grpc.insecure_channel(f"unix:{folder / 's'}") as channel,
         ):
             # Of the two that the line names the port, where everybody else comes.

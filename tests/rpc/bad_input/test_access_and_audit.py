@@ -15,6 +15,7 @@ from tests.rpc.bad_input.cases import (
     TOKEN_NOT_FOUND,
     Case,
     bad,
+    flipped,
 )
 from tests.rpc.bad_input.refusing import check_refused
 from tests.rpc.bad_input.world import (
@@ -235,7 +236,7 @@ PAGES = [
     ),
     bad(PRINCIPALS, "token-cut", lambda world: {"page_token": world.tokens["ListPrincipals"][:-4]}, INVALID_PAGE_TOKEN,
         "page_token"),
-    bad(PRINCIPALS, "token-one-bit-off", lambda world: {"page_token": _flipped(world.tokens["ListPrincipals"])},
+    bad(PRINCIPALS, "token-one-bit-off", lambda world: {"page_token": flipped(world.tokens["ListPrincipals"])},
         INVALID_PAGE_TOKEN, "page_token"),
 ]  # fmt: skip
 CONDITIONS = [
@@ -294,10 +295,6 @@ BY_PRINCIPAL = [
         for method in (TOKENS, GRANTS)
     ),
 ]
-
-
-def _flipped(text: str) -> str:
-    return ("B" if text[0] != "B" else "C") + text[1:]
 
 
 @pytest.mark.parametrize("case", [*NAMES, *ROLES, *SECRETS, *GIVEN, *REQUEST_IDS, *PAGES, *CONDITIONS, *BY_PRINCIPAL])

@@ -17,6 +17,7 @@ from tests.rpc.bad_input.cases import (
     REGISTERED_MODEL_NOT_FOUND,
     Case,
     bad,
+    flipped,
 )
 from tests.rpc.bad_input.refusing import check_refused
 from tests.rpc.bad_input.world import NAME, OWNER, RUN, World
@@ -136,7 +137,7 @@ TOKENS = [
     token(
         "token-one-bit-off",
         RUNS,
-        lambda world: "B" + world.tokens["SearchRuns"][1:],
+        lambda world: flipped(world.tokens["SearchRuns"]),
         {"experiment_ids": ["0"], "view_type": 3},
     ),
     token("token-that-is-a-cursor", RUNS, lambda world: world.tokens["WatchRun"], {"experiment_ids": ["0"]}),

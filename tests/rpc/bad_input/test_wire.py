@@ -159,9 +159,9 @@ def test_a_call_whose_deadline_passes_happens_whole_or_not_at_all(local_world: W
 
 @pytest.fixture(scope="module")
 def impatient_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Its streams end when nothing moves for half a second."""
+    """Its streams end when nothing moves for two seconds."""
     data_dir: Path = tmp_path_factory.mktemp("impatient") / "data"
-    with world_on(data_dir, LocalObjectStore(data_dir / "store"), "--idle-timeout", "0.5") as world:
+    with world_on(data_dir, LocalObjectStore(data_dir / "store"), "--idle-timeout", "2") as world:
         yield world
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from collections.abc import Iterable
 from typing import Any
@@ -59,7 +58,7 @@ class KeptCalls(Calls):
             # An embedded server is started when it is needed. Why that cannot be done is not to be learned later.
             return self._make(method, request)
         self._channel.refuse_if_closed()
-        if self._has_to_wait:
+        if self._has_to_wait or _is_of_unknown_experiment(request):
             self._sender.hold_change(method, request.SerializeToString())
             return None
         try:
@@ -87,11 +86,20 @@ class KeptCalls(Calls):
         return Experiment(experiment_id=named(name), name=name)
 
     def _with_id(self, experiment_id: str) -> str:
-        """The id of an experiment that was chosen by name while the server was away, if it is back."""
-        if is_named(experiment_id) and not self._sender.is_away:
-            with contextlib.suppress(UnavailableError):
-                return experiment_id_of(self._channel, experiment_id, patience=PATIENCE)
-        return experiment_id
+        """The id of an experiment that was chosen by name while the server was away, if it is back.
+
+        Raises:
+            UnavailableError: It is not, and the client is strict.
+        """
+        if not is_named(experiment_id) or (self._sender.is_away and not self.strict):
+            return experiment_id
+        try:
+            return experiment_id_of(self._channel, experiment_id, patience=PATIENCE)
+        except UnavailableError as error:
+            if self.strict:
+                raise
+            self._sender.note_outage(error)
+            return experiment_id
 
     def _log(
         self,
@@ -117,3 +125,8 @@ class KeptCalls(Calls):
         failure = unsent(self._sender)
         if failure is not None:
             raise failure
+
+
+def _is_of_unknown_experiment(request: Any) -> bool:
+    """Whether only the sender can say what the id of its experiment is, once the server is back."""
+    return isinstance(request, messages.CreateRunRequest) and is_named(request.experiment_id)
