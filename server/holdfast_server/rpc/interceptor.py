@@ -54,6 +54,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, idle_timeout: float, guard: Guard | None = None, limits: Limits | None = None) -> None:
         self._idle_timeout, self._guard = idle_timeout, guard
         self._limits = limits or Limits(LimitTerms(), lambda: 0)
+        self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
         self,
@@ -61,11 +62,17 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """Wrap the handler of the call."""
+        name = handler_call_details.method
+        wrapped = self._handlers.get(name)
+        if wrapped is not None:
+            return wrapped
         handler = await continuation(handler_call_details)
         if handler is None:
             return None  # gRPC answers UNIMPLEMENTED
-        method = _Method(handler, handler_call_details.method, self._idle_timeout, self._guard, self._limits)
-        return method.handler()
+        # Kept: this is the innermost of the interceptors, so it wraps what was registered, which is the same for each call.
+        method = _Method(handler, name, self._idle_timeout, self._guard, self._limits)
+        self._handlers[name] = method.handler()
+        return self._handlers[name]
 
 
 class _Method:
