@@ -149,6 +149,7 @@ def no_server(directory: Path, minio: MinioServer | None = None) -> Iterator[Ser
 
 
 def _made_bucket(minio: MinioServer, name: str) -> str:
+    name = name.replace("_", "-")  # as S3 wants it
     connect(minio.endpoint.removeprefix("http://"), minio.environment).make_bucket(bucket_name=name)
     return name
 
