@@ -60,6 +60,7 @@ VALUES = [
     pytest.param("max_connection_calls", "100", "max_connection_calls", 100, id="max-connection-calls"),
     pytest.param("max_streams", "0", "max_streams", 0, id="max-streams"),
     pytest.param("max_caller_streams", "7", "max_caller_streams", 7, id="max-caller-streams"),
+    pytest.param("max_strangers", "7", "max_strangers", 7, id="max-strangers"),
     pytest.param("max_caller_requests", "7", "max_caller_requests", 7, id="max-caller-requests"),
     pytest.param("max_caller_rate", "1MiB", "max_caller_rate", MIB, id="max-caller-rate"),
     pytest.param("max_waiting", "7", "max_waiting", 7, id="max-waiting"),
@@ -243,6 +244,12 @@ def test_settings_for_operating_are_checked(arguments: list[str]):
         read(arguments, {})
 
 
-def test_metrics_for_everybody_are_served_when_that_is_said():
-    config = read(["--metrics-address=0.0.0.0:9464", "--insecure"], {}).config
+@pytest.mark.parametrize("said", ["--metrics-open", "--insecure"])
+def test_metrics_for_everybody_are_served_when_that_is_said(said: str):
+    config = read(["--metrics-address=0.0.0.0:9464", said], {}).config
     assert config.metrics_address == "0.0.0.0:9464"
+
+
+def test_open_metrics_open_no_other_port():
+    with pytest.raises(UsageError, match="without TLS"):
+        read(["--host=0.0.0.0", "--metrics-address=0.0.0.0:9464", "--metrics-open"], {})
