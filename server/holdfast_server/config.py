@@ -61,7 +61,7 @@ class ServerConfig:
     max_connection_calls: int = 4000
     max_streams: int = 5000
     max_caller_streams: int = 2000
-    max_strangers: int = 1000
+    max_strangers: int = 2000
     max_caller_requests: int = 5000
     max_caller_rate: int = 0
     max_waiting: int = 256

@@ -189,7 +189,7 @@ _CAPACITY = (
     Setting(
         name="max_strangers",
         field="max_strangers",
-        default="1000",
+        default="2000",
         metavar="COUNT",
         parse=values.limit,
         help="Calls of one host that wait for their first message or watch the health; 0 is any number.",
