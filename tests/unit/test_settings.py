@@ -67,6 +67,7 @@ VALUES = [
     pytest.param("reflection", "on", "reflection", True, id="reflection"),
     pytest.param("run_lease", "90", "run_lease", 90.0, id="run-lease"),
     pytest.param("audit_interval", "60", "audit_interval", 60.0, id="audit-interval"),
+    pytest.param("metrics_open", "on", "metrics_open", True, id="metrics-open"),
     pytest.param("metrics_address", "[::1]:9464", "metrics_address", "[::1]:9464", id="metrics-address"),
     pytest.param("trace_endpoint", "http://127.0.0.1:4317", "trace_endpoint", "http://127.0.0.1:4317", id="traces"),
     pytest.param("probe_interval", "2", "probe_interval", 2.0, id="probe-interval"),

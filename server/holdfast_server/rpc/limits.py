@@ -1,4 +1,4 @@
-"""How much is let in: calls of strangers, open streams, requests and bytes of one caller, and bulk while others wait."""
+"""How much is let in: calls of strangers, streams, requests and bytes of one caller, and bulk while others wait."""
 
 from __future__ import annotations
 

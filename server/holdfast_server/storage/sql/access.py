@@ -138,7 +138,7 @@ class SqlAccess:
             " AND NOT EXISTS (SELECT 1 FROM worker_tokens w WHERE w.parent = t.token_id) LIMIT ?2)",
             (self._now_ms - PAST_TOKEN_MS, limit),
         )
-        return deleted.rowcount
+        return int(deleted.rowcount)
 
     def touch_token(self, token_id: str) -> None:
         """Write down that it is used now."""
