@@ -294,6 +294,7 @@ def _limit_terms(config: ServerConfig) -> LimitTerms:
     return LimitTerms(
         streams=config.max_streams,
         caller_streams=config.max_caller_streams,
+        strangers=config.max_strangers,
         caller_requests=config.max_caller_requests,
         caller_rate=config.max_caller_rate,
         waiting=config.max_waiting,

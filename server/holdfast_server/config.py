@@ -29,6 +29,7 @@ class ServerConfig:
         max_connection_calls: Calls that one connection may have open; further ones wait at the client.
         max_streams: Streaming calls that may be open in a process; 0: any number, as in those that follow.
         max_caller_streams: Those of one caller.
+        max_strangers: Calls of one host whose caller is not known, or not yet.
         max_caller_requests: Calls that one caller may make in a second.
         max_caller_rate: Bytes a second of one caller's streams, which are slowed down to it.
         max_waiting: Pieces of work that may wait before new transfers are held back.
@@ -38,6 +39,7 @@ class ServerConfig:
         audit_interval: Seconds after which records of the audit log are sealed at the latest.
         access_log: Level at which each call is logged: ``debug``, ``info``, or ``off``.
         metrics_address: ``host:port`` of the HTTP port for Prometheus and probes; empty for none.
+        metrics_open: That port may be reached from other machines, without TLS and login.
         probe_interval: Seconds between two tries whether database and store can be written.
         trace_endpoint: URL of a collector of OpenTelemetry that gets a span for each call; empty for none.
         s3_credentials_file: AWS credentials file (INI) for ``store``; None: the environment's.
@@ -59,6 +61,7 @@ class ServerConfig:
     max_connection_calls: int = 4000
     max_streams: int = 5000
     max_caller_streams: int = 2000
+    max_strangers: int = 2000
     max_caller_requests: int = 5000
     max_caller_rate: int = 0
     max_waiting: int = 256
@@ -67,6 +70,7 @@ class ServerConfig:
     audit_interval: float = 300.0
     access_log: str = "debug"
     metrics_address: str = ""
+    metrics_open: bool = False
     probe_interval: float = 10.0
     trace_endpoint: str = ""
     s3_credentials_file: Path | None = field(default=None, repr=False)

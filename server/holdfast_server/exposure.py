@@ -20,11 +20,11 @@ def check_exposure(config: ServerConfig) -> None:
     """
     if config.insecure:
         return
-    if config.metrics_address and not _is_loopback(_host(config.metrics_address)):
+    if config.metrics_address and not config.metrics_open and not _is_loopback(_host(config.metrics_address)):
         raise UsageError(
             f"{_host(config.metrics_address)} is not a loopback address, and metrics are served without TLS and login. "
-            "Give a loopback address to --metrics-address, or --insecure (or HOLDFAST_SERVER_INSECURE=1) when the "
-            "network is private."
+            "Give a loopback address to --metrics-address, or --metrics-open (or HOLDFAST_SERVER_METRICS_OPEN=1) when "
+            "whoever reaches that port may know them; the ports of clients stay as they are."
         )
     exposed = exposed_addresses(config)
     if not exposed:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -27,7 +28,7 @@ from holdfast.v1 import experiment_service_pb2_grpc as experiment_grpc
 from holdfast.v1 import run_service_pb2 as run_service
 from holdfast.v1 import run_service_pb2_grpc as run_grpc
 from holdfast_server.app import App
-from holdfast_server.domain.access import Caller, Role
+from holdfast_server.domain.access import Caller, Role, WorkerScope
 from holdfast_server.errors import ResourceExhausted
 from holdfast_server.rpc.limits import BURST_SECONDS, Limits, LimitTerms
 from holdfast_server.services.callers import calling
@@ -41,7 +42,7 @@ def serving(server_config):
     """A server with other limits, and a channel to it."""
 
     @asynccontextmanager
-    async def serve(**limits: int) -> AsyncIterator[tuple[App, grpc.aio.Channel]]:
+    async def serve(**limits: Any) -> AsyncIterator[tuple[App, grpc.aio.Channel]]:
         app = App(dataclasses.replace(server_config, **limits))
         await app.start()
         try:
@@ -90,6 +91,63 @@ async def test_a_stream_over_the_limit_is_told_to_come_back_and_let_in_when_anot
         first.cancel()
         await _until(lambda: app.limits.open_streams == 1)
         await open_watch(channel)
+
+
+def silent(channel: grpc.aio.Channel, path: str) -> grpc.aio.StreamStreamCall:
+    """A call whose message never comes."""
+    call = channel.stream_stream(path, request_serializer=None, response_deserializer=None)
+
+    async def nothing() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    return call(nothing())
+
+
+WATCH_PATH = "/holdfast.v1.ExperimentService/WatchExperiment"
+GET_PATH = "/holdfast.v1.ExperimentService/GetExperiment"
+
+
+@pytest.mark.parametrize("path", [WATCH_PATH, GET_PATH])
+async def test_calls_without_a_message_take_no_streams_of_others_and_are_bounded(serving, path):
+    async with serving(max_streams=1, max_strangers=3) as (app, channel):
+        waiting = [silent(channel, path) for _ in range(3)]
+        await _until(lambda: sum(app.limits._strangers_of.values()) == 3)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await experiment_grpc.ExperimentServiceStub(channel).GetExperiment(GET)
+        assert advice(caught.value) == ("RESOURCE_EXHAUSTED", "strangers", 1.0)
+        waiting.pop().cancel()
+        await _until(lambda: sum(app.limits._strangers_of.values()) == 2)
+        await open_watch(channel)
+        assert app.limits.open_streams == 1
+        for call in waiting:
+            call.cancel()
+        await _until(lambda: not app.limits._strangers_of)
+
+
+async def test_watches_of_the_health_take_no_streams_of_others_and_are_bounded(serving):
+    async with serving(max_streams=1, max_strangers=2) as (app, channel):
+        health = health_pb2_grpc.HealthStub(channel)
+        watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(2)]
+        for watch in watches:
+            await watch.read()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health.Watch(health_pb2.HealthCheckRequest()).read()
+        assert advice(caught.value)[1] == "strangers"
+        assert app.limits.open_streams == 0
+        for watch in watches:
+            watch.cancel()
+        await _until(lambda: not app.limits._strangers_of)
+        await open_watch(channel)
+
+
+@pytest.mark.parametrize("path", [WATCH_PATH, GET_PATH, "/holdfast.v1.ArtifactService/WriteBlocks"])
+async def test_who_shows_no_token_is_refused_before_a_message_is_waited_for(serving, path):
+    async with serving(auth="tokens") as (app, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await silent(channel, path).read()
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert not app.limits._strangers_of
 
 
 async def test_an_upload_over_the_limit_hears_why_although_it_is_sending(serving):
@@ -247,6 +305,10 @@ def test_callers_are_principals_else_hosts_and_the_owner_is_not_bound():
     assert count_until_refused(limits, Context("ipv6:[::1]:8"))[0] == allowed
     with calling(Caller("ann", Role.READ)):
         assert count_until_refused(limits, Context("ipv4:10.0.0.1:7"))[0] == allowed
+    scope = WorkerScope(owner="ann", run_id="ab" * 16)
+    with calling(Caller("ann/0123", Role.WRITE, worker=scope)):  # or she could make as many as she likes
+        assert count_until_refused(limits, Context("ipv4:10.0.0.3:7"))[0] == 0
+    with calling(Caller("ann", Role.READ)):
         assert count_until_refused(limits, Context("ipv4:10.0.0.2:7"))[0] == 0
     for _ in range(100):
         limits.count_request("/x", Context("unix:"))
@@ -261,10 +323,10 @@ async def test_bytes_over_the_rate_are_waited_for(monkeypatch):
         clock.now += seconds
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    with limits.open_stream("/x") as stream:
-        await stream.begin(Context())
+    with limits.call("/x", Context(), is_stream=True) as call:
+        await call.begin()
         for _ in range(10):
-            await stream.pace(1_000)
+            await call.pace(1_000)
     assert sum(slept) == pytest.approx(10 - BURST_SECONDS)
 
 

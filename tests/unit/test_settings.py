@@ -60,12 +60,14 @@ VALUES = [
     pytest.param("max_connection_calls", "100", "max_connection_calls", 100, id="max-connection-calls"),
     pytest.param("max_streams", "0", "max_streams", 0, id="max-streams"),
     pytest.param("max_caller_streams", "7", "max_caller_streams", 7, id="max-caller-streams"),
+    pytest.param("max_strangers", "7", "max_strangers", 7, id="max-strangers"),
     pytest.param("max_caller_requests", "7", "max_caller_requests", 7, id="max-caller-requests"),
     pytest.param("max_caller_rate", "1MiB", "max_caller_rate", MIB, id="max-caller-rate"),
     pytest.param("max_waiting", "7", "max_waiting", 7, id="max-waiting"),
     pytest.param("reflection", "on", "reflection", True, id="reflection"),
     pytest.param("run_lease", "90", "run_lease", 90.0, id="run-lease"),
     pytest.param("audit_interval", "60", "audit_interval", 60.0, id="audit-interval"),
+    pytest.param("metrics_open", "on", "metrics_open", True, id="metrics-open"),
     pytest.param("metrics_address", "[::1]:9464", "metrics_address", "[::1]:9464", id="metrics-address"),
     pytest.param("trace_endpoint", "http://127.0.0.1:4317", "trace_endpoint", "http://127.0.0.1:4317", id="traces"),
     pytest.param("probe_interval", "2", "probe_interval", 2.0, id="probe-interval"),
@@ -243,6 +245,12 @@ def test_settings_for_operating_are_checked(arguments: list[str]):
         read(arguments, {})
 
 
-def test_metrics_for_everybody_are_served_when_that_is_said():
-    config = read(["--metrics-address=0.0.0.0:9464", "--insecure"], {}).config
+@pytest.mark.parametrize("said", ["--metrics-open", "--insecure"])
+def test_metrics_for_everybody_are_served_when_that_is_said(said: str):
+    config = read(["--metrics-address=0.0.0.0:9464", said], {}).config
     assert config.metrics_address == "0.0.0.0:9464"
+
+
+def test_open_metrics_open_no_other_port():
+    with pytest.raises(UsageError, match="without TLS"):
+        read(["--host=0.0.0.0", "--metrics-address=0.0.0.0:9464", "--metrics-open"], {})

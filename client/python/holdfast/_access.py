@@ -15,6 +15,8 @@ from holdfast.v1 import access_service_pb2 as pb
 from holdfast.v1.access_service_pb2_grpc import AccessServiceStub
 
 PAGE_SIZE = 1_000
+# For ever has to be said.
+TOKEN_LIFETIME = timedelta(days=90)
 _ROLES = {
     "none": access_pb2.ROLE_NONE,
     "read": access_pb2.ROLE_READ,
@@ -51,7 +53,7 @@ class AccessCalls(Calls):
         *,
         role: str | None = None,
         new_principal_role: str | None = None,
-        expires_in: timedelta | float | None = None,
+        expires_in: timedelta | float | None = TOKEN_LIFETIME,
         description: str = "",
     ) -> CreatedToken:
         """Make a token. Its secret is in the answer and nowhere else.
@@ -60,7 +62,7 @@ class AccessCalls(Calls):
             principal: Whose it shall be.
             role: What it allows at most; None for all that its principal may do.
             new_principal_role: Add the principal with this role on the server when it is not there; None: it must be.
-            expires_in: For how long it is good, in seconds; None for ever.
+            expires_in: For how long it is good, in seconds or as a timedelta, 90 days by default; None for ever.
             description: For people.
 
         Raises:

@@ -23,8 +23,11 @@ from holdfast_server.services.ports.database import Database, Transaction
 
 logger = logging.getLogger(__name__)
 
-# How often at most the last use of a token is written down.
+# How often at most the last use of a token is written down, and of how many that is remembered.
 TOUCH_SECONDS = 60
+MAX_TOUCHED = 10_000
+# Bytes of a message that are decoded before it is known who sent them, so that all is looked up in one transaction.
+SMALL_MESSAGE = 64 << 10
 _EMPTY = Verdict()
 
 
@@ -62,27 +65,54 @@ class Guard:
         self._touched: dict[str, float] = {}
         self._touching: set[asyncio.Task[None]] = set()
 
+    def secret_of(self, method: str, context: Any) -> Secret | None:
+        """What a call shows, to be looked at before its message is waited for; None where nothing needs to be shown.
+
+        Raises:
+            Unauthenticated: It shows nothing, or what can be no token.
+            PermissionDenied: Nobody may call this.
+        """
+        return None if self._rule(method).access is Access.PUBLIC else _secret_of(context)
+
+    def _rule(self, method: str) -> Rule:
+        rule = self._policy.get(method)
+        if rule is None:
+            raise PermissionDenied(f"This server has no rule for who may call {method}, and so nobody may.")
+        return rule
+
     @contextlib.asynccontextmanager
     async def admitted(
-        self, method: str, request: Any, decode: Callable[[Any], Any], context: Any, *, streams: tuple[bool, bool]
+        self,
+        method: str,
+        secret: Secret | None,
+        request: Any,
+        decode: Callable[[Any], Any],
+        *,
+        streams: tuple[bool, bool],
     ) -> AsyncIterator[Admitted]:
-        """Within this block a call is handled, as its caller. ``streams``: whether requests and answers are streams.
+        """Within this block a call is handled, as its caller.
 
-        The message is decoded once it is known who sent it; all is looked up in one transaction.
+        A large message is decoded once it is known who sent it; for a small one all is looked up in one transaction.
+
+        Args:
+            method: Its name.
+            secret: What ``secret_of`` found.
+            request: Its message, or messages.
+            decode: Makes of it what the method takes.
+            streams: Whether requests and answers are streams.
 
         Raises:
             Unauthenticated: No good token came, or it lost its validity meanwhile.
             PermissionDenied: The caller may not do this, or lost what it needs meanwhile.
             NotFound: The call got through although something is hidden from its caller.
         """
-        rule = self._policy.get(method)
-        if rule is None:
-            raise PermissionDenied(f"This server has no rule for who may call {method}, and so nobody may.")
+        rule = self._rule(method)
         if rule.access is Access.PUBLIC:
             with calling(NOBODY):
                 yield Admitted(decode(request))
             return
-        secret = _secret_of(context)
+        if secret is not None and not streams[0] and len(request) > SMALL_MESSAGE:
+            await self._database.read(lambda tx: authenticate(tx, secret))
         message, malformed = (None, None) if streams[0] else _decoded(decode, request)
         waits = malformed is not None or rule.first_message
         seen = await self._database.read(lambda tx: _look(tx, secret, None if waits else rule, message))
@@ -143,6 +173,8 @@ class Guard:
         token_id, now = seen.caller.token_id, time.monotonic()
         if not seen.is_unnoted or now - self._touched.get(token_id, -TOUCH_SECONDS) < TOUCH_SECONDS:
             return
+        if len(self._touched) >= MAX_TOUCHED:
+            self._touched = {known: at for known, at in self._touched.items() if now - at < TOUCH_SECONDS}
         self._touched[token_id] = now
         task = asyncio.create_task(self._write_use(token_id))
         self._touching.add(task)

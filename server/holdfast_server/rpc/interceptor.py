@@ -17,12 +17,11 @@ from holdfast_server.errors import IdleTimeout, InvalidArgument, PermissionDenie
 from holdfast_server.rpc.errors import status_code, to_domain_error, told_message, trailing_metadata
 from holdfast_server.rpc.guard import Guard
 from holdfast_server.rpc.handlers import behavior_of, kind_of, of_kind
-from holdfast_server.rpc.limits import Limits, LimitTerms, OpenStream
+from holdfast_server.rpc.limits import CountedCall, Limits, LimitTerms
 
 Parse = Callable[[bytes], Any]
 # Takes the bytes of a message, and waits for as long as they want.
 Pace = Callable[[int], Awaitable[None]]
-_NOTHING: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
 # What the guard refuses calls with.
 _REFUSALS = (Unauthenticated, PermissionDenied)
 # What gRPC raises when the peer went away while something was on its way to it. There is nobody to tell.
@@ -101,45 +100,35 @@ class _Method:
     async def _answer(self, request: Any, context: Any) -> Any:
         is_let_in = False
         try:
-            with self._counted() as stream:
+            with self._limits.call(self._name, context, is_stream=any(self._streams)) as call:
+                secret = self._guard.secret_of(self._name, context) if self._guard is not None else None
                 if not self._streams[0]:
                     request = await _only(context, self._idle_timeout)
                 if self._guard is None:
-                    await self._begin(stream, context)
+                    await call.begin()
                     is_let_in = True
-                    return await self._call(self._decode(request, stream), context, stream)
+                    return await self._call(self._decode(request, call), context, call)
                 async with self._guard.admitted(
-                    self._name, request, lambda r: self._decode(r, stream), context, streams=self._streams
+                    self._name, secret, request, lambda r: self._decode(r, call), streams=self._streams
                 ) as admitted:
-                    await self._begin(stream, context)
+                    await call.begin()
                     is_let_in = True
-                    return await self._call(admitted.request, context, stream, in_vain=admitted.in_vain)
+                    return await self._call(admitted.request, context, call, in_vain=admitted.in_vain)
         except Exception as error:  # noqa: BLE001 - this is the place that owns errors
             cause = error.__context__
             if self._streams[1] and isinstance(cause, asyncio.CancelledError) and not isinstance(error, _REFUSALS):
                 raise cause from None  # the peer went away in the middle of a message, which is no defect
             await self._refuse(error, None if is_let_in else request, context)
 
-    def _counted(self) -> contextlib.AbstractContextManager[OpenStream | None]:
-        """Within this block a streaming call counts as open."""
-        return self._limits.open_stream(self._name) if any(self._streams) else _NOTHING
+    def _pace(self, call: CountedCall) -> Pace | None:
+        return call.pace if self._limits.paces else None
 
-    async def _begin(self, stream: OpenStream | None, context: Any) -> None:
-        """Let the call begin, whose caller is known now, if it is within the limits."""
-        if stream is None:
-            self._limits.count_request(self._name, context)
-        else:
-            await stream.begin(context)
-
-    def _pace(self, stream: OpenStream | None) -> Pace | None:
-        return stream.pace if stream is not None and self._limits.paces else None
-
-    def _decode(self, request: Any, stream: OpenStream | None) -> Any:
+    def _decode(self, request: Any, call: CountedCall) -> Any:
         if not self._streams[0]:
             return self._parse(request)
-        return _parsed(request, self._parse, self._idle_timeout, self._pace(stream))
+        return _parsed(request, self._parse, self._idle_timeout, self._pace(call))
 
-    async def _call(self, request: Any, context: Any, stream: OpenStream | None, *, in_vain: bool = False) -> Any:
+    async def _call(self, request: Any, context: Any, call: CountedCall, *, in_vain: bool = False) -> Any:
         """The answer; None where it is a stream, which is written already."""
         answer = self._behavior(request, context)
         if inspect.isawaitable(answer):
@@ -147,7 +136,7 @@ class _Method:
             return await answer
         if in_vain:
             return await _discard(answer)
-        return await _write_all(answer, context, self._idle_timeout, self._pace(stream))
+        return await _write_all(answer, context, self._idle_timeout, self._pace(call))
 
     async def _refuse(self, error: Exception, request: Any, context: Any) -> NoReturn:
         """Answer with an error. ``request``: what is still to be read of a call that was not let in."""

@@ -1,4 +1,4 @@
-"""How much is let in: streams that are open, requests and bytes of one caller, and bulk while others wait."""
+"""How much is let in: calls of strangers, streams, requests and bytes of one caller, and bulk while others wait."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from holdfast_server.domain.access import NOBODY
 from holdfast_server.errors import ResourceExhausted
 from holdfast_server.services.callers import current_caller
 
@@ -39,6 +40,7 @@ class LimitTerms:
     Attributes:
         streams: Streaming calls that are open at once.
         caller_streams: Those of one caller.
+        strangers: Calls of one host whose caller is not known, or not yet: no message came, or it is nobody's to know.
         caller_requests: Calls of one caller in a second.
         caller_rate: Bytes of the streams of one caller in a second, in each direction together.
         waiting: Pieces of work that may wait for the database, for threads or for memory before bulk is held back.
@@ -46,6 +48,7 @@ class LimitTerms:
 
     streams: int = 0
     caller_streams: int = 0
+    strangers: int = 0
     caller_requests: int = 0
     caller_rate: int = 0
     waiting: int = 0
@@ -56,6 +59,9 @@ class Limits:
 
     A caller is a principal, or where nobody is asked who calls, the host that calls. Whoever comes through a Unix
     socket owns the server, and is bound by the limits of all only.
+
+    Strangers are counted apart, by their hosts: however many calls they leave without a message, and however often they
+    watch the health, the streams of known callers are not theirs.
 
     Args:
         terms: The limits.
@@ -69,9 +75,12 @@ class Limits:
         self._terms, self._depth, self._clock = terms, depth, clock
         self._streams = 0
         self._streams_of: dict[str, int] = {}
+        self._strangers_of: dict[str, int] = {}
         self._requests = _Rates(terms.caller_requests, clock)
         self._bytes = _Rates(terms.caller_rate, clock)
-        self.refused: dict[str, int] = dict.fromkeys(("streams", "caller_streams", "caller_requests", "waiting"), 0)
+        self.refused: dict[str, int] = dict.fromkeys(
+            ("streams", "caller_streams", "strangers", "caller_requests", "waiting"), 0
+        )
 
     @property
     def open_streams(self) -> int:
@@ -102,18 +111,13 @@ class Limits:
                 max(delay, 0.05),
             )
 
-    def open_stream(self, method: str) -> OpenStream:
-        """Count a streaming call, until it is closed.
+    def call(self, method: str, context: Any, *, is_stream: bool) -> CountedCall:
+        """Count a call, from when it arrives until this is left.
 
         Raises:
-            ResourceExhausted: Too many are open.
+            ResourceExhausted: Its host has too many strangers already; raised as it is entered.
         """
-        if self._terms.streams and self._streams >= self._terms.streams:
-            raise self._refusal(
-                "streams", f"This server has {self._streams} streams open, as many as it may. Wait.", STREAM_RETRY
-            )
-        self._streams += 1
-        return OpenStream(self, method)
+        return CountedCall(self, method, context, is_stream=is_stream)
 
     async def hold_back(self, method: str) -> None:
         """Let bulk wait while too much waits already.
@@ -129,6 +133,23 @@ class Limits:
                 raise self._refusal("waiting", "This server is busy with other transfers. Wait.", STREAM_RETRY)
             await asyncio.sleep(LOOK_SECONDS)
 
+    def _add_stranger(self, host: str) -> None:
+        count = self._strangers_of.get(host, 0)
+        if self._terms.strangers and count >= self._terms.strangers:
+            raise self._refusal(
+                "strangers",
+                f"{host} has {count} calls open whose caller is not known, as many as it may. End some.",
+                STREAM_RETRY,
+            )
+        self._strangers_of[host] = count + 1
+
+    def _add_stream(self) -> None:
+        if self._terms.streams and self._streams >= self._terms.streams:
+            raise self._refusal(
+                "streams", f"This server has {self._streams} streams open, as many as it may. Wait.", STREAM_RETRY
+            )
+        self._streams += 1
+
     def _add_stream_of(self, caller: str) -> None:
         count = self._streams_of.get(caller, 0)
         if self._terms.caller_streams and count >= self._terms.caller_streams:
@@ -137,51 +158,69 @@ class Limits:
             )
         self._streams_of[caller] = count + 1
 
-    def _close(self, caller: str) -> None:
+    def _end_stranger(self, host: str) -> None:
+        _take_one(self._strangers_of, host)
+
+    def _end_stream(self, caller: str) -> None:
         self._streams -= 1
         if caller:
-            left = self._streams_of[caller] - 1
-            if left:
-                self._streams_of[caller] = left
-            else:
-                del self._streams_of[caller]
+            _take_one(self._streams_of, caller)
 
     def _refusal(self, limit: str, message: str, delay: float) -> ResourceExhausted:
         self.refused[limit] += 1
         return ResourceExhausted(message, metadata={"limit": limit}, retry_after=delay)
 
 
-class OpenStream:
-    """A streaming call that counts until this is left."""
+class CountedCall:
+    """A call: one of its host's strangers until its caller is known, then an open stream if it is one."""
 
-    __slots__ = ("_caller", "_limits", "_method")
+    __slots__ = ("_caller", "_context", "_host", "_is_open", "_is_stream", "_limits", "_method")
 
-    def __init__(self, limits: Limits, method: str) -> None:
-        self._limits, self._method, self._caller = limits, method, ""
+    def __init__(self, limits: Limits, method: str, context: Any, *, is_stream: bool) -> None:
+        self._limits, self._method, self._context, self._is_stream = limits, method, context, is_stream
+        self._host = self._caller = ""
+        self._is_open = False
 
-    def __enter__(self) -> OpenStream:  # noqa: PYI034 - Self is of Python 3.11
+    def __enter__(self) -> CountedCall:  # noqa: PYI034 - Self is of Python 3.11
+        host = _host_of(self._context)
+        if host:
+            self._limits._add_stranger(host)  # noqa: SLF001 - a part of Limits, as all below
+            self._host = host
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._limits._close(self._caller)  # noqa: SLF001 - a part of Limits
+        self._end_stranger()
+        if self._is_open:
+            self._limits._end_stream(self._caller)  # noqa: SLF001
 
-    async def begin(self, context: Any) -> None:
-        """Count it as its caller's, who is known now, and begin when there is room.
+    async def begin(self) -> None:
+        """Count it as its caller's, who is known now, and begin when there is room. Who has no name stays a stranger.
 
         Raises:
-            ResourceExhausted: The caller has too many, or makes too many calls, or the server is busy.
+            ResourceExhausted: There are too many streams, or the caller has, or makes too many calls, or the server is
+                busy.
         """
-        if self._method.startswith(HEALTH):
+        if self._method.startswith(HEALTH) or current_caller() is NOBODY:
             return
+        self._end_stranger()
         limits = self._limits
-        limits.count_request(self._method, context)
-        caller = _caller_of(context)
+        limits.count_request(self._method, self._context)
+        if not self._is_stream:
+            return
+        limits._add_stream()  # noqa: SLF001
+        self._is_open = True
+        caller = _caller_of(self._context)
         if caller is not None:
             limits._add_stream_of(caller)  # noqa: SLF001
             self._caller = caller
         await limits.hold_back(self._method)
+
+    def _end_stranger(self) -> None:
+        if self._host:
+            self._limits._end_stranger(self._host)  # noqa: SLF001
+            self._host = ""
 
     async def pace(self, size: int) -> None:
         """Wait as long as the caller's rate wants after so many bytes; its peer is slowed down by that."""
@@ -224,9 +263,21 @@ class _Rates:
         self._paid_at[caller] = paid_at
 
 
-def _caller_of(context: Any) -> str | None:
-    """The principal, or the host; None for the owner."""
+def _take_one(counts: dict[str, int], name: str) -> None:
+    left = counts[name] - 1
+    if left:
+        counts[name] = left
+    else:
+        del counts[name]
+
+
+def _host_of(context: Any) -> str:
+    """Where a call comes from; empty for the owner's, through a Unix socket."""
     peer: str = context.peer()
-    if peer.startswith("unix:"):
-        return None
-    return current_caller().principal or peer.rpartition(":")[0]
+    return "" if peer.startswith("unix:") else peer.rpartition(":")[0]
+
+
+def _caller_of(context: Any) -> str | None:
+    """The principal, a worker's being its owner, or the host; None for the owner of the server."""
+    host = _host_of(context)
+    return (current_caller().grantee or host) if host else None

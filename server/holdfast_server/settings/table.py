@@ -187,6 +187,14 @@ _CAPACITY = (
         help="The same of one caller: a principal or, with --auth off, a host.",
     ),
     Setting(
+        name="max_strangers",
+        field="max_strangers",
+        default="2000",
+        metavar="COUNT",
+        parse=values.limit,
+        help="Calls of one host that wait for their first message or watch the health; 0 is any number.",
+    ),
+    Setting(
         name="max_caller_requests",
         field="max_caller_requests",
         default="5000",
@@ -270,6 +278,13 @@ _OBSERVING = (
         metavar="HOST:PORT",
         parse=values.optional_address,
         help="Serve /metrics for Prometheus, /livez and /readyz there, over plain HTTP; none without it.",
+    ),
+    Setting(
+        name="metrics_open",
+        field="metrics_open",
+        default="off",
+        parse=values.switch,
+        help="Metrics may be read beyond loopback, by whoever reaches that port; ports of clients are not affected.",
     ),
     Setting(
         name="trace_endpoint",

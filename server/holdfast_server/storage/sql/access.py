@@ -20,6 +20,8 @@ _TOKENS = (
     "SELECT t.*, w.run_id, w.path_prefix, w.byte_budget, w.bytes_used"
     " FROM tokens t LEFT JOIN worker_tokens w ON w.token_id = t.token_id"
 )
+# How long a token is listed that is good no more.
+PAST_TOKEN_MS = 30 * 24 * 3_600_000
 # What people call the resource of a grant; a purged one has no name and no grants.
 _NAME = (
     "CASE g.kind WHEN 'experiment' THEN CAST(g.resource AS TEXT)"
@@ -124,6 +126,19 @@ class SqlAccess:
         statement = "SELECT source_run_id FROM logged_models WHERE model_id = ?"
         row = self._connection.execute(statement, (model_id,)).fetchone()
         return (row["source_run_id"] or "") if row else None
+
+    def delete_past_tokens(self, limit: int = 1_000) -> int:
+        """Forget tokens that were revoked or expired long ago, some at a time; returns how many.
+
+        One that made tokens of workers stays as long as one of those does: revoking it ends them.
+        """
+        deleted = self._connection.execute(
+            "DELETE FROM tokens WHERE token_id IN (SELECT token_id FROM tokens t"
+            " WHERE MIN(COALESCE(t.expire_time, ?1 + 1), COALESCE(t.revoke_time, ?1 + 1)) <= ?1"
+            " AND NOT EXISTS (SELECT 1 FROM worker_tokens w WHERE w.parent = t.token_id) LIMIT ?2)",
+            (self._now_ms - PAST_TOKEN_MS, limit),
+        )
+        return int(deleted.rowcount)
 
     def touch_token(self, token_id: str) -> None:
         """Write down that it is used now."""

@@ -142,7 +142,7 @@ class SqliteDatabase:
         """
 
         def tidy(tx: SqlTransaction) -> int:
-            expired = tx.requests.delete_expired() + tx.events.delete_expired()
+            expired = tx.requests.delete_expired() + tx.events.delete_expired() + tx.access.delete_past_tokens()
             expired += tx.trees.delete_expired_stages(max(tx.now_ms - STAGE_KEPT_MS, alone_at_ms or 0))
             return expired + tx.runs.begin_metric_roll_up()
 
