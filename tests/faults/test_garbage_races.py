@@ -140,9 +140,8 @@ def test_uploads_and_downloads_go_on_while_two_servers_collect_garbage(
         assert [finding for finding in check.findings if finding.is_problem] == []
         for uploader in uploaders:
             for run_id, contents in uploader.kept.items():
-                if contents:
-                    if files_below(client.download_artifacts(run_id, "d", tmp_path / run_id)) != contents:
-                        scoreboard.lost(f"files of run {run_id}")
+                if contents and files_below(client.download_artifacts(run_id, "d", tmp_path / run_id)) != contents:
+                    scoreboard.lost(f"files of run {run_id}")
 
 
 def test_packs_are_rewritten_under_readers(uris: list[str], tmp_path: Path) -> None:

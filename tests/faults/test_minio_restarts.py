@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,23 @@ def own_minio() -> Iterator[MinioServer]:
     """One that no other test uses, as it is killed."""
     with running_minio() as server:
         yield server
+
+
+@dataclass(frozen=True, slots=True)
+class Kills:
+    """How often MinIO is killed, and when."""
+
+    count: int
+    moments: random.Random
+    _scoreboard: Scoreboard
+
+    def note(self, what: str) -> None:
+        self._scoreboard.injected(f"kill: MinIO, {what}", "minio")
+
+
+@pytest.fixture
+def kills(sizing: Sizing, scoreboard: Scoreboard, request: pytest.FixtureRequest) -> Kills:
+    return Kills(sizing.times(1), sizing.random("minio", request.node.name), scoreboard)
 
 
 @pytest.fixture
@@ -91,22 +110,21 @@ def calling(call: Callable[[], object]) -> Iterator[list[BaseException]]:
 
 
 def test_an_upload_survives_restarts_of_minio(
-    own_minio: MinioServer, own_backend: Backend, file: Path, sizing: Sizing, scoreboard: Scoreboard, scratch: Path
+    own_minio: MinioServer, own_backend: Backend, file: Path, kills: Kills, scratch: Path
 ) -> None:
-    moments = sizing.random("minio", "upload")
     with (
         own_backend.server() as server,
         FaultyProxy.running(own_backend.socket) as counting,
         Client(counting.uri, retry=PATIENT) as client,
     ):
-        for number in range(sizing.times(1)):
+        for number in range(kills.count):
             write_anew(file)
             run_id, before = client.create_run("0").info.run_id, stored(own_minio)
-            killed_at = before + moments.randrange(1, BLOCKS - 2)
+            killed_at = before + kills.moments.randrange(1, BLOCKS - 2)
             with calling(lambda run_id=run_id: client.log_artifact(run_id, file)) as errors:
                 wait_until(lambda killed_at=killed_at: stored(own_minio) >= killed_at)
                 own_minio.kill()
-                scoreboard.injected("kill: MinIO, upload", "minio")
+                kills.note("upload")
                 own_minio.restart()
             assert errors == []
             target = client.download_artifacts(run_id, "model.bin", scratch / f"back-{number}")
@@ -118,7 +136,7 @@ def test_an_upload_survives_restarts_of_minio(
 
 
 def test_an_upload_that_fails_while_minio_is_away_sends_only_the_rest_later(
-    own_minio: MinioServer, own_backend: Backend, file: Path, scoreboard: Scoreboard, scratch: Path
+    own_minio: MinioServer, own_backend: Backend, file: Path, kills: Kills, scratch: Path
 ) -> None:
     with own_backend.server(), FaultyProxy.running(own_backend.socket) as counting:
         with Client(counting.uri, retry=NO_RETRIES) as client:
@@ -126,7 +144,7 @@ def test_an_upload_that_fails_while_minio_is_away_sends_only_the_rest_later(
             with calling(lambda: client.log_artifact(run_id, file)) as errors:
                 wait_until(lambda: stored(own_minio) >= 4)
                 own_minio.kill()
-                scoreboard.injected("kill: MinIO, upload", "minio")
+                kills.note("upload")
             assert [type(error) for error in errors] == [UnavailableError]
             assert "block store" in str(errors[0])
             assert client.list_artifacts(run_id) == []
@@ -144,13 +162,12 @@ def test_an_upload_that_fails_while_minio_is_away_sends_only_the_rest_later(
 
 
 def test_a_download_survives_restarts_of_minio(
-    own_minio: MinioServer, own_backend: Backend, file: Path, sizing: Sizing, scoreboard: Scoreboard, scratch: Path
+    own_minio: MinioServer, own_backend: Backend, file: Path, kills: Kills, scratch: Path
 ) -> None:
-    moments = sizing.random("minio", "download")
     with own_backend.server(), Client(own_backend.uri, retry=PATIENT) as client:
         run_id = client.create_run("0").info.run_id
         client.log_artifact(run_id, file)
-        for number in range(sizing.times(1)):
+        for number in range(kills.count):
             target = scratch / f"back-{number}"
 
             def begun(target: Path = target) -> bool:
@@ -163,8 +180,8 @@ def test_a_download_survives_restarts_of_minio(
             with calling(download) as errors:
                 wait_until(begun)
                 own_minio.kill()
-                scoreboard.injected("kill: MinIO, download", "minio")
-                time.sleep(moments.uniform(0, 0.2))
+                kills.note("download")
+                time.sleep(kills.moments.uniform(0, 0.2))
                 own_minio.restart()
             if errors:  # the server gave up on its store before it was back
                 assert isinstance(errors[0], UnavailableError)

@@ -69,7 +69,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None  # gRPC answers UNIMPLEMENTED
-        # Kept: this is the innermost of the interceptors, so it wraps what was registered, which is the same for each call.
+        # Kept, as this is the innermost interceptor: it wraps what was registered, which is the same for each call.
         method = _Method(handler, name, self._idle_timeout, self._guard, self._limits)
         self._handlers[name] = method.handler()
         return self._handlers[name]
