@@ -44,7 +44,7 @@ def check_page(page: str, folder: Path, *server_arguments: str) -> int:
         environment = clean_environment({"HOLDFAST_URI": f"holdfast://{server.address}", "DATA": data})
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         done = subprocess.run(
-            ["bash", "-c", script], cwd=work, env=environment, timeout=300, check=False,
+            ["bash", "-c", script], cwd=work, env=environment, timeout=500, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
     outputs = done.stdout.split(f"{_MARK}\n")[1:]

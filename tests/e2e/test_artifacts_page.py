@@ -20,5 +20,6 @@ def test_the_table_of_commands_has_each_of_them() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_page_runs_as_it_reads(tmp_path: Path) -> None:
     assert check_page(PAGE, tmp_path) > 10

@@ -1,4 +1,4 @@
-"""A flipped bit, a shortened object and a missing one are found on every read, and never become data."""
+"""A flipped bit, a shortened object and a missing one are found by fsck and on every read, and never become data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def damage(data: bytes, kind: str, source: random.Random) -> bytes | None:
 
 
 @pytest.mark.timeout(3600)
-def test_damage_is_found_on_every_read(
+def test_damage_is_found_by_fsck_and_on_every_read(
     backend: Backend, objects: Objects, sizing: Sizing, scoreboard: Scoreboard, scratch: Path
 ) -> None:
     source = sizing.random("damage", backend.name)
@@ -60,6 +60,9 @@ def test_damage_is_found_on_every_read(
             else:
                 objects.write(key, left)
             scoreboard.injected(f"damage: {kind}", backend.name)
+            check = client.check_storage(deep=True)
+            blamed = {finding.object_key for finding in check.findings if finding.is_problem}
+            assert blamed == {key}, f"{kind} of {key}: {check.findings}"
             found = [path for path in contents if is_found(client, run_id, f"set/{path}", scratch / "one")]
             assert found, f"{kind} of {key} was not found"
             # A flipped bit is in one file, and what is not damaged reads on.
@@ -69,6 +72,7 @@ def test_damage_is_found_on_every_read(
             for path in found:
                 assert not (scratch / f"all-{number}" / "set" / path).exists()
             objects.write(key, whole)
+        assert client.check_storage(deep=True).problems == 0
         target = Path(client.download_artifacts(run_id, "set", scratch / "mended"))
         assert {path: (target / path).read_bytes() for path in contents} == contents
         assert server.process.poll() is None

@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from minio import Minio
 from tests.faults.backends import Backend, socket_directory
 from tests.faults.faulty_proxy import FaultyProxy
 from tests.faults.scoreboard import Scoreboard
+from tests.faults.sizing import Sizing
 from tests.faults.workload import NO_RETRIES
 from tests.minio_fixtures import running_minio
 from tests.minio_server import MinioServer
@@ -24,7 +26,7 @@ from holdfast._patience import RetryPolicy
 from holdfast.errors import UnavailableError
 from holdfast.format.digests import BLOCK_SIZE
 
-pytestmark = [pytest.mark.slow, pytest.mark.minio, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.minio, pytest.mark.timeout(7200)]
 
 BLOCKS = 12
 PATIENT = RetryPolicy(window=90, first_window=90)
@@ -37,6 +39,23 @@ def own_minio() -> Iterator[MinioServer]:
         yield server
 
 
+@dataclass(frozen=True, slots=True)
+class Kills:
+    """How often MinIO is killed, and when."""
+
+    count: int
+    moments: random.Random
+    _scoreboard: Scoreboard
+
+    def note(self, what: str) -> None:
+        self._scoreboard.injected(f"kill: MinIO, {what}", "minio")
+
+
+@pytest.fixture
+def kills(sizing: Sizing, scoreboard: Scoreboard, request: pytest.FixtureRequest) -> Kills:
+    return Kills(sizing.times(1), sizing.random("minio", request.node.name), scoreboard)
+
+
 @pytest.fixture
 def own_backend(own_minio: MinioServer, tmp_path: Path) -> Iterator[Backend]:
     with socket_directory() as directory:
@@ -47,8 +66,13 @@ def own_backend(own_minio: MinioServer, tmp_path: Path) -> Iterator[Backend]:
 @pytest.fixture
 def file(scratch: Path) -> Path:
     path = scratch / "model.bin"
-    path.write_bytes(b"".join(secrets.token_bytes(BLOCK_SIZE) for _ in range(BLOCKS)))
+    write_anew(path)
     return path
+
+
+def write_anew(path: Path) -> None:
+    """Bytes that no server has."""
+    path.write_bytes(b"".join(secrets.token_bytes(BLOCK_SIZE) for _ in range(BLOCKS)))
 
 
 def stored(server: MinioServer) -> int:
@@ -85,30 +109,34 @@ def calling(call: Callable[[], object]) -> Iterator[list[BaseException]]:
         assert not thread.is_alive(), "the call neither returned nor failed"
 
 
-def test_an_upload_survives_a_restart_of_minio(
-    own_minio: MinioServer, own_backend: Backend, file: Path, scoreboard: Scoreboard, scratch: Path
+def test_an_upload_survives_restarts_of_minio(
+    own_minio: MinioServer, own_backend: Backend, file: Path, kills: Kills, scratch: Path
 ) -> None:
     with (
         own_backend.server() as server,
         FaultyProxy.running(own_backend.socket) as counting,
         Client(counting.uri, retry=PATIENT) as client,
     ):
-        run_id = client.create_run("0").info.run_id
-        with calling(lambda: client.log_artifact(run_id, file)) as errors:
-            wait_until(lambda: stored(own_minio) >= 3)
-            own_minio.kill()
-            scoreboard.injected("kill: MinIO, upload", "minio")
-            own_minio.restart()
-        assert errors == []
-        target = client.download_artifacts(run_id, "model.bin", scratch / "back")
-        assert Path(target).read_bytes() == file.read_bytes()
+        for number in range(kills.count):
+            write_anew(file)
+            run_id, before = client.create_run("0").info.run_id, stored(own_minio)
+            killed_at = before + kills.moments.randrange(1, BLOCKS - 2)
+            with calling(lambda run_id=run_id: client.log_artifact(run_id, file)) as errors:
+                wait_until(lambda killed_at=killed_at: stored(own_minio) >= killed_at)
+                own_minio.kill()
+                kills.note("upload")
+                own_minio.restart()
+            assert errors == []
+            target = client.download_artifacts(run_id, "model.bin", scratch / f"back-{number}")
+            assert Path(target).read_bytes() == file.read_bytes()
+            Path(target).unlink()
+            # Blocks whose PUT was cut off are put again; those that were answered are not.
+            assert BLOCKS <= stored(own_minio) - before <= BLOCKS + 4
         assert server.process.poll() is None
-    # Blocks whose PUT was cut off are put again; those that were answered are not.
-    assert BLOCKS <= stored(own_minio) <= BLOCKS + 4
 
 
 def test_an_upload_that_fails_while_minio_is_away_sends_only_the_rest_later(
-    own_minio: MinioServer, own_backend: Backend, file: Path, scoreboard: Scoreboard, scratch: Path
+    own_minio: MinioServer, own_backend: Backend, file: Path, kills: Kills, scratch: Path
 ) -> None:
     with own_backend.server(), FaultyProxy.running(own_backend.socket) as counting:
         with Client(counting.uri, retry=NO_RETRIES) as client:
@@ -116,7 +144,7 @@ def test_an_upload_that_fails_while_minio_is_away_sends_only_the_rest_later(
             with calling(lambda: client.log_artifact(run_id, file)) as errors:
                 wait_until(lambda: stored(own_minio) >= 4)
                 own_minio.kill()
-                scoreboard.injected("kill: MinIO, upload", "minio")
+                kills.note("upload")
             assert [type(error) for error in errors] == [UnavailableError]
             assert "block store" in str(errors[0])
             assert client.list_artifacts(run_id) == []
@@ -133,28 +161,31 @@ def test_an_upload_that_fails_while_minio_is_away_sends_only_the_rest_later(
     assert sent > (BLOCKS - kept) * BLOCK_SIZE
 
 
-def test_a_download_survives_a_restart_of_minio(
-    own_minio: MinioServer, own_backend: Backend, file: Path, scoreboard: Scoreboard, scratch: Path
+def test_a_download_survives_restarts_of_minio(
+    own_minio: MinioServer, own_backend: Backend, file: Path, kills: Kills, scratch: Path
 ) -> None:
-    retrying = random.Random(1)
     with own_backend.server(), Client(own_backend.uri, retry=PATIENT) as client:
         run_id = client.create_run("0").info.run_id
         client.log_artifact(run_id, file)
-        target = scratch / "back"
+        for number in range(kills.count):
+            target = scratch / f"back-{number}"
 
-        def begun() -> bool:
-            return any(path.stat().st_size for path in target.glob("*.part")) or any(
-                path.stat().st_size for path in target.glob(".*.part")
-            )
+            def begun(target: Path = target) -> bool:
+                parts = (*target.glob("*.part"), *target.glob(".*.part"))
+                return any(path.stat().st_size for path in parts)
 
-        with calling(lambda: client.download_artifacts(run_id, "model.bin", target)) as errors:
-            wait_until(begun)
-            own_minio.kill()
-            scoreboard.injected("kill: MinIO, download", "minio")
-            time.sleep(retrying.uniform(0, 0.2))
-            own_minio.restart()
-        if errors:  # the server gave up on its store before it was back
-            assert isinstance(errors[0], UnavailableError)
-            assert not (target / "model.bin").exists()
-            client.download_artifacts(run_id, "model.bin", target)
-        assert (target / "model.bin").read_bytes() == file.read_bytes()
+            def download(target: Path = target) -> None:
+                client.download_artifacts(run_id, "model.bin", target)
+
+            with calling(download) as errors:
+                wait_until(begun)
+                own_minio.kill()
+                kills.note("download")
+                time.sleep(kills.moments.uniform(0, 0.2))
+                own_minio.restart()
+            if errors:  # the server gave up on its store before it was back
+                assert isinstance(errors[0], UnavailableError)
+                assert not (target / "model.bin").exists()
+                download()
+            assert (target / "model.bin").read_bytes() == file.read_bytes()
+            (target / "model.bin").unlink()
