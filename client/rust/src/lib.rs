@@ -13,6 +13,8 @@ mod patience;
 mod random;
 mod run;
 mod target;
+#[cfg(test)]
+mod testing;
 mod times;
 mod tls;
 mod transfer;
