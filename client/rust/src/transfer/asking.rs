@@ -8,7 +8,7 @@ use super::hashing::HashedBlock;
 use super::joined;
 use crate::connection::Connection;
 use crate::digests::Digest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::v1;
 
 /// Blocks whose presence is asked for together, and how many such windows are asked for at a time: over a slow network the
@@ -55,7 +55,7 @@ pub(crate) fn ask(
                 let digests: HashSet<Digest> = filled.map(|block| block.digest).collect();
                 let digests: Vec<Digest> = digests.into_iter().collect();
                 let missing = find_missing(&connection, &digests).await?;
-                Ok(Window { blocks, missing })
+                Ok::<_, Error>(Window { blocks, missing })
             })
         })
         .buffered(WINDOWS)

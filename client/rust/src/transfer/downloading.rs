@@ -1,18 +1,17 @@
 //! Downloads files and trees: verified, in bounded memory, and under their final names only when whole.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::task::JoinHandle;
 
 use super::block_reading::BlockReading;
 use super::files_reading::FilesReading;
 use super::local_files::{Received, TemporaryFile, cannot_write, make_parent, write_all};
 use super::uris::{Resolutions, below, resolve, split};
-use super::{in_thread, joined};
+use super::in_thread;
+use super::write_queue::WriteQueue;
 use crate::connection::Connection;
 use crate::digests::{Digest, block_count, file_digest};
 use crate::error::{Error, Result};
@@ -85,10 +84,26 @@ impl TreeDownload<'_> {
         root: &Path,
         is_file: bool,
     ) -> Result<()> {
-        let mut reading = FilesReading::new(self.connection, location, MAX_BATCHED);
         let mut writer = Writer::new(folder);
-        writer.add(Received::Directory { target: root.to_owned() }).await?;
+        let received = self.receive(location, folder, root, is_file, &mut writer).await;
+        let written = writer.finish().await;
+        let large = received.and_then(|large| written.map(|()| large))?;
+        let fetches = large.into_iter().map(|file| fetch_large(self.connection, file));
+        stream::iter(fetches).buffer_unordered(LARGE_FILES).try_collect::<()>().await
+    }
+
+    /// Hand over small files; returns the large ones.
+    async fn receive(
+        &mut self,
+        location: &v1::ArtifactLocation,
+        folder: &Path,
+        root: &Path,
+        is_file: bool,
+        writer: &mut Writer,
+    ) -> Result<Vec<LargeFile>> {
+        let mut reading = FilesReading::new(self.connection, location, MAX_BATCHED);
         let mut large = Vec::new();
+        writer.add(Received::Directory { target: root.to_owned() }).await?;
         while let Some((entry, data)) = reading.next().await? {
             self.has_begun |= !is_file;
             let target = match below(&entry.path, location) {
@@ -98,8 +113,7 @@ impl TreeDownload<'_> {
             if entry.kind() == v1::EntryKind::Directory {
                 writer.add(Received::Directory { target }).await?;
             } else if entry.size > MAX_BATCHED {
-                let kind = v1::EntryKind::File.into();
-                let path = entry.path.clone();
+                let (path, kind) = (entry.path.clone(), v1::EntryKind::File.into());
                 let location = v1::ArtifactLocation { path, kind, prefix: String::new(), ..location.clone() };
                 large.push(LargeFile { location, entry, root: folder.to_owned(), target });
             } else {
@@ -107,9 +121,7 @@ impl TreeDownload<'_> {
                 writer.add(Received::File { target, path, digest, data, executable }).await?;
             }
         }
-        writer.finish().await?;
-        let fetches = large.into_iter().map(|file| fetch_large(self.connection, file));
-        stream::iter(fetches).buffer_unordered(LARGE_FILES).try_collect::<()>().await
+        Ok(large)
     }
 }
 
@@ -120,24 +132,10 @@ async fn fetch_large(connection: &Connection, file: LargeFile) -> Result<()> {
         TemporaryFile::create(&target)
     });
     let temporary = Arc::new(temporary.await?);
-    let mut reading = BlockReading::new(connection, &file.location, 0, 0);
-    let mut writing: VecDeque<JoinHandle<Result<()>>> = VecDeque::new();
-    let mut digests = Vec::new();
-    while let Some(block) = reading.next().await? {
-        if writing.len() >= BLOCKS
-            && let Some(first) = writing.pop_front()
-        {
-            joined(first.await)?;
-        }
-        digests.push(block.digest);
-        let (temporary, path) = (temporary.clone(), file.entry.path.clone());
-        writing.push_back(tokio::task::spawn_blocking(move || {
-            if block.is_whole() { temporary.write_at(block.offset, &block.parts) } else { Err(Error::damaged(&path)) }
-        }));
-    }
-    for written in writing {
-        joined(written.await)?;
-    }
+    let mut queue = WriteQueue::new(BLOCKS);
+    let received = receive_blocks(connection, &file.location, &temporary, &mut queue).await;
+    let written = queue.finish().await;
+    let digests = received.and_then(|digests| written.map(|()| digests))?;
     let expected = u64::try_from(file.entry.size).unwrap_or_default();
     let whole = digests.len() as u64 == block_count(expected) && file_digest(&digests).as_bytes()[..] == file.entry.digest;
     match Arc::into_inner(temporary) {
@@ -146,17 +144,37 @@ async fn fetch_large(connection: &Connection, file: LargeFile) -> Result<()> {
     }
 }
 
+/// Verify and write all blocks of a file; returns their digests.
+async fn receive_blocks(
+    connection: &Connection,
+    location: &v1::ArtifactLocation,
+    temporary: &Arc<TemporaryFile>,
+    queue: &mut WriteQueue,
+) -> Result<Vec<Digest>> {
+    let mut reading = BlockReading::new(connection, location, 0, 0);
+    let mut digests = Vec::new();
+    while let Some(block) = reading.next().await? {
+        digests.push(block.digest);
+        let (temporary, path) = (temporary.clone(), location.path.clone());
+        let write = move || {
+            if block.is_whole() { temporary.write_at(block.offset, &block.parts) } else { Err(Error::damaged(&path)) }
+        };
+        queue.push(write).await?;
+    }
+    Ok(digests)
+}
+
 /// Verifies and writes small files in threads while more of them arrive.
 struct Writer {
     root: PathBuf,
     batch: Vec<Received>,
     size: usize,
-    writing: VecDeque<JoinHandle<Result<()>>>,
+    queue: WriteQueue,
 }
 
 impl Writer {
     fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), batch: Vec::new(), size: 0, writing: VecDeque::new() }
+        Self { root: root.to_owned(), batch: Vec::new(), size: 0, queue: WriteQueue::new(BATCHES) }
     }
 
     /// Take something; waits while too much is on its way.
@@ -165,29 +183,18 @@ impl Writer {
             self.size += data.len();
         }
         self.batch.push(received);
-        if self.batch.len() < BATCH_FILES && self.size < BATCH_BYTES {
-            return Ok(());
-        }
-        if self.writing.len() >= BATCHES
-            && let Some(first) = self.writing.pop_front()
-        {
-            joined(first.await)?;
-        }
-        self.hand_over();
-        Ok(())
+        if self.batch.len() >= BATCH_FILES || self.size >= BATCH_BYTES { self.hand_over().await } else { Ok(()) }
     }
 
+    /// Wait until all is written, also what was not before an error.
     async fn finish(mut self) -> Result<()> {
-        self.hand_over();
-        for written in self.writing {
-            joined(written.await)?;
-        }
-        Ok(())
+        let handed_over = self.hand_over().await;
+        handed_over.and(self.queue.finish().await)
     }
 
-    fn hand_over(&mut self) {
+    async fn hand_over(&mut self) -> Result<()> {
         let (root, batch) = (self.root.clone(), std::mem::take(&mut self.batch));
         self.size = 0;
-        self.writing.push_back(tokio::task::spawn_blocking(move || write_all(&root, batch)));
+        self.queue.push(move || write_all(&root, batch)).await
     }
 }

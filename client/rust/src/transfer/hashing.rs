@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
-use super::in_thread;
+use super::joined;
 use super::sources::{Source, Stamp, cannot_read};
 use crate::digests::{BLOCK_SIZE, Digest};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,10 +41,10 @@ pub(crate) fn hash(sources: Arc<[Source]>) -> impl Stream<Item = Result<Vec<Hash
         .map(move |task| {
             let sources = sources.clone();
             // Begun here, so that it goes on while nobody looks.
-            tokio::spawn(in_thread(move || task.iter().map(|piece| read(&sources, *piece)).collect()))
+            tokio::task::spawn_blocking(move || task.iter().map(|piece| read(&sources, *piece)).collect())
         })
         .buffered(AHEAD)
-        .map(super::joined)
+        .map(joined)
 }
 
 fn tasks(sources: &[Source]) -> Vec<Vec<Piece>> {

@@ -13,6 +13,7 @@ mod sending;
 mod sources;
 mod uploading;
 mod uris;
+mod write_queue;
 
 use std::path::{Path, PathBuf};
 
