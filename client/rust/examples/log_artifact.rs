@@ -4,8 +4,7 @@ use holdfast::{Client, NewRun};
 
 #[tokio::main]
 async fn main() -> holdfast::Result<()> {
-    let uri = std::env::args().nth(1).unwrap_or_else(|| "holdfast://127.0.0.1:5600".to_owned());
-    let client = Client::connect(uri).await?;
+    let client = Client::from_env().await?;
     let run = client.create_run(client.experiment("ocr").await?, NewRun::new()).await?;
     run.log_artifact("notes.txt", "").await?;
     run.finish().await?;

@@ -26,4 +26,6 @@ pub use connection::{Authorization, Channel};
 pub use error::{Error, ErrorKind, Result};
 pub use run::{Metric, NewRun, Run, RunEnd};
 pub use times::millis_of;
+/// The gRPC library that the stubs of [`v1`] are made with.
+pub use tonic;
 pub use watch::{ModelEvent, ModelWatch};
