@@ -42,10 +42,9 @@ pub(crate) async fn find_missing(connection: &Connection, digests: &[Digest]) ->
 
 /// Windows of blocks in order. Blocks without data, of empty files, are never missing.
 pub(crate) fn ask(
-    connection: &Connection,
+    connection: Connection,
     batches: impl Stream<Item = Result<Vec<HashedBlock>>> + Send,
 ) -> impl Stream<Item = Result<Window>> + Send {
-    let connection = connection.clone();
     windows(batches)
         .map(move |blocks| {
             let connection = connection.clone();

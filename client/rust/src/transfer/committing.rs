@@ -163,7 +163,7 @@ impl Sending {
         let total: u64 = self.small.iter().map(|source| source.size).sum();
         let batches = hash(self.small.clone());
         let mut windows = if total > MAX_INLINE {
-            ask(&self.connection, batches).boxed()
+            ask(self.connection.clone(), batches).boxed()
         } else {
             let all_missing = |blocks: Vec<HashedBlock>| {
                 let missing = blocks.iter().map(|block| block.digest).collect();

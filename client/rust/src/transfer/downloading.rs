@@ -88,7 +88,7 @@ impl TreeDownload<'_> {
         let received = self.receive(location, folder, root, is_file, &mut writer).await;
         let written = writer.finish().await;
         let large = received.and_then(|large| written.map(|()| large))?;
-        let fetches = large.into_iter().map(|file| fetch_large(self.connection, file));
+        let fetches: Vec<_> = large.into_iter().map(|file| fetch_large(self.connection, file)).collect();
         stream::iter(fetches).buffer_unordered(LARGE_FILES).try_collect::<()>().await
     }
 

@@ -185,10 +185,9 @@ impl WriteStream {
                     let _ = answered.send(Ok(response));
                 }
                 // The server ends the stream only after us, or when it stops.
-                Err(Status::unavailable("the server ended the stream early"))
+                Err::<(), Status>(Status::unavailable("the server ended the stream early"))
             };
-            let outcome: Result<(), Status> = follow.await;
-            if let Err(status) = outcome {
+            if let Err(status) = follow.await {
                 let _ = answered.send(Err(status));
             }
         });

@@ -41,7 +41,7 @@ pub(crate) async fn upload(connection: &Connection, owner: v1::TreeOwner, source
 async fn send_blocks(connection: &Connection, sources: &Arc<[Source]>) -> Result<Vec<Vec<Digest>>> {
     let mut digests = vec![Vec::new(); sources.len()];
     let mut sender = BlockSender::new(connection);
-    let mut windows = pin!(ask(connection, hash(sources.clone())));
+    let mut windows = pin!(ask(connection.clone(), hash(sources.clone())));
     while let Some(Window { blocks, missing }) = windows.try_next().await? {
         let mut seen = HashSet::new();
         let mut to_send = Vec::new();
