@@ -25,11 +25,13 @@ pub struct ArtifactEntry {
 
 impl ArtifactEntry {
     /// A file that nobody may execute.
+    #[must_use]
     pub fn file(path: impl Into<String>, size: u64, digest: Digest) -> Self {
         Self { path: path.into(), is_directory: false, executable: false, size, digest: Some(digest) }
     }
 
     /// A directory.
+    #[must_use]
     pub fn directory(path: impl Into<String>) -> Self {
         Self { path: path.into(), is_directory: true, executable: false, size: 0, digest: None }
     }

@@ -92,6 +92,7 @@ pub struct Metric {
 
 impl Metric {
     /// A point of now.
+    #[must_use]
     pub fn new(key: impl Into<String>, value: f64, step: i64) -> Self {
         Self { key: key.into(), value, step, timestamp_ms: None }
     }
