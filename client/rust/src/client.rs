@@ -75,9 +75,12 @@ impl ConnectOptions {
         };
         let connection = Connection::new(Target::parse(&uri, &|name| variable(name))?, token.trim(), &files)?;
         let request = v1::GetCapabilitiesRequest {};
-        let capabilities = connection
-            .call(connection.artifacts(), request, |mut stub, request| async move { stub.get_capabilities(request).await })
-            .await?;
+        let capabilities =
+            connection
+                .call(connection.artifacts(), request, |mut stub, request| async move {
+                    stub.get_capabilities(request).await
+                })
+                .await?;
         Ok(Client { connection, server_version: capabilities.server_version })
     }
 }
@@ -122,8 +125,7 @@ impl Client {
 
     /// Create an experiment and return its id. `AlreadyExists` when the name is taken.
     pub async fn create_experiment(&self, name: impl Into<String>) -> Result<String> {
-        let request =
-            v1::CreateExperimentRequest { name: name.into(), request_id: unique_id(), ..Default::default() };
+        let request = v1::CreateExperimentRequest { name: name.into(), request_id: unique_id(), ..Default::default() };
         let connection = &self.connection;
         let response = connection
             .call(connection.experiments(), request, |mut stub, request| async move {
@@ -152,9 +154,12 @@ impl Client {
         let selector = Some(v1::get_experiment_request::Selector::Name(name.to_owned()));
         let request = v1::GetExperimentRequest { selector };
         let connection = &self.connection;
-        let response = connection
-            .call(connection.experiments(), request, |mut stub, request| async move { stub.get_experiment(request).await })
-            .await?;
+        let response =
+            connection
+                .call(connection.experiments(), request, |mut stub, request| async move {
+                    stub.get_experiment(request).await
+                })
+                .await?;
         Ok(response.experiment.unwrap_or_default().experiment_id)
     }
 
@@ -189,7 +194,8 @@ mod tests {
     use super::*;
 
     async fn refused(options: ConnectOptions, variables: &[(&str, &str)]) -> Error {
-        let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let variable =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         options.connect_with(&variable).await.err().expect("there is no server")
     }
 

@@ -16,7 +16,8 @@ const REQUEST_ID_KEY: &str = "x-holdfast-request-id";
 /// The longest wait, whatever a server says.
 const MAX_DELAY: Duration = Duration::from_secs(60);
 /// How the texts begin where a repetition would fail the same way: a message of another version, or what a proxy said.
-const LASTING: [&str; 4] = ["Exception ", "Received http2 header with status", "failed to decode", "grpc-status header"];
+const LASTING: [&str; 4] =
+    ["Exception ", "Received http2 header with status", "failed to decode", "grpc-status header"];
 
 /// What the functions of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -174,8 +175,11 @@ impl Error {
         };
         let told = status.get_details_retry_info().and_then(|retry| retry.retry_delay);
         let answered = status.metadata().get(REQUEST_ID_KEY).and_then(|id| id.to_str().ok()).unwrap_or_default();
-        let request_id =
-            if answered.is_empty() { metadata.get("error_id").cloned().unwrap_or_default() } else { answered.to_owned() };
+        let request_id = if answered.is_empty() {
+            metadata.get("error_id").cloned().unwrap_or_default()
+        } else {
+            answered.to_owned()
+        };
         let retry_after = told.filter(|_| kind == ErrorKind::ResourceExhausted).map(|told| told.min(MAX_DELAY));
         Self(Box::new(Inner { kind, message, reason, metadata, request_id, retry_after }))
     }
@@ -257,7 +261,7 @@ fn kind_without_reason(status: &Status, text: &str, kind: ErrorKind) -> ErrorKin
 }
 
 fn sources(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    std::iter::successors(status.source(), |error| error.source())
+    std::iter::successors(status.source(), |&error| error.source())
 }
 
 /// The status's text, and what the errors below it add, where there are any.
@@ -279,7 +283,10 @@ fn with_advice(kind: ErrorKind, text: &str, target: &Target) -> String {
     let uri = target.uri();
     let advice = match kind {
         ErrorKind::Unavailable => {
-            format!("No Holdfast server answers at {uri}: {}, or set HOLDFAST_URI to where it is.", target.start_advice())
+            format!(
+                "No Holdfast server answers at {uri}: {}, or set HOLDFAST_URI to where it is.",
+                target.start_advice()
+            )
         }
         ErrorKind::DeadlineExceeded => {
             format!("The server at {uri} did not answer in time; it may have done what was asked.")
@@ -314,7 +321,10 @@ mod tests {
         let mut details = ErrorDetails::new();
         details.set_error_info("RUN_NOT_FOUND", DOMAIN, HashMap::from([("run_id".to_owned(), "x".to_owned())]));
         let error = refusal(Code::NotFound, details);
-        assert_eq!((error.kind(), error.reason(), error.message()), (ErrorKind::NotFound, "RUN_NOT_FOUND", "no such run"));
+        assert_eq!(
+            (error.kind(), error.reason(), error.message()),
+            (ErrorKind::NotFound, "RUN_NOT_FOUND", "no such run")
+        );
         assert_eq!(error.metadata()["run_id"], "x");
     }
 

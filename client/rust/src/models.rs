@@ -22,9 +22,12 @@ impl Client {
             request_id: unique_id(),
             ..Default::default()
         };
-        let created = connection
-            .call(connection.models(), request, |mut stub, request| async move { stub.create_logged_model(request).await })
-            .await?;
+        let created =
+            connection
+                .call(connection.models(), request, |mut stub, request| async move {
+                    stub.create_logged_model(request).await
+                })
+                .await?;
         let model_id = created.model.unwrap_or_default().model_id;
         match self.write_model(run_id, &model_id, local_dir).await {
             Ok(()) => Ok(model_id),
@@ -50,7 +53,12 @@ impl Client {
         self.finalize_model(model_id, v1::LoggedModelStatus::Ready, String::new()).await
     }
 
-    async fn finalize_model(&self, model_id: &str, status: v1::LoggedModelStatus, status_message: String) -> Result<()> {
+    async fn finalize_model(
+        &self,
+        model_id: &str,
+        status: v1::LoggedModelStatus,
+        status_message: String,
+    ) -> Result<()> {
         let connection = &self.connection;
         let request = v1::FinalizeLoggedModelRequest {
             model_id: model_id.to_owned(),
@@ -59,9 +67,11 @@ impl Client {
             request_id: unique_id(),
         };
         connection
-            .call(connection.models(), request, |mut stub, request| async move {
-                stub.finalize_logged_model(request).await
-            })
+            .call(
+                connection.models(),
+                request,
+                |mut stub, request| async move { stub.finalize_logged_model(request).await },
+            )
             .await?;
         Ok(())
     }
@@ -116,11 +126,12 @@ impl Client {
         let connection = &self.connection;
         let selector = Some(v1::get_model_version_request::Selector::Alias(alias.to_owned()));
         let request = v1::GetModelVersionRequest { name: name.to_owned(), selector };
-        let response = connection
-            .call(connection.registry(), request, |mut stub, request| async move {
-                stub.get_model_version(request).await
-            })
-            .await?;
+        let response =
+            connection
+                .call(connection.registry(), request, |mut stub, request| async move {
+                    stub.get_model_version(request).await
+                })
+                .await?;
         Ok(response.model_version.unwrap_or_default())
     }
 

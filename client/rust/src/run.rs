@@ -134,7 +134,11 @@ impl Run {
         let mut whole: Option<v1::Run> = None;
         loop {
             let page = connection
-                .call(connection.runs(), request.clone(), |mut stub, request| async move { stub.get_run(request).await })
+                .call(
+                    connection.runs(),
+                    request.clone(),
+                    |mut stub, request| async move { stub.get_run(request).await },
+                )
                 .await?;
             let part = page.run.unwrap_or_default();
             match &mut whole {
@@ -161,7 +165,10 @@ impl Run {
     }
 
     /// Log inputs, 100 at a time; each hundred is kept whole or not at all.
-    pub async fn log_params<K: Into<String>, V: ToString>(&self, params: impl IntoIterator<Item = (K, V)>) -> Result<()> {
+    pub async fn log_params<K: Into<String>, V: ToString>(
+        &self,
+        params: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<()> {
         let params = params.into_iter().map(|(key, value)| v1::Param { key: key.into(), value: value.to_string() });
         for params in batches(params.collect(), MAX_BATCH_PARAMS) {
             self.log(v1::LogBatchRequest { params, ..Default::default() }).await?;

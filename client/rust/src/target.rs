@@ -118,7 +118,8 @@ fn network(uri: &str, rest: &str, tls: bool, variable: &dyn Fn(&str) -> Option<S
     let (authority, path) = before_query.split_once('/').unwrap_or((before_query, ""));
     if authority.contains('@') {
         return Err(refused(
-            "Credentials do not belong in a URI, which ends up in logs: set HOLDFAST_TOKEN in the environment.".to_owned(),
+            "Credentials do not belong in a URI, which ends up in logs: set HOLDFAST_TOKEN in the environment."
+                .to_owned(),
         ));
     }
     if !path.is_empty() || uri.contains('#') {
@@ -139,10 +140,7 @@ fn network(uri: &str, rest: &str, tls: bool, variable: &dyn Fn(&str) -> Option<S
     let scheme = if tls { "holdfast+tls" } else { "holdfast" };
     // The address says by itself that the user agreed, so that it works where the variable is not set.
     let query = if insecure && !tls && !loopback { "?insecure=true" } else { "" };
-    Ok(Target {
-        uri: format!("{scheme}://{shown_host}:{port}{query}"),
-        address: Address::Network { host, port, tls },
-    })
+    Ok(Target { uri: format!("{scheme}://{shown_host}:{port}{query}"), address: Address::Network { host, port, tls } })
 }
 
 /// `host`, `host:port`, `[v6]` or `[v6]:port`.

@@ -24,7 +24,9 @@ impl TlsFiles {
     pub(crate) fn read(&self) -> Result<ClientTlsConfig> {
         let mut config = ClientTlsConfig::new();
         config = match &self.ca {
-            Some(path) => config.ca_certificate(Certificate::from_pem(read_pem(path, CA_FILE_VARIABLE, "CERTIFICATE")?)),
+            Some(path) => {
+                config.ca_certificate(Certificate::from_pem(read_pem(path, CA_FILE_VARIABLE, "CERTIFICATE")?))
+            }
             None => config.with_native_roots(),
         };
         match (&self.certificate, &self.key) {
@@ -35,7 +37,9 @@ impl TlsFiles {
             }
             _ => Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("{CERT_FILE_VARIABLE} and {KEY_FILE_VARIABLE} go together: a certificate, and its private key."),
+                format!(
+                    "{CERT_FILE_VARIABLE} and {KEY_FILE_VARIABLE} go together: a certificate, and its private key."
+                ),
             )),
         }
     }
@@ -59,7 +63,9 @@ pub(crate) fn problem(target: &Target, text: &str) -> Option<String> {
     let lower = text.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(&word.to_lowercase()));
     if says(&["NotValidForName", "not valid for name"]) {
-        Some(format!("{server} is not for {host}: connect by a name or address that it is for, or have it made for this one."))
+        Some(format!(
+            "{server} is not for {host}: connect by a name or address that it is for, or have it made for this one."
+        ))
     } else if says(&["invalid peer certificate: Expired", "certificate expired"]) {
         Some(format!("{server} has expired: renew it, and check both clocks."))
     } else if says(&["NotValidYet", "not valid yet"]) {

@@ -55,11 +55,8 @@ pub struct ModelWatch {
 impl ModelWatch {
     pub(crate) fn begin(connection: &Connection, name: &str, cursor: String) -> Self {
         let (sender, events) = mpsc::channel(AHEAD);
-        let request = v1::WatchRegisteredModelRequest {
-            name: name.to_owned(),
-            cursor: cursor.clone(),
-            ..Default::default()
-        };
+        let request =
+            v1::WatchRegisteredModelRequest { name: name.to_owned(), cursor: cursor.clone(), ..Default::default() };
         let following = Following { patience: connection.patience(), connection: connection.clone(), request, sender };
         Self { events, task: tokio::spawn(following.run()), cursor }
     }
@@ -124,9 +121,8 @@ impl Following {
 
     /// What one call brings.
     async fn read_on(&mut self) -> End {
-        let broken = |connection: &Connection, status: &Status| {
-            End::Broken(Error::from_status(status, connection.target()))
-        };
+        let broken =
+            |connection: &Connection, status: &Status| End::Broken(Error::from_status(status, connection.target()));
         let request = Request::new(self.request.clone());
         let mut stream = match self.connection.registry().watch_registered_model(request).await {
             Ok(response) => response.into_inner(),

@@ -9,7 +9,8 @@ use holdfast::{Client, ConnectOptions, ErrorKind, NewRun, v1};
 /// Makes an authority and a server's certificate; returns the arguments for a server, and the authority's file.
 fn certificates(folder: &Scratch) -> (Vec<String>, std::path::PathBuf) {
     let tls = folder.path().join("tls");
-    let made = python(&["-c", "from holdfast.cli import main; main()", "server", "tls-init"]).arg(&tls).output().unwrap();
+    let made =
+        python(&["-c", "from holdfast.cli import main; main()", "server", "tls-init"]).arg(&tls).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let file = |name: &str| tls.join(name).to_str().unwrap().to_owned();
     (vec!["--tls-cert".into(), file("server.crt"), "--tls-key".into(), file("server.key")], tls.join("ca.crt"))

@@ -106,9 +106,7 @@ impl Driver {
 
 async fn whole_server(client: &Client, op: &str, given: &Arguments<'_>) -> Result<Value, Failure> {
     match op {
-        "create_experiment" => {
-            Ok(json!({ "experiment_id": client.create_experiment(given.text("name")?).await? }))
-        }
+        "create_experiment" => Ok(json!({ "experiment_id": client.create_experiment(given.text("name")?).await? })),
         "create_run" => {
             let new = given.optional("name")?.map_or_else(NewRun::new, NewRun::named);
             let run = client.create_run(given.text("experiment_id")?, new).await?;

@@ -113,7 +113,8 @@ impl BlockReading {
                 digest = Digest::from_proto(&chunk.digest);
                 missing = chunk.size as usize;
             }
-            let Some(digest) = digest.filter(|_| (1..=missing).contains(&chunk.data.len()) && missing <= BLOCK_SIZE) else {
+            let Some(digest) = digest.filter(|_| (1..=missing).contains(&chunk.data.len()) && missing <= BLOCK_SIZE)
+            else {
                 return Err(Error::damaged(&self.request.path));
             };
             missing -= chunk.data.len();

@@ -8,9 +8,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::block_reading::BlockReading;
 use super::files_reading::FilesReading;
+use super::in_thread;
 use super::local_files::{Received, TemporaryFile, cannot_write, make_parent, write_all};
 use super::uris::{Resolutions, below, resolve, split};
-use super::in_thread;
 use super::write_queue::WriteQueue;
 use crate::connection::Connection;
 use crate::digests::{Digest, block_count, file_digest};
@@ -137,7 +137,8 @@ async fn fetch_large(connection: &Connection, file: LargeFile) -> Result<()> {
     let written = queue.finish().await;
     let digests = received.and_then(|digests| written.map(|()| digests))?;
     let expected = u64::try_from(file.entry.size).unwrap_or_default();
-    let whole = digests.len() as u64 == block_count(expected) && file_digest(&digests).as_bytes()[..] == file.entry.digest;
+    let whole =
+        digests.len() as u64 == block_count(expected) && file_digest(&digests).as_bytes()[..] == file.entry.digest;
     match Arc::into_inner(temporary) {
         Some(mut temporary) if whole => in_thread(move || temporary.finish(file.entry.executable)).await,
         _ => Err(Error::damaged(&file.entry.path)),

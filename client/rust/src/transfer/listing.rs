@@ -56,11 +56,12 @@ async fn entries(connection: &Connection, location: &v1::ArtifactLocation, recur
     };
     let mut entries = Vec::new();
     loop {
-        let page = connection
-            .call(connection.artifacts(), request.clone(), |mut stub, request| async move {
-                stub.list_files(request).await
-            })
-            .await?;
+        let page =
+            connection
+                .call(connection.artifacts(), request.clone(), |mut stub, request| async move {
+                    stub.list_files(request).await
+                })
+                .await?;
         entries.extend(page.entries);
         if page.next_page_token.is_empty() {
             return Ok(entries);

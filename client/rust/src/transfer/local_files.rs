@@ -58,8 +58,9 @@ fn make_directory(path: &Path, made: &mut HashSet<PathBuf>) -> Result<()> {
             let kind = fs::symlink_metadata(path).map_err(|error| cannot_write(path, &error))?.file_type();
             if kind.is_symlink() {
                 let shown = path.display();
-                let message =
-                    format!("{shown} is a symbolic link, and downloads do not follow it. Remove it, or download elsewhere.");
+                let message = format!(
+                    "{shown} is a symbolic link, and downloads do not follow it. Remove it, or download elsewhere."
+                );
                 return Err(Error::new(ErrorKind::LocalFile, message));
             }
             if !kind.is_dir() {

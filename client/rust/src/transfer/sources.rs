@@ -122,7 +122,8 @@ fn check_link(link: &Path, real_root: &Path) -> Result<()> {
         return Ok(());
     }
     let shown = link.display();
-    let message = format!("The symbolic link {shown} leaves the directory that is logged. Put its target there instead.");
+    let message =
+        format!("The symbolic link {shown} leaves the directory that is logged. Put its target there instead.");
     Err(Error::new(ErrorKind::LocalFile, message))
 }
 
@@ -192,7 +193,10 @@ mod tests {
         fs::write(root.join("a.txt"), "a").unwrap();
         let below = [("up/data", true), ("up/data/a.txt", false), ("up/data/empty", true)];
         assert_eq!(paths(&find_contents(&root, "").unwrap()), [("a.txt", false), ("empty", true)]);
-        assert_eq!(paths(&find_path(&root, "").unwrap()), [("data", true), ("data/a.txt", false), ("data/empty", true)]);
+        assert_eq!(
+            paths(&find_path(&root, "").unwrap()),
+            [("data", true), ("data/a.txt", false), ("data/empty", true)]
+        );
         assert_eq!(paths(&find_path(&root, "up").unwrap()), below);
     }
 
