@@ -64,11 +64,6 @@ impl BlockReading {
         }
     }
 
-    /// The file, once a block came, or the end.
-    pub(crate) fn entry(&self) -> &v1::Entry {
-        &self.entry
-    }
-
     /// The next block, or `None` after the last one.
     pub(crate) async fn next(&mut self) -> Result<Option<Block>> {
         loop {
