@@ -1,13 +1,11 @@
 //! What the README prints works as it is printed.
 
-mod common;
-
 use std::process::Command;
 
-use common::{Scratch, Server};
+use crate::common::{Scratch, Server};
 
-const README: &str = include_str!("../README.md");
-const EXAMPLE: &str = include_str!("../examples/log_artifact.rs");
+const README: &str = include_str!("../../README.md");
+const EXAMPLE: &str = include_str!("../../examples/log_artifact.rs");
 
 #[test]
 fn the_readme_shows_the_example() {

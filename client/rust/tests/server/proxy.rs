@@ -37,9 +37,10 @@ impl CutOnce {
                 tokio::spawn(async move {
                     let (from_client, to_client) = client.into_split();
                     let (from_server, to_server) = server.into_split();
+                    let passed_down = AtomicU64::new(0);
                     tokio::select! {
                         () = pass(from_client, to_server, &fuse_up, &counter) => {}
-                        () = pass(from_server, to_client, &fuse_down, &AtomicU64::new(0)) => {}
+                        () = pass(from_server, to_client, &fuse_down, &passed_down) => {}
                     }
                 });
             }

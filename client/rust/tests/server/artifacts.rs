@@ -1,13 +1,12 @@
 //! Uploads and downloads, against a server.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::{CutOnce, Scratch, Server, content};
+use crate::common::{Scratch, Server, content};
+use crate::proxy::CutOnce;
 use holdfast::digests::{BLOCK_SIZE, file_digest_of, tree_digest};
 use holdfast::{Client, ErrorKind};
 

@@ -1,8 +1,6 @@
 //! TLS, tokens and sockets, against a server.
 
-mod common;
-
-use common::{Scratch, Server, python};
+use crate::common::{Scratch, Server, python};
 use holdfast::v1::access_service_client::AccessServiceClient;
 use holdfast::{Client, ConnectOptions, ErrorKind, NewRun, v1};
 

@@ -1,8 +1,4 @@
-//! A real server, a directory, and a network that fails, for the tests.
-
-#![allow(dead_code, missing_docs)]
-
-mod proxy;
+//! A real server, and a directory, for the tests.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,8 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use holdfast::{Client, NewRun, Run};
-
-pub use proxy::CutOnce;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 static NUMBER: AtomicU64 = AtomicU64::new(0);

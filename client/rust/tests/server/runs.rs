@@ -1,8 +1,6 @@
 //! Runs and the registry, against a server.
 
-mod common;
-
-use common::{Scratch, Server};
+use crate::common::{Scratch, Server, content};
 use holdfast::{ErrorKind, Metric, ModelEvent, NewRun, RunEnd, millis_of, v1};
 
 #[tokio::test]
@@ -69,7 +67,7 @@ async fn a_model_is_logged_registered_promoted_and_watched() {
     let run = server.run().await;
     let folder = Scratch::new();
     folder.write("model/MLmodel", "flavors: {}\n");
-    folder.write("model/data/weights.bin", common::content(100_000, 1));
+    folder.write("model/data/weights.bin", content(100_000, 1));
     let model_id = run.log_model("churn", folder.path().join("model")).await.unwrap();
     let source = format!("models:/{model_id}");
     let first = client.register_model("churn", &source).await.unwrap().version;
