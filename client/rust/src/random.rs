@@ -4,7 +4,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 /// 32 hex digits that nobody else has.
 pub(crate) fn unique_id() -> String {
-    bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_le_bytes(bytes()))
 }
 
 /// A number from 0 to below 1.

@@ -83,12 +83,11 @@ impl FilesReading {
 
     async fn next_part(&mut self) -> Result<Option<v1::FilePart>, Status> {
         while self.parts.is_empty() {
-            let stream = match &mut self.stream {
-                Some(stream) => stream,
-                None => {
-                    let begun = self.connection.artifacts().read_files(self.request.clone()).await?.into_inner();
-                    self.stream.insert(begun)
-                }
+            let stream = if let Some(stream) = &mut self.stream {
+                stream
+            } else {
+                let begun = self.connection.artifacts().read_files(self.request.clone()).await?.into_inner();
+                self.stream.insert(begun)
             };
             match stream.message().await? {
                 Some(response) => self.parts.extend(response.parts),
