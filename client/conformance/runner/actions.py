@@ -84,21 +84,24 @@ def blocks_since(stage: Stage, noted: Blocks, received: Any, redundant: Any) -> 
     _refuse(fields_difference(found, {"received": received, "redundant": redundant}, "the server's count"))
 
 
-def note_traffic(stage: Stage, save: str) -> None:
-    """Note how many bytes have passed to the server through the network."""
-    stage.names[save] = stage.proxy.sent
+def note_traffic(stage: Stage, save: str, *, on: str = "up") -> None:
+    """Note how many bytes have passed through the network, ``up`` to the server or ``down`` from it."""
+    stage.names[save] = stage.passed(on)
 
 
-def sent_since(stage: Stage, noted: int, size: Any) -> None:
-    """So many bytes have passed to the server since."""
-    sent = stage.proxy.sent - noted
-    stage.transcript.append(f"{sent:,} bytes passed to the server")
-    _refuse(fields_difference({"sent": sent}, {"sent": size}, "the network's count"))
+def traffic_since(stage: Stage, noted: int, size: Any, *, on: str = "up") -> None:
+    """So many bytes have passed since."""
+    passed = stage.passed(on) - noted
+    stage.transcript.append(f"{passed:,} bytes passed {on}")
+    _refuse(fields_difference({"size": passed}, {"size": size}, "the network's count"))
 
 
-def hold_network(stage: Stage, after: int) -> None:
-    """Let so many bytes more pass to the server, and then none."""
-    stage.proxy.hold(sent=after)
+def hold_network(stage: Stage, after: int, *, on: str = "up") -> None:
+    """Let so many bytes more pass, ``up`` to the server or ``down`` from it, and then none."""
+    if on == "up":
+        stage.proxy.hold(sent=after)
+    else:
+        stage.proxy.hold(received=after)
 
 
 def wait_until_held(stage: Stage) -> None:
@@ -106,9 +109,9 @@ def wait_until_held(stage: Stage) -> None:
     give_up = time.monotonic() + stage.timeout
     while not stage.proxy.holding:
         if stage.driver.has_answered:
-            raise ConformanceError(f"it ended before so much was sent: {stage.answer()}")
+            raise ConformanceError(f"it ended before so much had passed: {stage.answer()}")
         if time.monotonic() > give_up:
-            raise ConformanceError(f"only {stage.proxy.sent:,} bytes were sent within {stage.timeout:g} s")
+            raise ConformanceError(f"the network has not come to its limit within {stage.timeout:g} s")
         time.sleep(0.005)
 
 
@@ -192,7 +195,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
     action.__name__: action
     for action in (
         make_file, make_tree, make_directory, write_text, list_files, same_files, whole_files, only, digest_range,
-        note_blocks, blocks_since, note_traffic, sent_since, hold_network, wait_until_held, cut_network,
+        note_blocks, blocks_since, note_traffic, traffic_since, hold_network, wait_until_held, cut_network,
         release_network, kill_driver, kill_server, start_server, flip_bits, flipped, flip_in_store, log_points,
         check_vectors,
     )

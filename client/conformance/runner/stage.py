@@ -59,6 +59,10 @@ class Stage:
             self._proxy = CountingProxy(self.place.open_server.port)
         return self._proxy
 
+    def passed(self, on: str) -> int:
+        """Bytes that passed through the network, ``up`` to the server or ``down`` from it."""
+        return {"up": self.proxy.sent, "down": self.proxy.received}[on]
+
     def random(self, name: str) -> random.Random:
         """Bytes for a file that no other scenario has."""
         return random.Random(f"{self._unique}/{name}")  # noqa: S311 - contents of files
@@ -81,6 +85,7 @@ class Stage:
     def on_trial(self, other: Language) -> Iterator[None]:
         """Let another language do the steps that name none."""
         self._on_trial = f"other {other.name}"
+        self.names["other"] = other.name
         try:
             yield
             self._drivers.pop(self._on_trial).end()
