@@ -84,21 +84,21 @@ def blocks_since(stage: Stage, noted: Blocks, received: Any, redundant: Any) -> 
     _refuse(fields_difference(found, {"received": received, "redundant": redundant}, "the server's count"))
 
 
-def note_traffic(stage: Stage, save: str, *, on: str = "up") -> None:
+def note_traffic(stage: Stage, save: str, *, way: str = "up") -> None:
     """Note how many bytes have passed through the network, ``up`` to the server or ``down`` from it."""
-    stage.names[save] = stage.passed(on)
+    stage.names[save] = stage.passed(way)
 
 
-def traffic_since(stage: Stage, noted: int, size: Any, *, on: str = "up") -> None:
+def traffic_since(stage: Stage, noted: int, size: Any, *, way: str = "up") -> None:
     """So many bytes have passed since."""
-    passed = stage.passed(on) - noted
-    stage.transcript.append(f"{passed:,} bytes passed {on}")
+    passed = stage.passed(way) - noted
+    stage.transcript.append(f"{passed:,} bytes passed {way}")
     _refuse(fields_difference({"size": passed}, {"size": size}, "the network's count"))
 
 
-def hold_network(stage: Stage, after: int, *, on: str = "up") -> None:
+def hold_network(stage: Stage, after: int, *, way: str = "up") -> None:
     """Let so many bytes more pass, ``up`` to the server or ``down`` from it, and then none."""
-    if on == "up":
+    if way == "up":
         stage.proxy.hold(sent=after)
     else:
         stage.proxy.hold(received=after)
@@ -141,9 +141,9 @@ def start_server(stage: Stage) -> None:
     stage.place.open_server.start()
 
 
-def flip_bits(stage: Stage, marker: str, on: str, *, once: bool = False) -> None:
+def flip_bits(stage: Stage, marker: str, way: str, *, once: bool = False) -> None:
     """Flip a bit of each marker that passes on the way ``up`` or ``down``, or of the first; in connections made after this."""
-    stage.flipper = BitFlipper(marker.encode(), up=on == "up", once=once)
+    stage.flipper = BitFlipper(marker.encode(), up=way == "up", once=once)
     stage.proxy.filter(stage.flipper.begin)
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from client.conformance.runner.errors import ConformanceError
 
@@ -62,6 +62,7 @@ class Driver:
         self._timeout = timeout
         self._stderr_path = folder / f"{name}-{time.monotonic_ns()}.stderr"
         self._asked = ""
+        self._killed = False
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         with self._stderr_path.open("wb") as stderr:
             self._process = subprocess.Popen(
@@ -119,10 +120,13 @@ class Driver:
 
     def kill(self) -> None:
         """End it at once, with whatever it started, as by a power cut."""
+        if self._killed:
+            return
+        self._killed = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._reader.join()
+        self._reader.join(END_SECONDS)
         with contextlib.suppress(OSError):  # what it has not read
             self._stdin.close()
         self._stdout.close()
@@ -134,8 +138,8 @@ class Driver:
         Raises:
             ConformanceError: It does not end, ends with another exit code than 0, or says more than it was asked.
         """
-        if self._process.poll() is not None and self._reader.is_alive() is False and self._stdin.closed:
-            return  # killed before
+        if self._killed:
+            return
         with contextlib.suppress(OSError):
             self._stdin.close()
         try:
@@ -158,7 +162,7 @@ class Driver:
                 self._lines.put(line.decode("utf-8", "replace"))
         self._lines.put(None)
 
-    def _fail_ended(self, code: int) -> None:
+    def _fail_ended(self, code: int) -> NoReturn:
         asked = f" when it was asked for {self._asked}" if self._asked else ""
         raise ConformanceError(f"the driver ended with {_ended(code)}{asked}{self._said()}")
 

@@ -59,9 +59,9 @@ class Stage:
             self._proxy = CountingProxy(self.place.open_server.port)
         return self._proxy
 
-    def passed(self, on: str) -> int:
+    def passed(self, way: str) -> int:
         """Bytes that passed through the network, ``up`` to the server or ``down`` from it."""
-        return {"up": self.proxy.sent, "down": self.proxy.received}[on]
+        return {"up": self.proxy.sent, "down": self.proxy.received}[way]
 
     def random(self, name: str) -> random.Random:
         """Bytes for a file that no other scenario has."""
