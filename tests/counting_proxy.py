@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 WAIT_SECONDS = 60.0
-# Makes of the bytes that pass in a direction of a new connection what is forwarded, as many; None forwards them as they are.
+# For a direction of a new connection: makes of the bytes that pass what is forwarded; None leaves them as they are.
 Filter = Callable[[bool], Callable[[bytes], bytes] | None]
 _FOR_EVER = float("inf")
 
@@ -59,7 +59,7 @@ class CountingProxy:
         self.go_on()
 
     def filter(self, make: Filter) -> None:
-        """Change what passes in connections that are made from now on; ``make`` is told whether it is what clients send."""
+        """Change what passes in connections made from now on; ``make`` is told whether it is what clients send."""
         self._filter = make
 
     def go_on(self) -> None:

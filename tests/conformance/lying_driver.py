@@ -222,7 +222,7 @@ class NeverAsks(Operations):
         for module in (asking, uploading, sending):
             module.find_missing = all_of_them
         committing.MissingBlocks = lambda _, batches: _Unasked(batches)
-        uploading.MissingBlocks = lambda _, batches, recover: _Unasked(batches)
+        uploading.MissingBlocks = lambda _, batches, **__: _Unasked(batches)
 
 
 class _Unasked:

@@ -1,4 +1,4 @@
-"""The suite is worth what it finds: drivers that are wrong in one way each are found out by the scenario meant for it."""
+"""The suite is worth what it finds: drivers that are wrong in one way each are found out by the scenario for it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ REQUIRE_VARIABLE = "HOLDFAST_REQUIRE_LANGUAGES"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play what is asked for; 0 when all of it is as it should be, and nothing that the environment requires is missing."""
+    """Play what is asked for; 0 when all of it is as it should be, and nothing is missing that is required."""
     options = _parser().parse_args(arguments)
     try:
         scenarios = [s for s in load_scenarios(ACTIONS) if any(fnmatch(s.name, p) for p in options.scenarios)]
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = bool(missing) and os.environ.get(REQUIRE_VARIABLE) == "1"
     for store in options.stores:
         try:
-            results = _play_on(store, scenarios, options.languages, built, missing, options.timeout)
+            results = _play_on(store, scenarios, options.languages, built, missing, timeout=options.timeout)
         except ToolchainMissingError as error:
             missing = {**missing, store: str(error)}
             failed = failed or os.environ.get("HOLDFAST_REQUIRE_MINIO") == "1"
@@ -99,6 +99,7 @@ def _play_on(
     wanted: Sequence[str],
     built: Sequence[Language],
     missing: Mapping[str, str],
+    *,
     timeout: float,
 ) -> Results:
     played = [language for language in built if language.name in wanted]

@@ -142,7 +142,7 @@ def start_server(stage: Stage) -> None:
 
 
 def flip_bits(stage: Stage, marker: str, way: str, *, once: bool = False) -> None:
-    """Flip a bit of each marker that passes on the way ``up`` or ``down``, or of the first; in connections made after this."""
+    """Flip a bit of each marker, or the first, that passes ``up`` or ``down``; in connections made after this."""
     stage.flipper = BitFlipper(marker.encode(), up=way == "up", once=once)
     stage.proxy.filter(stage.flipper.begin)
 

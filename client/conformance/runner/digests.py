@@ -42,4 +42,4 @@ def tree_digest(entries: Iterable[Mapping[str, Any]]) -> str:
 def printed_vectors(page: str) -> dict[str, str]:
     """The test vectors that docs/protocol.md prints: digests by what they are of."""
     section = page.partition("### Test vectors")[2].partition("\n## ")[0]
-    return {content: digest for content, digest in re.findall(r"^\| (.+?) \| `([0-9a-f]{64})` \|$", section, re.M)}
+    return dict(re.findall(r"^\| (.+?) \| `([0-9a-f]{64})` \|$", section, re.MULTILINE))

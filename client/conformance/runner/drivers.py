@@ -185,10 +185,10 @@ def _parsed(line: str, op: str) -> Answer:
         (kind, content), *_ = answer.items()
         if kind == "ok" and isinstance(content, dict):
             return Answer(ok=content)
-        texts = ("code", "reason", "message", "request_id")
-        if kind == "error" and isinstance(content, dict) and isinstance(content.get("code"), str):
-            if all(isinstance(content.get(text, ""), str) for text in texts):
-                return Answer(error={text: content.get(text, "") for text in texts})
+        if kind == "error" and isinstance(content, dict) and content.get("code"):
+            error = {"reason": "", "message": "", "request_id": "", **content}
+            if all(isinstance(text, str) for text in error.values()):
+                return Answer(error=error)
     raise ConformanceError(
         f'the answer to {op} is neither {{"ok": {{…}}}} nor {{"error": {{"code": "…", …}}}}: {shortened(line)}'
     )

@@ -1,7 +1,7 @@
 """Compares answers with what a scenario expects of them.
 
-Objects have exactly the fields that are expected, but for the answer itself, which may have more. In place of a value stands
-``{$any: true}`` for one that is not empty, ``{$contains: text}``, ``{$matches: pattern}``, ``{$in: [values]}``,
+Objects have exactly the fields that are expected, but for the answer itself, which may have more. In place of a value
+stands ``{$any: true}`` for one that is not empty, ``{$contains: text}``, ``{$matches: pattern}``, ``{$in: [values]}``,
 ``{$least: number, $most: number}``, or ``{$subset: {…}}`` for an object that may have further fields.
 """
 

@@ -149,4 +149,3 @@ def _compare_files(found: Path, original: Path, name: str) -> None:
             position += len(piece)
     if (found.stat().st_mode & 0o100) != (original.stat().st_mode & 0o100):
         raise ConformanceError(f"the executable bit of {name} was lost, or added")
-

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.server_process import clean_environment
-
 from client.conformance.runner.errors import BuildError, ToolchainMissingError
+from tests.server_process import clean_environment
 
 ROOT = Path(__file__).parents[3]
 CLIENTS = ROOT / "client"
@@ -40,10 +39,7 @@ class Language:
 PYTHON = Language("python", (sys.executable, str(PYTHON_DRIVER)))
 LANGUAGES = (
     PYTHON,
-    *(
-        Language(name, (str(CLIENTS / name / "build" / "driver"),))
-        for name in ("go", "typescript", "java", "rust")
-    ),
+    *(Language(name, (str(CLIENTS / name / "build" / "driver"),)) for name in ("go", "typescript", "java", "rust")),
 )
 
 

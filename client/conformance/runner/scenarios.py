@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from client.conformance.runner.errors import ScenarioFileError
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
 STORES = ("local", "minio")
 
-# Each op of the contract, with the arguments it needs and those it may have; README.md beside this directory describes them.
+# Each op of the contract, with the arguments it needs and those it may have; ../README.md describes them.
 OPS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     op: (frozenset(needed.split()), frozenset(optional.split()))
     for op, needed, optional in (

@@ -12,11 +12,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.minio_server import MinioServer, find_binary, start_minio
-from tests.server_process import clean_environment, running_server
-
 from client.conformance.runner.counting import Blocks, read_blocks
 from client.conformance.runner.errors import ToolchainMissingError
+from tests.minio_server import MinioServer, find_binary, start_minio
+from tests.server_process import clean_environment, running_server
 
 STORES = ("local", "minio")
 HOST = "127.0.0.1"
@@ -45,9 +44,7 @@ class Server:
             return
         with contextlib.ExitStack() as starting:
             arguments = [f"--port={self.port}", f"--data-dir={self.data_dir}", f"--metrics-address={HOST}:0"]
-            server = starting.enter_context(
-                running_server(*arguments, *self._arguments, environment=self._environment)
-            )
+            server = starting.enter_context(running_server(*arguments, *self._arguments, environment=self._environment))
             found = re.search(r"(http://\S+/metrics)", server.line("Metrics on "))
             assert found is not None
             self._metrics_url = found[1]
@@ -156,7 +153,13 @@ def _holdfast(*arguments: str) -> str:
     """Run the command line, as whoever keeps a server does; returns what it printed."""
     command = [sys.executable, "-c", "from holdfast.cli import main; main()", *arguments]
     done = subprocess.run(
-        command, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+        command,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode != 0:
         raise RuntimeError(f"holdfast {' '.join(arguments[:2])} ended with {done.returncode}: {done.stderr}")

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.counting_proxy import CountingProxy
-
 from client.conformance.runner.drivers import Answer, Driver
 from client.conformance.runner.errors import ConformanceError, ScenarioFileError
 from client.conformance.runner.languages import PYTHON, Language, driver_environment
 from client.conformance.runner.network import BitFlipper
 from client.conformance.runner.servers import HOST, Place
+from tests.counting_proxy import CountingProxy
 
 _NAME = re.compile(r"\$\{(\w+)\}")
 
