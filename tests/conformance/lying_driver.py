@@ -137,10 +137,9 @@ class KeepsFloats(Operations):
 
     @staticmethod
     def _single(value):
-        try:
-            return struct.unpack("f", struct.pack("f", value))[0]
-        except (struct.error, OverflowError):
+        if isinstance(value, str) or abs(value) > 1e38:
             return value
+        return struct.unpack("f", struct.pack("f", value))[0]
 
 
 class ReadsOnePage(Operations):

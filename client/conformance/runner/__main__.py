@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = bool(missing) and os.environ.get(REQUIRE_VARIABLE) == "1"
     for store in options.stores:
         try:
-            results = _play_on(store, scenarios, options.languages, built, missing, timeout=options.timeout)
+            results = _play_on(store, scenarios, built, missing, timeout=options.timeout)
         except ToolchainMissingError as error:
             missing = {**missing, store: str(error)}
             failed = failed or os.environ.get("HOLDFAST_REQUIRE_MINIO") == "1"
@@ -74,39 +74,32 @@ def _among(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def _build_all(wanted: Sequence[str]) -> tuple[list[Language], dict[str, str]]:
-    """Build every driver that can be built, also of languages that were not asked for: those are the others.
-
-    Returns what was built, and why other languages that were asked for are missing.
-    """
+    """Build the drivers that are asked for; returns those that are built, and why others are missing."""
     built: list[Language] = []
     missing: dict[str, str] = {}
     for language in LANGUAGES:
+        if language.name not in wanted:
+            continue
         try:
             build(language)
             built.append(language)
         except ToolchainMissingError as error:
-            if language.name in wanted:
-                missing[language.name] = str(error)
-        except BuildError:
-            if language.name in wanted:
-                raise
+            missing[language.name] = str(error)
     return built, missing
 
 
 def _play_on(
     store: str,
     scenarios: Sequence[Scenario],
-    wanted: Sequence[str],
     built: Sequence[Language],
     missing: Mapping[str, str],
     *,
     timeout: float,
 ) -> Results:
-    played = [language for language in built if language.name in wanted]
-    outcomes: dict[str, dict[str, Outcome]] = {language.name: {} for language in played}
+    outcomes: dict[str, dict[str, Outcome]] = {language.name: {} for language in built}
     with open_place(store) as place:
         for scenario in scenarios:
-            for language in played if store in scenario.stores else ():
+            for language in built if store in scenario.stores else ():
                 others = tuple(other for other in built if other != language)
                 outcome = play(scenario, language, others=others, place=place, timeout=timeout)
                 outcomes[language.name][scenario.name] = outcome

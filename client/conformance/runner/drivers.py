@@ -186,9 +186,9 @@ def _parsed(line: str, op: str) -> Answer:
         if kind == "ok" and isinstance(content, dict):
             return Answer(ok=content)
         if kind == "error" and isinstance(content, dict) and content.get("code"):
-            error = {"reason": "", "message": "", "request_id": "", **content}
-            if all(isinstance(text, str) for text in error.values()):
-                return Answer(error=error)
+            told = {"reason": "", "message": "", "request_id": "", **content}
+            if all(isinstance(text, str) for text in told.values()):
+                return Answer(error=told)
     raise ConformanceError(
         f'the answer to {op} is neither {{"ok": {{…}}}} nor {{"error": {{"code": "…", …}}}}: {shortened(line)}'
     )

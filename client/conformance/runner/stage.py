@@ -25,7 +25,7 @@ class Stage:
 
     Attributes:
         language: The one on trial.
-        others: The other languages that can be built here; Python again where there is none.
+        others: The other languages; Python again where there is none.
         place: The servers.
         folder: Files of this scenario.
         names: What steps have saved.
