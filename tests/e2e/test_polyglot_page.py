@@ -93,7 +93,7 @@ def test_the_forty_lines_upload_files_of_any_size_and_nothing_twice(tmp_path: Pa
             sent = uploader.sent
             assert uploader.upload(run, sources).sequence == 2
             assert uploader.sent == sent, "all blocks are there"
-        found = Path(client.download_artifacts(run_id=run, artifact_path="", dst_path=tmp_path / "found"))
+        found = Path(client.download_artifacts(run, dst_path=tmp_path / "found"))
     assert {path.name: path.read_bytes() for path in found.iterdir()} == {
         path.name: path.read_bytes() for path in sources.iterdir()
     }
