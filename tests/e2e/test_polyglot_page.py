@@ -116,7 +116,7 @@ def test_the_forty_lines_go_on_after_an_interruption_and_commit_once(tmp_path: P
 
 
 def _has_protoc() -> bool:
-    programs = ["protoc", "grpc_cpp_plugin", "grpc_csharp_plugin", "g++", "pkg-config"]
+    programs = ["protoc", "grpc_cpp_plugin", "grpc_php_plugin", "grpc_ruby_plugin", "g++", "pkg-config"]
     if not all(map(shutil.which, programs)):
         return False
     return subprocess.run(["pkg-config", "--exists", "grpc++", "protobuf"], check=False).returncode == 0
