@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -56,12 +55,8 @@ class Uploader:
         }
         exec(compile(code, "docs/polyglot.md", "exec"), self._names)
 
-    def __enter__(self) -> Uploader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Hang up."""
         self._channel.close()
 
     def upload(self, run_id: str, directory: Path) -> artifact_pb2.Tree:

@@ -45,7 +45,8 @@ def check_page(
     Commands know the server as ``HOLDFAST_URI``, and its data directory as ``DATA``.
 
     Blocks of Python begin with the name of a file to write them to, and others may. Those of the console are commands
-    behind ``$`` with the output of each; there ``…`` stands for anything on its line, and alone on a line for any lines.
+    behind ``$`` with the output of each; there ``…`` stands for anything on its line, and alone on a line for any
+    lines.
 
     Args:
         page: The page, or a part of it.

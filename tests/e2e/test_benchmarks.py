@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from benchmarks import processes
 from benchmarks.language_drivers import DriverError, NoDriverError, build
+from benchmarks.markdown import spread
 from benchmarks.report import PAGE, rewritten
 from benchmarks.tables import render
 from tests.minio_server import MISSING, find_binary
@@ -128,8 +129,8 @@ def test_a_language_is_compared_with_python_by_neighbours() -> None:
     assert [row[0] for row in rows] == ["Python", "Go", "Java"]
     assert [row[2:5] for row in rows] == [
         ["", "", ""],
-        ["1.50 (1.00–2.00)", "1", "met"],
-        ["0.80 (0.80–0.80)", "1", "missed"],
+        [spread([1, 2], ".2f"), "1", "met"],
+        [spread([0.8, 0.8], ".2f"), "1", "missed"],
     ]
 
 

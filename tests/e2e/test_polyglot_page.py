@@ -1,4 +1,4 @@
-"""docs/polyglot.md does what it says: recipes by the real grpcurl, stubs by the real protoc, and the forty lines upload."""
+"""docs/polyglot.md does what it says: recipes by grpcurl itself, stubs by protoc, and the forty lines upload."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,7 @@ def folder() -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.timeout(360)  # each command is a process, of which a busy machine starts one a second or less
 def test_the_recipes_run_as_they_read(grpcurl: Path, folder: Path) -> None:
-    commands = check_page(
-        RECIPES, folder, "--reflection", programs=[grpcurl], from_repository=["protos", "buf.yaml"]
-    )
+    commands = check_page(RECIPES, folder, "--reflection", programs=[grpcurl], from_repository=["protos", "buf.yaml"])
     assert commands > 50
 
 
@@ -86,7 +85,7 @@ def test_the_forty_lines_upload_files_of_any_size_and_nothing_twice(tmp_path: Pa
     with running_server("--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data")) as server:
         client = holdfast.Client(f"holdfast://{server.address}")
         run = client.create_run("0").info.run_id
-        with Uploader(PSEUDOCODE, server.address) as uploader:
+        with closing(Uploader(PSEUDOCODE, server.address)) as uploader:
             tree = uploader.upload(run, sources)
             assert tree.sequence == 1
             assert uploader.sent > sum(size for size in sizes.values() if size > 65_536)
@@ -107,7 +106,7 @@ def test_the_forty_lines_go_on_after_an_interruption_and_commit_once(tmp_path: P
     with running_server("--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data")) as server:
         client = holdfast.Client(f"holdfast://{server.address}")
         run = client.create_run("0").info.run_id
-        with Uploader(PSEUDOCODE, server.address) as uploader:
+        with closing(Uploader(PSEUDOCODE, server.address)) as uploader:
             uploader.break_after_a_block = uploader.lose_an_answer = True
             assert uploader.upload(run, sources).sequence == 1
             assert uploader.tries == 3, "one that broke, one whose answer was lost, and one that is told of its commit"
