@@ -80,7 +80,7 @@ class Driver:
             stdin.write(json.dumps({"op": op, **arguments}) + "\n")
             stdin.flush()
         line = stdout.readline()
-        answer = json.loads(line) if line else {"error": self._log.read_text(errors="replace")[-2000:]}
+        answer: dict[str, Any] = json.loads(line) if line else {"error": self._log.read_text(errors="replace")[-2000:]}
         if "ok" not in answer:
             raise DriverError(f"{op}: {answer.get('error')}")
         ok: dict[str, Any] = answer["ok"]
