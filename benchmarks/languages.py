@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import processes
 from benchmarks.data import fingerprint, make_source
-from benchmarks.language_drivers import LANGUAGES, Driver, NoDriverError, build, running_driver
+from benchmarks.language_drivers import LANGUAGES, Driver, DriverError, NoDriverError, build, running_driver
 from benchmarks.markdown import spread, table
 from benchmarks.rows import GIB, MIB, Store
 from benchmarks.servers import Server
@@ -32,19 +32,25 @@ def measure_languages(session: Session, store: Store) -> Iterator[Sample]:
     """1 GiB by each language's driver in turn, in random order, to a fresh server on local blocks."""
     if "holdfast" not in session.peers:
         return
-    commands = dict(_built(session))
+    drivers = dict(_built(session))
     source = make_source(session.fresh("source"), files=1, size=max(1, round(GIB * session.scale)), seed=session.seed)
     warm_up = make_source(session.fresh("source"), files=1, size=WARM_UP, seed=session.seed)
     for repetition in range(session.repeat):
-        for language in session.random.sample(list(commands), len(commands)):
-            with ExitStack() as stack:
-                server = stack.enter_context(session.serving("holdfast", store))
-                driver = stack.enter_context(running_driver(commands[language], session.fresh(language)))
-                run = _ready(driver, server, warm_up)
-                figures = _measure(driver, server, run, source)
-                if repetition == 0:
-                    _verify(session, driver, run, source)
-                session.tidy(server, store)
+        for language in session.random.sample(list(drivers), len(drivers)):
+            try:
+                with ExitStack() as stack:
+                    server = stack.enter_context(session.serving("holdfast", store))
+                    driver = stack.enter_context(running_driver(drivers[language], session.fresh(language)))
+                    run = _ready(driver, server, warm_up)
+                    figures = _measure(driver, server, run, source)
+                    if repetition == 0:
+                        _verify(session, driver, run, source)
+                    session.tidy(server, store)
+            except DriverError as failure:
+                # Hours of other measurements are not to be lost for it.
+                del drivers[language]
+                _warn(language, failure)
+                continue
             yield Sample(row="languages", store=store, peer=language, repetition=repetition, figures=figures)
     for path in (source, warm_up):
         session.discard(path)
@@ -55,8 +61,12 @@ def _built(session: Session) -> Iterator[tuple[str, list[str]]]:
         if language in session.languages:
             try:
                 yield language, build(language)
-            except NoDriverError as missing:
-                print(f"WARNING: {LABELS[language]} is not measured: {missing}", flush=True)
+            except (NoDriverError, DriverError) as missing:
+                _warn(language, missing)
+
+
+def _warn(language: str, reason: Exception) -> None:
+    print(f"WARNING: {LABELS[language]} is not measured: {reason}", flush=True)
 
 
 def _ready(driver: Driver, server: Server, warm_up: Path) -> str:
