@@ -21,7 +21,7 @@ import holdfast
 
 PAGE = read_page("polyglot.md")
 STUBS, RECIPES = section(PAGE, "Stubs for C++, C# and others"), section(PAGE, "Recipes for grpcurl")
-(PSEUDOCODE,) = blocks(section(PAGE, "Uploading in forty lines"), "python")
+(PSEUDOCODE,) = blocks(section(PAGE, "Uploading in forty lines"), "text")
 SERVICES = [
     name
     for path in sorted((ROOT / "protos" / "holdfast" / "v1").glob("*_service.proto"))
