@@ -76,7 +76,7 @@ def check_page(
         environment = clean_environment({"HOLDFAST_URI": f"holdfast://{server.address}", "DATA": data})
         environment["PATH"] = os.pathsep.join([str(found), str(Path(sys.executable).parent), environment["PATH"]])
         done = subprocess.run(
-            ["bash", "-c", script], cwd=work, env=environment, timeout=300, check=False,
+            ["bash", "-c", script], cwd=work, env=environment, timeout=600, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
     outputs = done.stdout.split(f"{_MARK}\n")[1:]

@@ -40,7 +40,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(360)  # each command is a process, of which a busy machine starts one a second or less
+@pytest.mark.timeout(660)  # each command is a process, of which a busy machine starts one a second or less
 def test_the_recipes_run_as_they_read(grpcurl: Path, folder: Path) -> None:
     commands = check_page(RECIPES, folder, "--reflection", programs=[grpcurl], from_repository=["protos", "buf.yaml"])
     assert commands > 50
@@ -57,7 +57,7 @@ def test_the_page_installs_the_grpcurl_that_is_tested() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # compiles C++
+@pytest.mark.timeout(660)  # compiles C++
 def test_stubs_are_generated_and_a_program_of_cpp_runs(folder: Path) -> None:
     if not _has_protoc():
         if os.environ.get("HOLDFAST_REQUIRE_PROTOC") == "1":
