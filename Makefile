@@ -1,4 +1,4 @@
-# Needs make and Python 3.10 or later; `make minio` needs Go too. Everything else is installed into .venv.
+# Needs make and Python 3.10 or later; `make minio` and `make grpcurl` need Go too. Everything else is installed into .venv.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,6 +17,11 @@ MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 MINIO_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast/minio/$(lastword $(subst -, ,$(MINIO_VERSION)))
 MINIO := $(or $(HOLDFAST_MINIO_BIN),$(MINIO_DIR)/minio)
 HAS_GO := $(shell command -v go 2>/dev/null)
+
+# Runs what docs/polyglot.md shows.
+GRPCURL_VERSION := v1.9.4
+GRPCURL_DIR := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast/grpcurl/$(GRPCURL_VERSION)
+GRPCURL := $(or $(HOLDFAST_GRPCURL_BIN),$(GRPCURL_DIR)/grpcurl)
 
 PROTOS := $(wildcard protos/holdfast/v1/*.proto) protos/hatch_build.py
 
@@ -45,7 +50,7 @@ demo: $(STAMP) ## Log a run, files and a model to a server of its own, and read 
 	@$(BIN)/python examples/demo.py
 
 .PHONY: test
-test: $(STAMP) minio ## Run the whole test suite
+test: $(STAMP) minio grpcurl ## Run the whole test suite
 	$(BIN)/pytest -n $(WORKERS)
 
 # Such as ARGS='--languages go --scenarios "upload_*" --stores local'; ARGS=--help lists all.
@@ -120,6 +125,18 @@ else
 endif
 endif
 
+.PHONY: grpcurl
+grpcurl: ## Build the grpcurl that runs the recipes of docs/polyglot.md, when it is absent (a minute, needs Go)
+ifeq ($(wildcard $(GRPCURL)),)
+ifeq ($(HAS_GO),)
+	@echo 'WARNING: no Go here, so grpcurl cannot be built: tests that need it are skipped. Install Go, or set HOLDFAST_GRPCURL_BIN.' >&2
+else
+	@echo 'Building grpcurl into $(GRPCURL_DIR): about a minute, once.'
+	mkdir -p '$(GRPCURL_DIR)'
+	CGO_ENABLED=0 GOBIN='$(GRPCURL_DIR)' go install -trimpath 'github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)'
+endif
+endif
+
 # Beside .venv, because what MLflow demands is not to decide what Holdfast is developed against.
 BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
@@ -165,7 +182,7 @@ $(FUZZ_STAMP): $(STAMP) pyproject.toml $(PROTOS)
 	@touch $@
 
 .PHONY: clean
-clean: ## Remove the virtual environments, caches, builds and generated stubs; MinIO stays in its cache
+clean: ## Remove the virtual environments, caches, builds and generated stubs; MinIO and grpcurl stay in their caches
 	rm -rf $(VENV) $(BENCH_VENV) $(INTEROP_VENV) $(FUZZ_VENV) .fuzz dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	rm -f client/python/holdfast/v1/*_pb2*
 	@for client in $(CLIENTS); do $(MAKE) -C client/$$client clean; done

@@ -16,6 +16,8 @@ from typing import Any
 
 from benchmarks import environment, report
 from benchmarks.far import measure_far
+from benchmarks.language_drivers import LANGUAGES
+from benchmarks.languages import measure_languages
 from benchmarks.models import ROWS as MODELS
 from benchmarks.models import measure_models
 from benchmarks.restart import measure_restart
@@ -45,6 +47,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "unary-threads": partial(measure_unary, threads=True),
     "log-metric": measure_log_metric,
     "restart": measure_restart,
+    "languages": measure_languages,
     "far-small": partial(measure_far, row="far-small"),
     "far-up": partial(measure_far, row="far-up"),
     "far-down": partial(measure_far, row="far-down"),
@@ -53,7 +56,8 @@ MEASUREMENTS: dict[str, Measure] = {
     **{row: partial(measure_serving, row=row) for row in SERVING},
 }
 # What lies between client and server does not depend on where the server keeps blocks.
-LOCAL_ONLY = {"log-metric", "restart", "unary-threads", "far-small", "far-up", "far-down", *TRACKING, *MODELS, *SERVING}
+LOCAL_ONLY = {"log-metric", "restart", "unary-threads", "far-small", "far-up", "far-down", "languages"}
+LOCAL_ONLY |= {*TRACKING, *MODELS, *SERVING}
 
 
 # Of rows that are measured together as a rule.
@@ -98,6 +102,7 @@ def _measure(options: argparse.Namespace, directory: Path, samples: list[dict[st
         scale=options.scale,
         repeat=options.repeat,
         peers=frozenset(options.peers),
+        languages=frozenset(options.languages),
         link_mbit=options.link_mbit,
     )
     print(f"seed {options.seed}, scale {options.scale:g}, {options.repeat} repetitions", flush=True)
@@ -126,6 +131,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--stores", type=_names(STORES), default=STORES, help="of local,minio; both by default")
     parser.add_argument("--peers", type=_names(SERVERS), default=list(SERVERS), help=f"of {','.join(SERVERS)}")
+    parser.add_argument(
+        "--languages", type=_names(LANGUAGES), default=list(LANGUAGES),
+        help=f"of {','.join(LANGUAGES)}, whose drivers the row `languages` builds and compares",
+    )  # fmt: skip
     parser.add_argument("--scale", type=float, default=1, help="shrinks files, or how many there are of small ones")
     parser.add_argument("--repeat", type=int, default=3, help="measurements of each peer on each row")
     parser.add_argument("--link-mbit", type=float, default=1_000, help="Mbit/s each way of the far rows; 0: any rate")

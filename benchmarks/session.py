@@ -56,6 +56,7 @@ class Session:
     repeat: int
     peers: frozenset[str]
     link_mbit: float
+    languages: frozenset[str] = frozenset()
     _stack: ExitStack = field(default_factory=ExitStack)
     _kept: dict[tuple[str, Store], Server] = field(default_factory=dict)
     _minio: MinioServer | None = None

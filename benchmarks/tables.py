@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from benchmarks.languages import language_lines
 from benchmarks.markdown import spread, table
 from benchmarks.models import model_lines
 from benchmarks.restart import restart_lines
@@ -43,6 +44,7 @@ def render(results: dict[str, Any]) -> str:
     sections = [
         ("Transfers", _rates(samples)),
         ("CPU and memory", _resources(samples)),
+        ("Clients of other languages", language_lines([sample for sample in samples if sample["row"] == "languages"])),
         ("Sent again", _sent(samples)),
         ("Small calls while sixteen uploads run", _latencies(samples)),
         (f"Over a round trip of {ROUND_TRIP_MS} ms{_link(results)}", _far(samples)),

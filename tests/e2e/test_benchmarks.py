@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from benchmarks import processes
+from benchmarks.language_drivers import DriverError, NoDriverError, build
+from benchmarks.markdown import spread
 from benchmarks.report import PAGE, rewritten
 from benchmarks.tables import render
 from tests.minio_server import MISSING, find_binary
@@ -101,6 +103,47 @@ def test_serving_is_measured_and_written_down(tmp_path: Path) -> None:
     page = rewritten(PAGE.read_text(), results)
     assert "| Holdfast, each request alone " in page
     assert "| Holdfast, `--batch-size 32` " in page
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_clients_of_languages_are_measured_and_written_down(tmp_path: Path) -> None:
+    results = measure(tmp_path, "--peers", "holdfast", "--rows", "languages", "--languages", "python", "--repeat", "2")
+    assert [(sample["row"], sample["peer"]) for sample in results["samples"]] == [("languages", "python")] * 2
+    figures = results["samples"][0]["figures"]
+    assert figures["bytes"] == round((1 << 30) * 0.003)
+    assert figures["seconds"] > 0
+    assert figures["client_cpu"] > 0
+    assert "| Python  " in rewritten(PAGE.read_text(), results)
+
+
+def test_a_language_is_compared_with_python_by_neighbours() -> None:
+    used = {"bytes": 1 << 30, "client_cpu": 1, "client_above": 1 << 20}
+    samples = [
+        {"row": "languages", "store": "local", "peer": peer, "repetition": number, "figures": {"seconds": took, **used}}
+        for peer, times in {"python": (4, 8), "go": (2, 8), "java": (5, 10)}.items()
+        for number, took in enumerate(times)
+    ]
+    lines = render({"options": {}, "samples": samples}).partition("### Clients of other languages")[2].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
+    assert [row[0] for row in rows] == ["Python", "Go", "Java"]
+    assert [row[2:5] for row in rows] == [
+        ["", "", ""],
+        [spread([1, 2], ".2f"), "1", "met"],
+        [spread([0.8, 0.8], ".2f"), "1", "missed"],
+    ]
+
+
+def test_a_driver_whose_toolchain_is_missing_is_told_from_one_that_does_not_build(tmp_path: Path) -> None:
+    for name, recipe in {"go": "@echo 'no Go here'; exit 3", "rust": "@echo 'error: a type is wrong'; exit 1"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Makefile").write_text(f".PHONY: driver\ndriver:\n\t{recipe}\n")
+    with pytest.raises(NoDriverError, match="no Go here"):
+        build("go", tmp_path)
+    with pytest.raises(DriverError, match="a type is wrong"):
+        build("rust", tmp_path)
+    with pytest.raises(NoDriverError, match="there is no client/java"):
+        build("java", tmp_path)
 
 
 @pytest.mark.parametrize(
