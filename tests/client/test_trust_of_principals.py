@@ -21,7 +21,7 @@ import holdfast.pyfunc
 import holdfast.sklearn
 from holdfast import _active_run, _connection
 from holdfast._client import Client
-from holdfast.errors import UntrustedModelError
+from holdfast.errors import NotFoundError, UntrustedModelError
 
 MODEL = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
 Speaking = Callable[[str], contextlib.AbstractContextManager[Client]]
@@ -45,7 +45,7 @@ def owner(guarded: GuardedServer) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def secrets(owner: Client) -> dict[str, str]:
     """Tokens of some principals."""
-    roles = {"ada": "write", "bob": "write"}
+    roles = {"ada": "write", "bob": "write", "kim": "none"}
     return {who: owner.create_token(who, new_principal_role=role).secret for who, role in roles.items()}
 
 
@@ -124,6 +124,28 @@ def test_a_model_that_somebody_else_filled_is_not_loaded_as_one_s_own(speaking_a
         assert not (evil.parent / "exploded").exists()
         holdfast.sklearn.load_model(model.model_uri, allow_pickle=True)
     assert (evil.parent / "exploded").exists(), "it would have done harm"
+
+
+def test_who_may_read_a_registered_model_alone_loads_versions_that_are_directories_of_runs(
+    owner, speaking_as, name, tmp_path
+):
+    holdfast.sklearn.save_model(MODEL, tmp_path / "m", serialization_format="skops")
+    with speaking_as("ada") as ada, holdfast.start_run() as run:
+        holdfast.log_text("of nobody's business", "other.txt")
+        holdfast.log_artifacts(tmp_path / "m", "in/model")
+        ada.create_model_version(name, f"runs:/{run.info.run_id}/in/model", create_registered_model=True)
+        ada.create_model_version(name, f"runs:/{run.info.run_id}/in", create_registered_model=True)
+    owner.set_grant("kim", "read", registered_model=name)
+    with speaking_as("kim") as kim:
+        (tmp_path / "copy").mkdir()
+        for uri, dst_path in (
+            (f"models:/{name}/1", None),
+            (f"models:/{name}/1", tmp_path / "copy"),
+            (f"models:/{name}/2/model", None),
+        ):
+            assert holdfast.sklearn.load_model(uri, dst_path=dst_path).coef_.tolist() == MODEL.coef_.tolist()
+        with pytest.raises(NotFoundError):
+            kim.artifacts.read_bytes(f"runs:/{run.info.run_id}/other.txt")
 
 
 def test_an_imported_model_is_not_loaded_as_the_importer_s_own(speaking_as, other, name, tmp_path):
