@@ -182,14 +182,34 @@ def test_a_package_that_was_swapped_as_a_whole_is_refused(database, name, tmp_pa
         holdfast.sklearn.load_model(f"models:/{name}/1", dst_path=tmp_path / "copy" if way == "disk" else None)
 
 
-def test_a_version_of_a_directory_of_a_run_is_checked_with_the_whole_run(database, name, tmp_path):
+@pytest.fixture
+def directory(database, name, tmp_path):
+    """The run of a version that is a directory of it."""
     holdfast.sklearn.save_model(MODEL, tmp_path / "m")
     with holdfast.start_run() as run:
         holdfast.log_text("hello", "notes/other.txt")
         holdfast.log_artifacts(tmp_path / "m", "in/model")
+        holdfast.log_artifacts(tmp_path / "m", "in/package/model")
     holdfast.register_model(f"runs:/{run.info.run_id}/in/model", name)
+    holdfast.register_model(f"runs:/{run.info.run_id}/in/package", name)
+    return run.info.run_id
+
+
+def test_a_version_of_a_directory_of_a_run_is_checked_by_itself(database, name, directory):
+    uris = [f"models:/{name}/1", f"models:/{name}/2/model"]  # the second is inside what was registered
+    database.execute("UPDATE model_versions SET tree_digest = zeroblob(32) WHERE owner = ?", (directory,))
+    for uri in uris:
+        assert holdfast.sklearn.load_model(uri).coef_.tolist() == MODEL.coef_.tolist()
+    database.execute("UPDATE model_versions SET directory_digest = zeroblob(32) WHERE owner = ?", (directory,))
+    for uri in uris:
+        with pytest.raises(DataLossError, match="not those that were registered"):
+            holdfast.sklearn.load_model(uri)
+
+
+def test_a_version_that_an_older_server_made_is_checked_with_the_whole_run(database, name, directory):
+    database.execute("UPDATE model_versions SET directory_digest = x'' WHERE owner = ?", (directory,))
     assert holdfast.sklearn.load_model(f"models:/{name}/1").coef_.tolist() == MODEL.coef_.tolist()
-    database.execute("UPDATE model_versions SET tree_digest = zeroblob(32) WHERE owner = ?", (run.info.run_id,))
+    database.execute("UPDATE model_versions SET tree_digest = zeroblob(32) WHERE owner = ?", (directory,))
     with pytest.raises(DataLossError, match="not those that were registered"):
         holdfast.sklearn.load_model(f"models:/{name}/1")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -97,6 +98,55 @@ with holdfast.start_run():
         token = client.create_worker_token
         with pytest.raises(holdfast.errors.FailedPreconditionError, match="has ended"):
             token(run.info.run_id)
+
+
+MODEL_WORKER = """
+import sys
+
+import holdfast
+import holdfast.sklearn
+from sklearn.linear_model import LogisticRegression
+
+model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+with holdfast.start_run() as run:
+    info = holdfast.sklearn.log_model(
+        model, name="m", params={"depth": 3}, tags={f"t{i}": "x" for i in range(120)}, model_type="classifier"
+    )
+    print(info.model_id, info.name, info.params, len(info.tags), info.model_type, info.run_id == run.info.run_id)
+    begun = holdfast.initialize_logged_model("begun")
+    again = holdfast.sklearn.log_model(model, model_id=begun.model_id)
+    print(again.model_id, again.name)
+    try:
+        holdfast.sklearn.log_model(model, name="n", registered_model_name="registered")
+    except holdfast.errors.PermissionDeniedError as error:
+        print(error.reason)
+    for row in range(3):
+        holdfast.log_table({"row": [row]}, "out/table.json")
+"""
+
+
+def test_a_worker_logs_models_and_tables(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_TOKEN", environment["HOLDFAST_TOKEN"])
+    with Client(environment["HOLDFAST_URI"]) as client:
+        run = client.create_run("0")
+        variables = run.worker_environment(path_prefix="out")
+        done = python({**environment, **variables}, "-c", MODEL_WORKER)
+        assert done.returncode == 0, done.stderr
+        logged, begun, reason = done.stdout.splitlines()
+        model_id, told = logged.split(" ", 1)
+        assert told == "m {'depth': '3'} 120 classifier True"
+        assert begun.split()[1:] == ["begun"]
+        assert reason == "WORKER_TOKEN"
+        models = {model.name: model for model in client.search_logged_models(["0"], max_results=None)}
+        assert set(models) == {"m", "begun"}, "nothing is begun for what cannot be registered"
+        assert {str(model.status) for model in models.values()} == {"READY"}
+        assert models["m"].model_id == model_id
+        assert (models["m"].params, models["m"].source_run_id) == ({"depth": "3"}, run.info.run_id)
+        assert str(models["m"].principal).startswith("ada/")
+        outputs = client.get_run(run.info.run_id).outputs
+        assert {output.model_id for output in outputs.model_outputs} == {model.model_id for model in models.values()}
+        table = client.artifacts.read_bytes(f"runs:/{run.info.run_id}/out/table.json")
+        assert json.loads(table)["data"] == [[0], [1], [2]]
 
 
 def test_the_command_line_makes_a_worker_for_who_may_write(environment: dict[str, str]) -> None:

@@ -111,6 +111,7 @@ async def test_the_files_of_a_version_are_read_by_the_role_on_its_model_and_noth
         call = bob.artifacts.ListFiles(artifact_pb.ListFilesRequest(**at, path=path))
         code = "INVALID_ARGUMENT" if ".." in path else "NOT_FOUND"
         await refused(call, code, "INVALID_PATH" if ".." in path else "RUN_NOT_FOUND")
+    await refused(bob.artifacts.GetTree(artifact_pb.GetTreeRequest(**at)), "NOT_FOUND", "RUN_NOT_FOUND")
     newest = artifact_pb.ListFilesRequest(owner=location.owner, path="a")
     await refused(bob.artifacts.ListFiles(newest), "NOT_FOUND", "RUN_NOT_FOUND")
     # A page token that names another snapshot gives nothing more.

@@ -49,6 +49,7 @@ def test_an_older_database_keeps_experiments_and_versions(tmp_path, monkeypatch)
     assert experiments.create("new", (), "s3://here", now_ms=3) == experiments.find("new")
     version = SqlRegistry(connection).get_version("m", 1)
     assert (version.run_link, version.source_uri, version.create_time) == ("", "models:/x", 7)
+    assert version.source.directory_digest == b""
     connection.close()
 
 

@@ -115,7 +115,8 @@ def test_logged_models_survive(status):
 @pytest.mark.parametrize("stage", Stage)
 @pytest.mark.parametrize("status", VersionStatus)
 def test_registered_models_survive(owner, stage, status):
-    source = ResolvedSource(owner, 4, bytes(range(32)), "a/b", RUN_ID, MODEL_ID, 5, 6)
+    digests = bytes(range(32)), bytes(range(32, 64))
+    source = ResolvedSource(owner, 4, digests[0], "a/b", RUN_ID, MODEL_ID, 5, 6, "ada", digests[1])
     version = ModelVersion(
         "r", 2, "runs:/x", RUN_ID, source, status, "why", stage, "d", "ada", 1, 2, TAGS, ("x", "y"), "l"
     )

@@ -13,8 +13,9 @@ from holdfast import _content
 from holdfast._background import Background
 from holdfast._calls import Calls, build
 from holdfast._checks import check_unicode
+from holdfast._worker_reads import WorkerTables, is_worker_refusal
 from holdfast.entities import FileInfo
-from holdfast.errors import ConflictError, InvalidArgumentError, NotFoundError
+from holdfast.errors import ConflictError, InvalidArgumentError, NotFoundError, PermissionDeniedError
 from holdfast.v1 import artifact_pb2, artifact_service_pb2
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 
@@ -33,6 +34,7 @@ class ArtifactCalls(Calls):
 
     _transfer: Artifacts | None = None
     _background: Background
+    _worker_tables: WorkerTables
 
     def log_artifact(
         self,
@@ -159,7 +161,8 @@ class ArtifactCalls(Calls):
         Args:
             run_id: The run.
             data: ``pandas.DataFrame``, or a dict of columns.
-            artifact_file: ``.json`` (pandas' split orient) or ``.parquet``.
+            artifact_file: ``.json`` (pandas' split orient) or ``.parquet``. A worker, who reads nothing, appends to
+                what this client logged there, and replaces what others did.
 
         Raises:
             ConflictError: Others kept changing the table meanwhile.
@@ -172,6 +175,11 @@ class ArtifactCalls(Calls):
                 if error.reason != "FILE_NOT_FOUND":
                     raise
                 existing = None
+            except PermissionDeniedError as error:
+                if not is_worker_refusal(error):
+                    raise
+                self._log_unread_table(run_id, data, _content.file_path(artifact_file))
+                return
             table = _content.table_bytes(data, artifact_file, existing)
             try:
                 # Somebody else's rows must not be lost: write only over what was read.
@@ -181,6 +189,12 @@ class ArtifactCalls(Calls):
                     raise
             else:
                 return
+
+    def _log_unread_table(self, run_id: str, data: Any, path: str) -> None:
+        with self._worker_tables.changing(run_id, path) as table:
+            content = _content.table_bytes(data, path, table.content)
+            self._artifacts.log_bytes(_run(run_id), content, path)
+            table.content = content
 
     def list_artifacts(self, run_id: str, path: str | None = None) -> list[FileInfo]:
         """List one level of a run's artifacts, those of its logged models included."""

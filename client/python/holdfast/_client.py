@@ -26,6 +26,7 @@ from holdfast._run_calls import RunCalls
 from holdfast._storage import StorageCalls
 from holdfast._syncs import SyncCalls
 from holdfast._watch_calls import WatchCalls
+from holdfast._worker_reads import WorkerTables
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -74,6 +75,7 @@ class Client(
         self._channel = Channel(target, retry=retry)
         self._sender = hold_sender(target)
         self._background = Background()
+        self._worker_tables = WorkerTables()
 
     @property
     def tracking_uri(self) -> str:

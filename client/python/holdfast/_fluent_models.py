@@ -37,14 +37,10 @@ def initialize_logged_model(  # noqa: PLR0917 - MLflow's own signature
     """
     run = _active_run.active_run() if source_run_id is None else None
     client = current_client() if run is None else run.client
-    if experiment_id is None:
-        if run is not None:
-            experiment_id = run.info.experiment_id
-        elif source_run_id is not None:
-            experiment_id = client.get_run(source_run_id).info.experiment_id
-        else:
-            experiment_id = current_experiment_id()
     source = source_run_id if run is None else run.info.run_id
+    if experiment_id is None:
+        # A run's own experiment is known to the server, and a worker's token names none.
+        experiment_id = current_experiment_id() if source is None else ""
     return client.create_logged_model(experiment_id, name, source, tags, params, model_type)
 
 

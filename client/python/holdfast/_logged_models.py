@@ -22,6 +22,7 @@ from holdfast._metrics import metric_from_proto
 from holdfast._names import MAX_STATUS_MESSAGE, check_logged_model_name, check_model_type
 from holdfast._runs import params_to_proto
 from holdfast._times import ms_from_proto
+from holdfast._worker_reads import unless_worker
 from holdfast.entities import LoggedModel, LoggedModelStatus, PagedList, ViewType
 from holdfast.errors import HoldfastError, InvalidArgumentError
 from holdfast.format.names import MAX_MODEL_TAG
@@ -83,7 +84,7 @@ class LoggedModelCalls(Calls):
         """Begin a model, PENDING; ``finalize_logged_model`` ends it.
 
         Args:
-            experiment_id: An active experiment.
+            experiment_id: An active experiment; ``""`` for that of ``source_run_id``.
             name: None to have one made up; none of ``/ : . % " '``.
             source_run_id: The run that logs it.
             tags: Any number of labels.
@@ -118,7 +119,7 @@ class LoggedModelCalls(Calls):
                 message = f"{type(error).__name__}: {error}"[:MAX_STATUS_MESSAGE]
                 self.finalize_logged_model(model.model_id, "FAILED", status_message=message)
             raise
-        return self.get_logged_model(model.model_id)
+        return unless_worker(lambda: self.get_logged_model(model.model_id), logged_model_from_proto(model))
 
     def get_logged_model(self, model_id: str, *, allow_deleted: bool = False) -> LoggedModel:
         """Read a model whole.

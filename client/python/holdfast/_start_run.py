@@ -13,6 +13,7 @@ from holdfast._checks import check_unicode
 from holdfast._connection import current_client
 from holdfast._context import NOTE_TAG, PARENT_TAG, RUN_NAME_TAG, context_tags
 from holdfast._journal.named import experiment_id_of, is_named
+from holdfast._worker_reads import is_worker_refusal
 from holdfast.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
@@ -114,7 +115,7 @@ def _resume(
     try:
         run = client.get_run(run_id)
     except PermissionDeniedError as error:
-        if error.reason != "WORKER_TOKEN":
+        if not is_worker_refusal(error):
             raise
         return _resume_unread(client, run_id, run_name=run_name, tags=tags, description=description)
     if run.info.lifecycle_stage != "active":

@@ -19,6 +19,7 @@ import psutil
 from holdfast._patience import time_left
 from holdfast._system_metrics import PREFIX, Sampling
 from holdfast._times import now_ms
+from holdfast._worker_reads import unless_worker
 
 if TYPE_CHECKING:
     from holdfast._active_run import ActiveRun
@@ -171,9 +172,10 @@ class Sampler:
             self._run.client.log_metrics(self._run.info.run_id, keyed, step, timestamp=at)
 
     def _next_step(self) -> int:
-        """The step behind all that the run has of such metrics, of whatever machine."""
+        """The step behind all that the run has of such metrics, of whatever machine; 0 for a worker, who reads none."""
         client, run_id = self._run.client, self._run.info.run_id
-        keys = [key for key in client.get_run(run_id).data.metrics if key.startswith(PREFIX)]
+        metrics = unless_worker(lambda: client.get_run(run_id).data.metrics, ())
+        keys = [key for key in metrics if key.startswith(PREFIX)]
         ranges = [client.get_metric_chart(run_id, key, 1) for key in keys]
         return max((bucket.last_step + 1 for buckets in ranges for bucket in buckets), default=0)
 

@@ -35,7 +35,8 @@ class ResolvedSource:
     """A snapshot that a source URI names: a directory (empty path: the root) of one owner's tree.
 
     ``owner`` is a run id or a model id. ``run_id`` is the run that made it, ``model_id`` the logged model it is and
-    ``principal`` who logged that; each may be empty.
+    ``principal`` who logged that; each may be empty. ``directory_digest`` is the digest of ``path`` as if that were a
+    tree; empty at the root, and where it has too many entries.
     """
 
     owner: str
@@ -47,6 +48,7 @@ class ResolvedSource:
     file_count: int = 0
     total_size: int = 0
     principal: str = ""
+    directory_digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ class ModelServicer(service_grpc.ModelServiceServicer):
             params=params_from_proto(request.params),
             tags=TagChanges.parse(tag_pairs(request.tags), (), TagLimit.MODEL).tags,
             model_id=request.model_id,
-            principal=current_caller().principal,
+            principal="" if request.origin_unknown else current_caller().principal,
+            origin_unknown=request.origin_unknown,
         )
 
         def job(tx: Transaction) -> pb.CreateLoggedModelResponse:

@@ -165,7 +165,8 @@ def snapshot(tx: Transaction, request: Any, readable: Readable) -> list[Place]:
     pins = tx.access.pins(owner_id, sequence)
     places = [Place(ResourceKind.REGISTERED_MODEL, pin.registered_model) for pin in pins]
     for pin, place in zip(pins, places, strict=True):
-        if readable(place) and _is_below(getattr(request, "path", pin.path), pin.path):
+        # GetTree has no path: it tells of the whole tree.
+        if readable(place) and _is_below(getattr(request, "path", ""), pin.path):
             return [place]
     return own or places[:1]
 

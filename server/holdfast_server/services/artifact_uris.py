@@ -20,6 +20,8 @@ from holdfast_server.services.owners import not_found, snapshot
 from holdfast_server.services.ports.database import Database, Transaction
 
 MAX_URI = 2_048
+# Entries of a directory whose digest a version keeps; more would hold the write lock for too long.
+MAX_DIRECTORY = 2_000
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
 _FORMS = (
     "runs:/<run id>/<path>, models:/<model id>, models:/<name>/<version>, models:/<name>@<alias>, "
@@ -146,6 +148,7 @@ def resolve_model_source(tx: Transaction, uri: str, most_entries: int | None = N
         file_count=tree.file_count,
         total_size=tree.total_size,
         principal=model.principal if model else "",
+        directory_digest=tx.trees.digest_directory(own.owner, own.sequence, own.path, most=MAX_DIRECTORY),
     )
 
 

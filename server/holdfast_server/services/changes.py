@@ -74,8 +74,25 @@ def note_activity(tx: Transaction, run: RunInfo) -> None:
         run_changed(tx, run, EventType.RETURNED)
 
 
+def disown(tx: Transaction, owner: Owner) -> None:
+    """Let a model count as nobody's own once the current caller, not being who began it, writes to its files.
+
+    Clients unpickle what their own principal logged, and whoever may write the experiment may write a PENDING model.
+    """
+    model = tx.models.get(owner.id) if owner.is_model else None
+    if model is not None and model.principal not in {"", current_caller().principal}:
+        clear_principal(tx, model)
+
+
+def clear_principal(tx: Transaction, model: ModelInfo) -> None:
+    """Keep no more who logged a model."""
+    tx.models.clear_principal(model.number)
+    model_changed(tx, model, EventType.UPDATED, [Change("principal", model.principal, None)])
+
+
 def seal(tx: Transaction, owner: Owner, commit_id: int) -> Tree:
     """Make a commit of artifacts visible, and record an event of its owner."""
+    disown(tx, owner)
     tree = tx.trees.seal(commit_id)
     changes = [Change("artifacts", None, str(tree.sequence))]
     if owner.is_model:

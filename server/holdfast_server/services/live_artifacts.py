@@ -27,7 +27,7 @@ from holdfast_server.errors import (
     Unavailable,
 )
 from holdfast_server.services.auditing import note_change, of_owner
-from holdfast_server.services.changes import seal
+from holdfast_server.services.changes import disown, seal
 from holdfast_server.services.live_pieces import blocks_to_go_on, get_live, kept_bytes
 from holdfast_server.services.live_reading import OpenFileReader, not_open
 from holdfast_server.services.live_watch import LiveWatch
@@ -312,6 +312,7 @@ def _append_small(tx: Transaction, append: Append) -> _Step:
 
 
 def _note_append(tx: Transaction, live: LiveFile) -> None:
+    disown(tx, live.owner)  # now, since somebody else may close it
     note_change(tx, [f"live/{live.id}", *of_owner(tx, live.owner)], {"path": live.path}, coalesce=True)
 
 

@@ -12,7 +12,7 @@ from holdfast_server.domain.names import check_length, check_logged_model_name, 
 from holdfast_server.domain.run import Param
 from holdfast_server.domain.run_names import make_name
 from holdfast_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Reason
-from holdfast_server.services.changes import model_changed, param_changes, tag_changes
+from holdfast_server.services.changes import clear_principal, model_changed, param_changes, tag_changes
 from holdfast_server.services.experiments import get_active_experiment
 from holdfast_server.services.ports.database import Transaction
 from holdfast_server.services.run_logging import new_params
@@ -21,7 +21,10 @@ from holdfast_server.services.runs import get_active_run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewModel:
-    """What a caller says of a logged model to create; empty texts are filled in."""
+    """What a caller says of a logged model to create; empty texts are filled in.
+
+    ``principal`` is who logs it. With ``origin_unknown`` that is nobody, whoever began a model of this id before.
+    """
 
     experiment_id: str = ""
     name: str = ""
@@ -31,6 +34,7 @@ class NewModel:
     tags: tuple[Tag, ...] = ()
     model_id: str = ""
     principal: str = ""
+    origin_unknown: bool = False
 
     def __post_init__(self) -> None:
         if self.model_id:
@@ -53,7 +57,7 @@ def create_model(tx: Transaction, new: NewModel) -> ModelInfo:
     if new.model_id:
         known = tx.models.get(new.model_id)
         if known is not None:
-            return _check_same(known, new)
+            return _begun(tx, _check_same(known, new), new)
     experiment_id = new.experiment_id
     if new.source_run_id:
         run = get_active_run(tx, new.source_run_id)
@@ -179,6 +183,14 @@ def restore_model(tx: Transaction, model_id: str) -> None:
     if not model.is_active:
         tx.models.set_lifecycle(model.number, Lifecycle.ACTIVE, now_ms=tx.now_ms)
         model_changed(tx, model, EventType.RESTORED)
+
+
+def _begun(tx: Transaction, model: ModelInfo, new: NewModel) -> ModelInfo:
+    """A model that is there already, as the request for it wants it. What is final was written by who logged it."""
+    if new.origin_unknown and model.principal and model.status is ModelStatus.PENDING:
+        clear_principal(tx, model)
+        return get_model(tx, model.id)
+    return model
 
 
 def _check_same(model: ModelInfo, new: NewModel) -> ModelInfo:

@@ -20,6 +20,7 @@ from holdfast.errors import (
     UntrustedModelError,
 )
 from holdfast.models import MLmodel
+from holdfast.models._sources import LocalFiles
 
 MODEL = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
 
@@ -176,6 +177,52 @@ def test_an_archive_that_fills_the_memory_is_refused_unless_it_is_trusted(skops,
     with pytest.raises(InvalidArgumentError, match=r"model\.skops has .* bytes, and unpacked 1,0"):
         holdfast.sklearn.load_model(skops, allow_pickle=False)
     assert holdfast.sklearn.load_model(skops).coef_.tolist() == MODEL.coef_.tolist()
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The files of packages that are read."""
+    names, read = [], LocalFiles.read
+
+    def reading(self, path):
+        names.append(path)
+        return read(self, path)
+
+    monkeypatch.setattr(LocalFiles, "read", reading)
+    return names
+
+
+def test_a_pickle_that_is_not_trusted_is_not_even_read(path, reads):
+    with pytest.raises(UntrustedModelError, match=r"Unpickling model\.pkl"):
+        holdfast.sklearn.load_model(path, allow_pickle=False)
+    assert reads == ["MLmodel"]
+
+
+def test_a_large_archive_that_is_not_trusted_is_not_even_read(skops, reads, monkeypatch):
+    monkeypatch.setattr("holdfast.models._unpickle._MAX_UNTRUSTED", 100)
+    with pytest.raises(InvalidArgumentError, match=r"at most 100 are read of a package that is not trusted.*pickle"):
+        holdfast.sklearn.load_model(skops, allow_pickle=False)
+    assert reads == ["MLmodel"]
+    assert holdfast.sklearn.load_model(skops).coef_.tolist() == MODEL.coef_.tolist()
+
+
+class Loadable(LogisticRegression):
+    loads = 0
+
+    def __setstate__(self, state):
+        type(self).loads += 1
+        super().__setstate__(state)
+
+
+def test_what_skops_writes_is_checked_without_loading_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(Loadable, "loads", 0)
+    with pytest.warns(UserWarning, match="no installed distribution"):
+        holdfast.sklearn.save_model(
+            Loadable(), tmp_path / "m", serialization_format="skops", skops_trusted_types=[f"{__name__}.Loadable"]
+        )
+    assert Loadable.loads == 0
+    assert isinstance(holdfast.sklearn.load_model(tmp_path / "m"), Loadable)
+    assert Loadable.loads == 1
 
 
 def test_another_version_of_scikit_learn_is_warned_about_by_both_names(path):

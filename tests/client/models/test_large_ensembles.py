@@ -1,4 +1,4 @@
-"""A large ensemble is packaged without a second copy of it in memory.
+"""A large ensemble is packaged without a second copy of it in memory, or with one by skops.
 
 Of 256 MiB by default; the environment variable ENSEMBLE_MIB says another size, such as 2048.
 """
@@ -37,10 +37,13 @@ def size(tree):
 
 
 def log(model):
+    how = {"serialization_format": sys.argv[3]}
+    if sys.argv[3] == "skops":
+        how["skops_trusted_types"] = ["sklearn.tree._tree.Tree"]
     if sys.argv[2] == "save":
-        holdfast.sklearn.save_model(model, sys.argv[4] + str(len(model.estimators_)), serialization_format=sys.argv[3])
+        holdfast.sklearn.save_model(model, sys.argv[4] + str(len(model.estimators_)), **how)
     else:
-        holdfast.sklearn.log_model(model, name="model", serialization_format=sys.argv[3])
+        holdfast.sklearn.log_model(model, name="model", **how)
 
 
 wanted = int(sys.argv[1])
@@ -59,9 +62,11 @@ print(sum(map(size, forest.estimators_)), before, peak())
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it reads /proc")
-@pytest.mark.parametrize("serialization_format", ["cloudpickle", "pickle"])
+@pytest.mark.parametrize(
+    ("serialization_format", "copies"), [("cloudpickle", 0), ("pickle", 0), ("skops", 1)]
+)  # skops builds its archive in memory
 @pytest.mark.parametrize("how", ["save", "log"])
-def test_a_large_ensemble_is_packaged_without_a_second_copy(tmp_path, how, serialization_format):
+def test_a_large_ensemble_is_packaged_without_another_copy(tmp_path, how, serialization_format, copies):
     with running_server("--data-dir", str(tmp_path / "data"), "--port", "0") as server:
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(PROGRAM), str(MIB << 20), how, serialization_format, tmp_path / "m"],
@@ -73,5 +78,5 @@ def test_a_large_ensemble_is_packaged_without_a_second_copy(tmp_path, how, seria
     size, before, after = map(int, done.stdout.split())
     assert before > size >= MIB << 20
     # What logging takes besides does not grow with the model: blocks under way, at most 96 MiB.
-    assert after - before < 96 << 20
+    assert after - before < copies * size * 1.2 + (96 << 20)
     print(f"{how} {serialization_format}: {size >> 20} MiB, {before >> 20} before, {(after - before) >> 20} MiB more")

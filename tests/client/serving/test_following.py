@@ -12,6 +12,7 @@ from sklearn.dummy import DummyRegressor
 from tests.client.conftest import ServerThread
 from tests.client.serving.model_server import model_server, until
 
+import holdfast.pyfunc
 import holdfast.sklearn
 from holdfast import _connection
 from holdfast._client import Client
@@ -165,6 +166,33 @@ def test_a_restart_of_the_server_is_survived_and_the_end_of_the_model_told(tmp_p
     holdfast.end_run()
     _connection.current_client().close()
     data.stop()
+
+
+def make_unconnected():
+    """A model that is well until its context is loaded."""
+
+    class Unconnected(holdfast.pyfunc.PythonModel):
+        def load_context(self, context):
+            raise ConnectionRefusedError("the feature store is away")
+
+        def predict(self, context, model_input, params=None):
+            return [0.0]
+
+    return Unconnected()
+
+
+def test_a_connection_that_a_model_itself_misses_refuses_the_version(fluent, name):
+    add_version(name, 1)
+    holdfast.pyfunc.log_model(
+        name="model", python_model=make_unconnected(), registered_model_name=name, pip_requirements=["cloudpickle"]
+    )
+    fluent.set_registered_model_alias(name, "prod", 1)
+    with model_server("-m", f"models:/{name}@prod", "--follow", uri=fluent.tracking_uri) as server:
+        fluent.set_registered_model_alias(name, "prod", 2)
+        _, details = until(lambda: (answer := server.ready())[1]["following"]["refused"] and answer)
+        assert details["following"]["refused"]["version"] == "2"
+        assert "ConnectionRefusedError: the feature store is away" in details["following"]["refused"]["reason"]
+        assert server.predict(BODY) == (200, {"predictions": [1.0, 1.0]})
 
 
 def test_an_alias_that_names_nothing_is_told(fluent, name):

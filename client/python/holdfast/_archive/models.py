@@ -111,6 +111,7 @@ def _create(
         model_type=model.model_type,
         tags=[experiment_pb2.Tag(key=IMPORT_TAG, value=archive.id)],
         model_id=model.model_id,
+        origin_unknown=True,  # whoever wrote the archive wrote the pickles in it
     )
     method = client.channel.stub(ModelServiceStub).CreateLoggedModel
     made = logged_model_from_proto(client.channel.call(method, request).model)

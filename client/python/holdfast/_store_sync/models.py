@@ -183,6 +183,7 @@ class _Model:
             model_type=model.model_type,
             tags=[record.to_tag()],
             model_id=model.model_id,
+            origin_unknown=True,  # who logged it at the source is no principal of the target
         )
         sync.send(sync.target.models.CreateLoggedModel, request)
         return model_pb2.LoggedModel(model_id=model.model_id, status=_PENDING)

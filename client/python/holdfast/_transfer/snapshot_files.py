@@ -58,13 +58,17 @@ class SnapshotFiles:
             self._read(lambda entry, _: take(entry, b"") or True, 0, entries[-1].path)
         return entries, kept
 
-    def list_whole_tree(self, limit: int) -> list[artifact_pb.Entry] | None:
-        """All entries of the tree that the directory is in; None when there are more than ``limit``."""
-        root = artifact_pb.ArtifactLocation(
-            owner=self.location.owner, sequence=self.location.sequence, kind=artifact_pb.ENTRY_KIND_DIRECTORY
+    def list_directory(self, path: str, limit: int) -> list[artifact_pb.Entry] | None:
+        """All entries below a directory of the same tree (empty: its root); None when there are more than ``limit``.
+
+        Raises:
+            NotFoundError: It is not there for the caller.
+        """
+        directory = artifact_pb.ArtifactLocation(
+            owner=self.location.owner, sequence=self.location.sequence, path=path, kind=artifact_pb.ENTRY_KIND_DIRECTORY
         )
         entries: list[artifact_pb.Entry] = []
-        for entry in self._reader.list_entries(root, recursive=True):
+        for entry in self._reader.list_entries(directory, recursive=True):
             if len(entries) == limit:
                 return None
             entries.append(entry)

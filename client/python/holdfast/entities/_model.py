@@ -60,7 +60,8 @@ class LoggedModel:
         params: Inputs by key.
         metrics: The newest point of each key and dataset.
         registrations: Pairs of registered model and version made of it.
-        principal: Who logged it, as the server knows; None without authentication.
+        principal: Who logged it, as the server knows; None without authentication, when somebody else wrote to its
+            files as well, and when it was imported or synced.
     """
 
     model_id: str

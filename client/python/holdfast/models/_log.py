@@ -6,7 +6,7 @@ import contextlib
 import operator
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from holdfast._names import (
     check_model_type,
     check_registered_model_name,
 )
-from holdfast.errors import FailedPreconditionError, HoldfastError, InvalidArgumentError
+from holdfast._worker_reads import unless_worker
+from holdfast.errors import FailedPreconditionError, HoldfastError, InvalidArgumentError, PermissionDeniedError
 from holdfast.format.names import MAX_MODEL_TAG
 from holdfast.models._info import ModelInfo, model_info
 from holdfast.models._warn import warn
@@ -25,6 +26,7 @@ from holdfast.models._writer import Flavor, PackageOptions, write_package
 
 if TYPE_CHECKING:
     from holdfast._active_run import ActiveRun
+    from holdfast._client import Client
 
 __all__ = ["LogOptions", "log_package", "refuse_unknown"]
 
@@ -134,27 +136,21 @@ def log_package(
     Raises:
         NotFoundError: ``model_id`` names no model.
         FailedPreconditionError: It names one that is finalized.
+        PermissionDeniedError: A worker is to register the model, which its token does not allow; nothing was sent.
     """
     from holdfast import fluent
     from holdfast.entities import LoggedModelOutput
 
     active = run or fluent.active_run()
     client = fluent.current_client() if active is None else active.client  # a run stays with the server it began on
-    model = None if options.model_id is None else _open_model(client, options.model_id)
+    begun = None if options.model_id is None else _open_model(client, options)
     run = run or fluent.require_run()
-    if model is None:
-        model = client.create_logged_model(
-            run.info.experiment_id,
-            name=options.name,
-            source_run_id=run.info.run_id,
-            tags=options.tags,
-            # As in MLflow, the model has the parameters of the run that made it.
-            params={**options.params, **client.get_run(run.info.run_id).data.params},
-            model_type=options.model_type,
-        )
+    if begun is None:
+        begun = _begin_model(client, run, options)
     else:
         # The model is the user's: nothing of it is written yet, so being refused here must not make it FAILED.
         _record_on_existing(client, options)
+    model_id = begun.model_id
     try:
         with tempfile.TemporaryDirectory(prefix="holdfast-model-") as temporary:
             directory = Path(temporary, "model")
@@ -163,47 +159,92 @@ def log_package(
                 directory,
                 flavor,
                 package,
-                artifact_path=model.artifact_location,
+                artifact_path=f"models:/{model_id}",
                 run_id=run.info.run_id,
-                model_id=model.model_id,
+                model_id=model_id,
             )
-            client.log_model_artifacts(model.model_id, str(directory))
-        client.log_outputs(run.info.run_id, models=[LoggedModelOutput(model.model_id, options.step)])
-        client.finalize_logged_model(model.model_id, "READY")
+            client.log_model_artifacts(model_id, str(directory))
+        client.log_outputs(run.info.run_id, models=[LoggedModelOutput(model_id, options.step)])
+        final = client.finalize_logged_model(model_id, "READY")
     except BaseException as error:
         # The first error says what went wrong; a second one, of a server that is gone too, would hide it.
         with contextlib.suppress(HoldfastError):
             message = f"{type(error).__name__}: {error}"[:MAX_STATUS_MESSAGE]
-            client.finalize_logged_model(model.model_id, "FAILED", status_message=message)
+            client.finalize_logged_model(model_id, "FAILED", status_message=message)
         raise
     version = None
     if options.registered_model_name is not None:
         version = client.register_logged_model(
             options.registered_model_name,
-            model.model_id,
+            model_id,
             tags=options.tags,
             await_registration_for=options.await_registration_for,
         ).version
     return model_info(
         mlmodel,
-        uri=f"models:/{model.model_id}",
-        logged_model=client.get_logged_model(model.model_id),
+        uri=f"models:/{model_id}",
+        logged_model=replace(final, **begun.known) if begun.by_worker else client.get_logged_model(model_id),
         step=options.step,
         registered_model_version=version,
     )
 
 
-def _open_model(client: Any, model_id: str) -> Any:
-    model = client.get_logged_model(model_id)
+@dataclass(frozen=True)
+class _Begun:
+    """A model that is PENDING. ``known``: what a worker, who is told ids and status only, knows of it besides."""
+
+    model_id: str
+    by_worker: bool
+    known: dict[str, Any]
+
+
+def _begin_model(client: Client, run: ActiveRun, options: LogOptions) -> _Begun:
+    from holdfast._times import now_ms
+
+    run_params = unless_worker(lambda: client.get_run(run.info.run_id).data.params, None)
+    by_worker = run_params is None
+    _check_registers(options, by_worker=by_worker)
+    # As in MLflow, the model has the parameters of the run that made it.
+    params = {**options.params, **(run_params or {})}
+    created = client.create_logged_model(
+        "",  # that of the run
+        name=options.name,
+        source_run_id=run.info.run_id,
+        tags=options.tags,
+        params=params,
+        model_type=options.model_type,
+    )
+    known = {"params": params, "tags": options.tags, "model_type": options.model_type, "creation_timestamp": now_ms()}
+    return _Begun(created.model_id, by_worker=by_worker, known=known)
+
+
+def _open_model(client: Client, options: LogOptions) -> _Begun:
+    assert options.model_id is not None
+    model_id = options.model_id
+    model = unless_worker(lambda: client.get_logged_model(model_id), None)
+    _check_registers(options, by_worker=model is None)
+    if model is None:  # the server refuses to write to one that is final
+        return _Begun(model_id, by_worker=True, known={"params": options.params, "tags": options.tags})
     status = str(getattr(model.status, "value", model.status))
     if status != "PENDING":
         raise FailedPreconditionError(
             f"Model {model_id} is {status}; only a PENDING model can be written. Log a new one without model_id."
         )
-    return model
+    return _Begun(model_id, by_worker=False, known={})
 
 
-def _record_on_existing(client: Any, options: LogOptions) -> None:
+def _check_registers(options: LogOptions, *, by_worker: bool) -> None:
+    """Refuse to register before anything is sent, where that would be refused after all is."""
+    if by_worker and options.registered_model_name is not None:
+        raise PermissionDeniedError(
+            "This is a worker's token, which logs models and registers none. Leave out registered_model_name, and "
+            "register the model with the token that made the worker's: holdfast.register_model(info.model_uri, "
+            f"{options.registered_model_name!r}).",
+            reason="WORKER_TOKEN",
+        )
+
+
+def _record_on_existing(client: Client, options: LogOptions) -> None:
     assert options.model_id is not None
     if options.params:
         client.log_model_params(options.model_id, options.params)

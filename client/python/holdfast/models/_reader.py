@@ -19,7 +19,7 @@ from holdfast.models._files import check_model_uri, is_remote, local_path
 from holdfast.models._mlmodel import FILE_NAME, MAX_BYTES, MLmodel
 from holdfast.models._sources import LocalFiles, PackageFiles, check_inside
 from holdfast.models._trust import Origin, Trust, check_type_names, judge
-from holdfast.models._unpickle import StandIn, load_object
+from holdfast.models._unpickle import StandIn, check_readable, load_object
 
 __all__ = ["Package", "open_package"]
 
@@ -116,8 +116,10 @@ class Package:
             DataLossError: A file is not the one that was saved.
         """
         modules = self.code(code) if code else None
+        name = check_inside(path)
+        check_readable(serialization_format, self.files.size(name), name=name, trust=self.trust)
         return load_object(
-            self.read(path),
+            self.read(name),
             serialization_format,
             name=str(path),
             trust=self.trust,

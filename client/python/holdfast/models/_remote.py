@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.errors import DataLossError
+from holdfast.errors import DataLossError, NotFoundError
 from holdfast.format.digests import tree_digest
 from holdfast.models._cache import ModelCache, chosen_cache
 from holdfast.models._digest import FileDigest
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["open_remote"]
 
-# A version of a directory of a run pins the whole run: with more entries than this only the directory is listed.
+# Where a version does not pin its directory by itself, but the whole run: with more entries than this the directory is
+# listed and not checked.
 MAX_PINNED_ENTRIES = 100_000
 
 
@@ -54,7 +55,7 @@ def open_remote(uri: str, dst_path: Path | None) -> tuple[PackageFiles, Origin]:
     origin = _origin(client, resolved)
     snapshot = client.artifacts.snapshot(uri, resolved)
     cache = chosen_cache() if dst_path is None else None
-    entries, small = _entries(client, snapshot, resolved.version.tree_digest, cache)
+    entries, small = _entries(client, snapshot, resolved.version, cache)
     prefix = f"{snapshot.location.path}/" if snapshot.location.path else ""
     found = {
         entry.path[len(prefix) :]: entry
@@ -81,11 +82,13 @@ def _origin(client: Client, resolved: pb.ResolveArtifactResponse) -> Origin:
 
 
 def _entries(
-    client: Client, snapshot: SnapshotFiles, pinned: bytes, cache: ModelCache | None
+    client: Client, snapshot: SnapshotFiles, version: pb.ResolvedVersion, cache: ModelCache | None
 ) -> tuple[list[artifact_pb.Entry], dict[str, bytes]]:
-    """Entries of the snapshot, checked against ``pinned`` if that is not empty, and contents of small files."""
-    is_root = not snapshot.location.path
-    if cache is not None and is_root:
+    """Entries of the snapshot, checked against what ``version`` pins if it is set, and contents of small files."""
+    if snapshot.location.path and version.tree_digest:
+        return _entries_of_directory(snapshot, version)
+    pinned = version.tree_digest
+    if cache is not None and not snapshot.location.path:
         key = pinned or _tree_digest(client, snapshot.location)
         known = cache.get_tree(key)
         if known is not None and _digest_of(known) == key:
@@ -94,15 +97,33 @@ def _entries(
         _check_pinned(entries, key)
         cache.put_tree(key, entries)
         return entries, small
-    if pinned and not is_root:
-        whole = snapshot.list_whole_tree(MAX_PINNED_ENTRIES)
-        if whole is not None:
-            _check_pinned(whole, pinned)
-            return whole, {}
     entries, small = snapshot.list_with_small_files()
-    if pinned and is_root:
+    if pinned:
         _check_pinned(entries, pinned)
     return entries, small
+
+
+def _entries_of_directory(
+    snapshot: SnapshotFiles, version: pb.ResolvedVersion
+) -> tuple[list[artifact_pb.Entry], dict[str, bytes]]:
+    """The same of a directory that is a version, or is inside one."""
+    if version.directory_digest and snapshot.location.path == version.directory:
+        entries, small = snapshot.list_with_small_files()
+        _check_pinned(entries, version.directory_digest, directory=version.directory)
+        return entries, small
+    if version.directory_digest:
+        listed = snapshot.list_directory(version.directory, MAX_PINNED_ENTRIES)
+        if listed is not None:
+            _check_pinned(listed, version.directory_digest, directory=version.directory)
+            return listed, {}
+    try:
+        whole = snapshot.list_directory("", MAX_PINNED_ENTRIES)
+    except NotFoundError:  # the role is on the registered model alone, which shows the directory and nothing beside it
+        whole = None
+    if whole is None:
+        return snapshot.list_with_small_files()
+    _check_pinned(whole, version.tree_digest)
+    return whole, {}
 
 
 def _tree_digest(client: Client, location: artifact_pb.ArtifactLocation) -> bytes:
@@ -110,16 +131,17 @@ def _tree_digest(client: Client, location: artifact_pb.ArtifactLocation) -> byte
     return client.channel.call(method, pb.GetTreeRequest(owner=location.owner, sequence=location.sequence)).tree.digest
 
 
-def _digest_of(entries: Iterable[artifact_pb.Entry]) -> bytes:
+def _digest_of(entries: Iterable[artifact_pb.Entry], directory: str = "") -> bytes:
+    start = len(directory) + 1 if directory else 0
     items = [
-        _Item(entry.path, entry.kind == artifact_pb.ENTRY_KIND_DIRECTORY, entry.executable, entry.size, entry.digest)
-        for entry in entries
+        _Item(e.path[start:], e.kind == artifact_pb.ENTRY_KIND_DIRECTORY, e.executable, e.size, e.digest)
+        for e in entries
     ]
     return tree_digest(sorted(items, key=lambda item: item.path.encode()))
 
 
-def _check_pinned(entries: Iterable[artifact_pb.Entry], pinned: bytes) -> None:
-    if _digest_of(entries) != pinned:
+def _check_pinned(entries: Iterable[artifact_pb.Entry], pinned: bytes, *, directory: str = "") -> None:
+    if _digest_of(entries, directory) != pinned:
         raise DataLossError(
             "The files of this model are not those that were registered: together they do not have the digest that the "
             "version pins. The server's store was changed or is damaged; `holdfast fsck` looks at it.",

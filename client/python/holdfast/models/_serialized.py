@@ -82,11 +82,13 @@ def _write_skops(model: Any, file: Path, trusted_types: Iterable[str]) -> None:
     import skops.io
 
     try:
-        data = skops.io.dumps(model)
+        with file.open("wb") as stream:
+            skops.io.dump(model, stream)  # which builds the archive in memory
+    except OSError:
+        raise  # of the disk
     except Exception as error:
         raise InvalidArgumentError(
             f"{type(model).__name__} cannot be serialized with skops, which takes no functions or "
             f"classes defined inside others: {error}. serialization_format='cloudpickle' takes them."
         ) from error
-    check_loadable(data, list(trusted_types))
-    file.write_bytes(data)
+    check_loadable(file, list(trusted_types))

@@ -24,7 +24,7 @@ class Origin:
         local: It is a directory of this machine, which counts as the user's own.
         authentication_enabled: The server knows who its callers are.
         own_principal: Who the caller is; empty without authentication.
-        logged_by: Who logged the package; empty when the server does not know.
+        logged_by: Who alone logged the package; empty when the server does not know, or more than one wrote it.
         forbidden_by: Name of the registered model that it is loaded through and that forbids pickles; empty for none.
     """
 
@@ -63,6 +63,7 @@ class Trust:
             raise UntrustedModelError(f"{action} would run code that comes with the model. {self.refusal}")
 
 
+_NOBODY = "somebody whom the server does not know (it was imported, is files of a run, or was written by more than one)"
 OWN = Trust()
 """For what this process made itself."""
 
@@ -87,7 +88,7 @@ def judge(origin: Origin, allow_pickle: bool | None) -> Trust:
         return OWN
     if origin.own_principal and origin.own_principal == origin.logged_by:
         return OWN
-    who = repr(origin.logged_by) if origin.logged_by else "somebody whom the server does not know"
+    who = repr(origin.logged_by) if origin.logged_by else _NOBODY
     return Trust(
         f"It was logged by {who}, not by {origin.own_principal or 'you'!r}. `holdfast models inspect` shows what it "
         f"would import, without loading it. If you trust it, pass allow_pickle=True, or set {ALLOW_PICKLE_VARIABLE}=1."

@@ -11,24 +11,26 @@ import io
 import pickle
 import zipfile
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import HoldfastError, InvalidArgumentError
 from holdfast.models._declared import is_archive, looks_like_pickle
-from holdfast.models._trust import OWN, Trust
+from holdfast.models._trust import Trust
 
 if TYPE_CHECKING:
     from holdfast.models._code import PackagedCode
 
-__all__ = ["SERIALIZATION_FORMATS", "StandIn", "check_loadable", "load_object"]
+__all__ = ["SERIALIZATION_FORMATS", "StandIn", "check_loadable", "check_readable", "load_object"]
 
 SERIALIZATION_FORMATS = ("cloudpickle", "pickle", "skops")
 
 StandIn = Callable[[str, str], Any]
 """What stands for a name of a module, both given as text; None for nothing."""
 
-# Of archives that nobody trusts: bytes that their files may have together, or else times what the archive has.
-_MAX_UNPACKED, _MAX_RATIO = 1 << 30, 20
+# Of archives that nobody trusts: bytes that they may have, and that their files may have together, or else times what
+# the archive has.
+_MAX_UNTRUSTED, _MAX_UNPACKED, _MAX_RATIO = 1 << 30, 1 << 30, 20
 
 
 def load_object(
@@ -81,13 +83,46 @@ def load_object(
     return _loading(name, lambda: _Unpickler(data, code, stand_in).load())
 
 
-def check_loadable(data: bytes, types: Collection[str]) -> None:
-    """Check that what skops just wrote can be loaded by trusting ``types``.
+def check_readable(serialization_format: Any, size: int, *, name: str, trust: Trust) -> None:
+    """Refuse a file of a package that is not trusted before any byte of it is fetched.
+
+    Args:
+        serialization_format: As the package declares it.
+        size: Bytes of the file, as they are listed.
+        name: What errors call it.
+        trust: Whether the package may run what it holds.
+
+    Raises:
+        UntrustedModelError: Loading it would run code of somebody who is not trusted.
+        InvalidArgumentError: It is larger than what is read of somebody who is not trusted.
+    """
+    if serialization_format in SERIALIZATION_FORMATS and serialization_format != "skops":
+        trust.require(f"Unpickling {name}")
+    elif not trust.given and size > _MAX_UNTRUSTED:
+        raise InvalidArgumentError(
+            f"{name} has {size:,} bytes, and at most {_MAX_UNTRUSTED:,} are read of a package that is not trusted. "
+            f"{trust.refusal}"
+        )
+
+
+def check_loadable(file: Path, types: Collection[str]) -> None:
+    """Check that the archive that skops just wrote to ``file`` can be loaded by trusting ``types``.
+
+    It is told by the schema: nothing is loaded, and no array is read.
 
     Raises:
         InvalidArgumentError: It holds other types; the message lists them.
     """
-    load_object(data, "skops", name="The model", trust=OWN, named_types=types)
+    import skops.io
+
+    hollow = io.BytesIO()
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(hollow, "w") as copy:
+        for name in dict.fromkeys(archive.namelist()):
+            copy.writestr(name, archive.read(name) if name == "schema.json" else b"")
+    found = skops.io.get_untrusted_types(data=hollow.getvalue())
+    nameless = any(map(_is_nameless, found))
+    if unknown := found if nameless else sorted(set(found) - set(types)):
+        raise _untrusted(unknown)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -165,13 +200,22 @@ def _load_skops(
             return skops.io.loads(data, trusted=believed)
     except UntrustedTypesFoundException as error:
         unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(believed))
-        if any("<" in name for name in unknown):  # <lambda> or <locals>: no import finds these
-            raise InvalidArgumentError(
-                f"The model holds functions or classes without a name of their own, which skops cannot "
-                f"load: {unknown}. serialization_format='cloudpickle' takes them."
-            ) from error
         listed = f" The package's own list is not believed. {trust.refusal}" if set(recorded) & set(unknown) else ""
-        raise InvalidArgumentError(
-            f"The model holds types that skops does not trust: {unknown}. If you trust them, pass "
-            f"skops_trusted_types={unknown}.{listed}"
-        ) from error
+        raise _untrusted(unknown, listed) from error
+
+
+def _untrusted(unknown: list[str], advice: str = "") -> InvalidArgumentError:
+    if any(map(_is_nameless, unknown)):
+        return InvalidArgumentError(
+            f"The model holds functions or classes without a name of their own, which skops cannot "
+            f"load: {unknown}. serialization_format='cloudpickle' takes them."
+        )
+    return InvalidArgumentError(
+        f"The model holds types that skops does not trust: {unknown}. If you trust them, pass "
+        f"skops_trusted_types={unknown}.{advice}"
+    )
+
+
+def _is_nameless(name: str) -> bool:
+    """Whether no import finds what is called so: ``<lambda>`` or ``<locals>``."""
+    return "<" in name

@@ -174,7 +174,7 @@ class AliasFollower:
         logger.info("%s begins to be loaded, and has %g s for it", identity, self._load_timeout)
         try:
             model = self._loaded(identity)
-        except (ConnectionError, UnavailableError) as error:
+        except UnavailableError as error:
             logger.warning("%s cannot be fetched now and is tried again: %s", identity, error)
             with self._changed:
                 self._changed.wait(_FIRST_PAUSE)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import pyfunc
-from holdfast.errors import HoldfastError, InvalidArgumentError, NotFoundError
+from holdfast.errors import HoldfastError, InvalidArgumentError, NotFoundError, UnavailableError
 from holdfast.models._files import is_remote
 from holdfast.models._reader import Package, open_package
 from holdfast.models.signature import ModelSignature
@@ -178,7 +178,7 @@ def load_served(identity: Identity) -> ServedModel:
             model = load_package(package)
             example = _example(package)
         served = ServedModel(model, identity, example)
-    except ConnectionError:
+    except UnavailableError:  # and no other ConnectionError, which is one of the model's own
         raise
     except HoldfastError as error:
         raise ModelError(f"{identity} cannot be loaded: {error.message}") from error

@@ -137,6 +137,8 @@ def resolution_to_proto(resolution: Resolution) -> service_pb.ResolveArtifactRes
             version=version.version,
             tree_digest=version.source.tree_digest,
             pickle_forbidden=resolution.pickle_forbidden,
+            directory=version.source.path,
+            directory_digest=version.source.directory_digest,
         )
         if version
         else None,

@@ -68,6 +68,7 @@ def version_to_proto(version: ModelVersion) -> pb.ModelVersion:
         update_time=ms_to_proto(version.update_time),
         run_link=version.run_link,
         principal=version.source.principal,
+        directory_digest=version.source.directory_digest,
     )
 
 
@@ -91,6 +92,7 @@ def version_from_proto(message: pb.ModelVersion) -> ModelVersion:
             file_count=tree.file_count,
             total_size=tree.total_size,
             principal=message.principal,
+            directory_digest=message.directory_digest,
         ),
         status=_FROM_STATUS[message.status],
         status_message=message.status_message,

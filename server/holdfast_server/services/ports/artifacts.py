@@ -261,6 +261,10 @@ class TreeRepository(Protocol):
         """
         ...
 
+    def digest_directory(self, owner: Owner, sequence: int, directory: str, *, most: int) -> bytes:
+        """The digest of a directory of a snapshot as a tree of its own; empty of the root, or of over ``most``."""
+        ...
+
     def keep_description(self, tree: Tree) -> None:
         """Keep what ``describe`` computed."""
         ...

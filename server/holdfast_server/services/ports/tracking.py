@@ -253,6 +253,10 @@ class LoggedModelRepository(Protocol):
         """Mark a model as active or deleted."""
         ...
 
+    def clear_principal(self, number: int) -> None:
+        """Keep no more who logged a model."""
+        ...
+
     def touch(self, number: int, *, now_ms: int) -> None:
         """Record that it changed."""
         ...

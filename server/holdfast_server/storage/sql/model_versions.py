@@ -54,8 +54,8 @@ class SqlModelVersions:
         added = self._connection.execute(
             "INSERT INTO model_versions (registered_no, version, source, run_id, model_id, owner, sequence,"
             " tree_digest, file_count, total_size, path, logged_by, status, description, user_id, import_id, run_link,"
-            " create_time, update_time)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING version_no",
+            " directory_digest, create_time, update_time)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING version_no",
             (
                 row["registered_no"],
                 row["version"],
@@ -74,6 +74,7 @@ class SqlModelVersions:
                 user_id,
                 import_id,
                 run_link,
+                source.directory_digest,
                 now_ms,
                 now_ms,
             ),
@@ -198,6 +199,7 @@ def _version(row: Any, tags: Sequence[Tag], aliases: Sequence[str]) -> ModelVers
         file_count=row["file_count"],
         total_size=row["total_size"],
         principal=row["logged_by"],
+        directory_digest=bytes(row["directory_digest"]),
     )
     return ModelVersion(
         name=row["name"],

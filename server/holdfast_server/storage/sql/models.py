@@ -109,6 +109,10 @@ class SqlLoggedModels:
             (lifecycle.value, now_ms if lifecycle is Lifecycle.DELETED else None, now_ms, number),
         )
 
+    def clear_principal(self, number: int) -> None:
+        """Keep no more who logged a model."""
+        self._connection.execute("UPDATE logged_models SET principal = '' WHERE model_no = ?", (number,))
+
     def touch(self, number: int, *, now_ms: int) -> None:
         """Record that it changed."""
         self._connection.execute("UPDATE logged_models SET update_time = ? WHERE model_no = ?", (now_ms, number))

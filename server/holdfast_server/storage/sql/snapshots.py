@@ -134,6 +134,15 @@ class SqlSnapshots:
         digest = tree_digest(counted())
         return Tree(owner, sequence, digest, count, size)
 
+    def digest_directory(self, owner: Owner, sequence: int, directory: str, *, most: int) -> bytes:
+        """The digest of a directory of a snapshot as a tree of its own; empty of the root, or of over ``most``."""
+        if not directory:
+            return b""
+        entries = self.list_entries(owner, sequence, directory, recursive=True, after="", limit=most + 1)
+        if len(entries) > most:
+            return b""
+        return tree_digest(entry._replace(path=entry.path[len(directory) + 1 :]) for entry in entries)
+
     def keep_description(self, tree: Tree) -> None:
         """Keep what ``describe`` computed."""
         self._connection.execute(
