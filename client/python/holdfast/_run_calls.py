@@ -268,8 +268,9 @@ class RunCalls(RunSeriesCalls, KeptCalls):
         """Set a label of a run."""
         self.log_batch(run_id, tags=[RunTag(key, value)], synchronous=synchronous)
 
-    def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
+    def set_tags(self, run_id: str, tags: Mapping[str, Any], *, synchronous: bool | None = None) -> None:
         """Set labels of a run, 100 at a time."""
+        del synchronous
         for batch in batches(tags_to_proto(tags, MAX_RUN_TAG), MAX_BATCH_TAGS):
             self._log(run_id, tags=batch)
 

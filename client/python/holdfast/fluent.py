@@ -275,9 +275,11 @@ def log_metrics(  # noqa: PLR0917 - MLflow's own signature
     )
 
 
-def get_metric_history(run_id: str, key: str) -> list[Metric]:
-    """Read all points of a metric in order of step, time and arrival."""
-    return current_client().get_metric_history(run_id, key)
+def get_metric_history(
+    run_id: str, key: str, *, min_step: int | None = None, max_step: int | None = None
+) -> list[Metric]:
+    """Read all points of a metric in order of step, time and arrival, or those from one step to another."""
+    return current_client().get_metric_history(run_id, key, min_step=min_step, max_step=max_step)
 
 
 def get_metric_chart(
@@ -295,9 +297,8 @@ def set_tag(key: str, value: Any, synchronous: bool | None = None) -> None:
 
 def set_tags(tags: Mapping[str, Any], synchronous: bool | None = None) -> None:
     """Set labels of the active run."""
-    del synchronous
     client, run_id = _target(None, lambda: _check_tags(tags))
-    client.set_tags(run_id, tags)
+    client.set_tags(run_id, tags, synchronous=synchronous)
 
 
 def delete_tag(key: str) -> None:
