@@ -282,6 +282,7 @@ def test_files_need_the_server(flaky, tmp_path):
             client.log_artifact(run_id, tmp_path / "file")
         flaky.start()
         client.flush(60)  # the run itself waited in the journal
+        client.channel.retry = RetryPolicy(first_window=60)
         client.log_artifact(run_id, tmp_path / "file")
         assert [info.path for info in client.list_artifacts(run_id)] == ["file"]
 
