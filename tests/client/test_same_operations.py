@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pickle
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.client.conftest import ServerThread, forget_connection
 import holdfast
 from holdfast import Client, MlflowClient
 from holdfast.entities import LoggedModelOutput
+from holdfast.entities._run_handle import RunHandle
 from holdfast.errors import ConflictError, InvalidArgumentError
 
 # Fluent functions that are about what a process keeps: its connection, its active run, its journals.
@@ -133,6 +135,30 @@ MLFLOW_FLUENT = """
 """
 
 
+# Parameters that one way of a call has and another has not, and why: the client's first, then those beside it.
+ONE_WAY: dict[str, tuple[set[str], set[str]]] = {
+    # The fluent functions mean the active run's experiment, or that which was chosen; a client is told.
+    "delete_experiment_tag": ({"experiment_id"}, set()),
+    "set_experiment_tag": ({"experiment_id"}, set()),
+    "set_experiment_tags": ({"experiment_id"}, set()),
+    "iterate_runs": (set(), {"experiment_names"}),
+    # They return all, or a table of all; pages are the client's.
+    "get_metric_history": ({"max_results", "page_token"}, set()),
+    "get_model_history": ({"page_token"}, set()),
+    "search_experiments": ({"page_token"}, set()),
+    "search_model_versions": ({"page_token"}, set()),
+    "search_registered_models": ({"page_token"}, set()),
+    "search_runs": ({"page_token"}, {"experiment_names", "output_format"}),
+    "search_logged_models": ({"fields", "page_token", "source_run_id", "view_type"}, {"output_format"}),
+    # They take what describes itself; the client's are MLflow's, which take its parts.
+    "log_inputs": (set(), {"contexts", "tags_list"}),
+    "log_metric": ({"dataset_digest", "dataset_name"}, {"dataset"}),
+    "log_metrics": ({"dataset_digest", "dataset_name"}, {"dataset"}),
+    "log_stream": ({"stream"}, {"fileobj"}),
+    "download_artifacts": ({"artifact_uri", "path"}, {"artifact_path"}),
+}
+
+
 def methods() -> set[str]:
     return {name for name in dir(Client) if not name.startswith("_")}
 
@@ -151,6 +177,47 @@ def test_what_is_fluent_is_a_method_too():
 def test_what_is_a_method_is_fluent_or_left_out_for_a_reason():
     reasons = {name for names in OF_THE_CLIENT.values() for name in names}
     assert methods() - set(holdfast.__all__) == reasons, "make it a function too, or say above why not"
+
+
+def parameters(call: object) -> set[str]:
+    """What a call takes besides the object and the run that it is about."""
+    taken = inspect.signature(call).parameters.values()
+    return {parameter.name for parameter in taken if parameter.kind is not parameter.VAR_KEYWORD} - {"self", "run_id"}
+
+
+def differing(calls: dict[str, object]) -> list[str]:
+    """Calls that take other parameters than the client's method of the same name, beyond those above."""
+    found = []
+    for name, call in calls.items():
+        of_client, beside = ONE_WAY.get(name, (set(), set()))
+        theirs, ours = parameters(getattr(Client, name)), parameters(call)
+        if theirs - ours - of_client or ours - theirs - beside:
+            found.append(f"{name}: {sorted(theirs ^ ours)}")
+    return found
+
+
+def test_fluent_functions_take_what_the_client_s_methods_take():
+    from holdfast import fluent
+
+    passing_on = {"promote", "sync_from"}  # by **options
+    names = set(fluent.__all__) & methods() - passing_on
+    assert differing({name: getattr(fluent, name) for name in names}) == [], "add them, or say above why not"
+
+
+def test_methods_of_a_run_take_what_the_client_s_take():
+    own = {name: call for name, call in vars(RunHandle).items() if callable(call) and name in methods()}
+    assert len(own) > 20
+    assert differing(own) == [], "add them, or say above why not"
+
+
+def test_what_is_stored_at_once_can_be_stored_in_the_background():
+    storing = {name for name in vars(RunHandle) if name.startswith("log_")}
+    files = {name for name in storing if {"artifact_file", "artifact_path"} & parameters(getattr(RunHandle, name))}
+    ways = (Client, holdfast, RunHandle)
+    lacking = {name for name in files for way in ways if "synchronous" not in parameters(getattr(way, name))}
+    assert len(files) > len(lacking)
+    # Rows are appended in order, and who passes a stream could not go on with it.
+    assert lacking == {"log_stream", "log_table"}
 
 
 def test_every_call_of_the_services_is_used_by_the_client():

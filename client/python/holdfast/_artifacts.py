@@ -29,7 +29,9 @@ APPEND_ATTEMPTS = 20
 class ArtifactCalls(Calls):
     """What a client does with artifacts.
 
-    Each call that logs returns when its bytes are durable and all of them visible; when it raises, none is.
+    Each call that logs returns when its bytes are durable and all of them visible; when it raises, none is. Those that
+    take ``synchronous=False`` return a future instead, and upload in the background. ``log_table`` does not, since the
+    order in which rows are appended would be lost, nor ``log_stream``, since its caller could not use the stream.
     """
 
     _transfer: Artifacts | None = None
@@ -54,7 +56,8 @@ class ArtifactCalls(Calls):
             symlinks: ``"inside"`` follows links that stay inside the directory and refuses others; ``"follow"``
                 follows all.
             synchronous: False to upload in the background and return a future, whose ``result`` raises what is listed
-                below; ``flush`` and the ends of the run and the program wait for it. Do not change the files before.
+                below; ``flush`` and the ends of the run and the program wait for it, and tell when it failed. Do not
+                change the files before.
 
         Raises:
             FileNotFoundError: ``local_path`` is not there; nothing was sent.
@@ -101,25 +104,39 @@ class ArtifactCalls(Calls):
         """Store a directory's contents among those of a logged model, which must be PENDING."""
         self._artifacts.log_directory(_model(model_id), local_dir, artifact_path, symlinks=symlinks)
 
-    def log_bytes(self, run_id: str, data: bytes, artifact_file: str) -> None:
-        """Store bytes as the file ``artifact_file``."""
-        self._artifacts.log_bytes(_run(run_id), _content.raw_bytes(data), _content.file_path(artifact_file))
+    def log_bytes(
+        self, run_id: str, data: bytes, artifact_file: str, *, synchronous: bool | None = None
+    ) -> Future[None] | None:
+        """Store bytes as the file ``artifact_file``; see ``log_artifact`` for ``synchronous``."""
+        data, path = _content.raw_bytes(data), _content.file_path(artifact_file)
+        return self._upload(partial(self._artifacts.log_bytes, _run(run_id), data, path), synchronous)
 
     def log_stream(self, run_id: str, stream: BinaryIO, artifact_file: str) -> None:
         """Store what ``stream.read`` yields, of unknown length, in bounded memory."""
         self._artifacts.log_stream(_run(run_id), stream, _content.file_path(artifact_file))
 
-    def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
+    def log_text(
+        self, run_id: str, text: str, artifact_file: str, *, synchronous: bool | None = None
+    ) -> Future[None] | None:
         """Store a text as UTF-8."""
-        self.log_bytes(run_id, _content.text_bytes(text), artifact_file)
+        return self.log_bytes(run_id, _content.text_bytes(text), artifact_file, synchronous=synchronous)
 
-    def log_dict(self, run_id: str, dictionary: Any, artifact_file: str) -> None:
-        """Store a dictionary: YAML when ``artifact_file`` ends in .yaml or .yml, else JSON."""
-        self.log_bytes(run_id, _content.dict_bytes(dictionary, _content.file_path(artifact_file)), artifact_file)
+    def log_dict(
+        self, run_id: str, dictionary: Any, artifact_file: str, *, synchronous: bool | None = None
+    ) -> Future[None] | None:
+        """Store a dictionary as it is now: YAML when ``artifact_file`` ends in .yaml or .yml, else JSON."""
+        path = _content.file_path(artifact_file)
+        return self.log_bytes(run_id, _content.dict_bytes(dictionary, path), path, synchronous=synchronous)
 
     def log_figure(
-        self, run_id: str, figure: Any, artifact_file: str, *, save_kwargs: Mapping[str, Any] | None = None
-    ) -> None:
+        self,
+        run_id: str,
+        figure: Any,
+        artifact_file: str,
+        *,
+        save_kwargs: Mapping[str, Any] | None = None,
+        synchronous: bool | None = None,
+    ) -> Future[None] | None:
         """Store a figure of matplotlib or plotly in the format of the file's ending.
 
         Args:
@@ -127,9 +144,11 @@ class ArtifactCalls(Calls):
             figure: ``matplotlib.figure.Figure`` or ``plotly.graph_objects.Figure``.
             artifact_file: Such as ``plots/loss.png``; for plotly also ``.html``.
             save_kwargs: Further arguments of the library's own saving function.
+            synchronous: False to upload in the background, as in ``log_artifact``; it is drawn now all the same.
         """
         path = _content.file_path(artifact_file)
-        self.log_bytes(run_id, _content.figure_bytes(figure, path, save_kwargs or {}), path)
+        data = _content.figure_bytes(figure, path, save_kwargs or {})
+        return self.log_bytes(run_id, data, path, synchronous=synchronous)
 
     def log_image(
         self,
@@ -140,7 +159,8 @@ class ArtifactCalls(Calls):
         key: str | None = None,
         step: int | None = None,
         timestamp: int | None = None,
-    ) -> None:
+        synchronous: bool | None = None,
+    ) -> Future[None] | None:
         """Store an image of PIL or numpy, either as one file or as a step of a series.
 
         Args:
@@ -151,9 +171,10 @@ class ArtifactCalls(Calls):
             key: the series that it continues, kept as PNG below ``images/``.
             step: Its position in the series.
             timestamp: When it was made, milliseconds since 1970; None for now.
+            synchronous: False to upload in the background, as in ``log_artifact``.
         """
         path, data = _content.image_file(image, artifact_file, key=key, step=step, timestamp=timestamp)
-        self.log_bytes(run_id, data, path)
+        return self.log_bytes(run_id, data, path, synchronous=synchronous)
 
     def log_table(self, run_id: str, data: Any, artifact_file: str) -> None:
         """Store a table; if there is one already, append to it.

@@ -37,7 +37,8 @@ def log_artifact(
         symlinks: ``"inside"`` follows links that stay inside the directory and refuses others; ``"follow"`` follows
             all.
         synchronous: False to upload in the background and return a future, whose ``result`` raises what is listed
-            below; ``flush`` and the ends of the run and the program wait for it. Do not change the files before.
+            below; ``flush`` and the ends of the run and the program wait for it, and tell when it failed. Do not change
+            the files before.
 
     Raises:
         FileNotFoundError: ``local_path`` is not there; nothing was sent.
@@ -75,27 +76,42 @@ def log_artifacts(
     return client.log_artifacts(run_id, local_dir, artifact_path, symlinks=symlinks, synchronous=synchronous)
 
 
-def log_text(text: str, artifact_file: str, run_id: str | None = None) -> None:
+def log_text(
+    text: str, artifact_file: str, run_id: str | None = None, *, synchronous: bool | None = None
+) -> Future[None] | None:
     """Store a text as UTF-8 in the file ``artifact_file``."""
-    log_bytes(_content.text_bytes(text), artifact_file, run_id)
+    return log_bytes(_content.text_bytes(text), artifact_file, run_id, synchronous=synchronous)
 
 
-def log_dict(dictionary: Any, artifact_file: str, run_id: str | None = None) -> None:
-    """Store a dictionary: YAML when ``artifact_file`` ends in .yaml or .yml, else JSON."""
-    log_bytes(_content.dict_bytes(dictionary, _content.file_path(artifact_file)), artifact_file, run_id)
+def log_dict(
+    dictionary: Any, artifact_file: str, run_id: str | None = None, *, synchronous: bool | None = None
+) -> Future[None] | None:
+    """Store a dictionary as it is now: YAML when ``artifact_file`` ends in .yaml or .yml, else JSON."""
+    data = _content.dict_bytes(dictionary, _content.file_path(artifact_file))
+    return log_bytes(data, artifact_file, run_id, synchronous=synchronous)
 
 
-def log_bytes(data: bytes, artifact_file: str, run_id: str | None = None) -> None:
-    """Store bytes in the file ``artifact_file``."""
+def log_bytes(
+    data: bytes, artifact_file: str, run_id: str | None = None, *, synchronous: bool | None = None
+) -> Future[None] | None:
+    """Store bytes in the file ``artifact_file``; a copy of them with ``synchronous=False``, as in ``log_artifact``."""
     data, path = _content.raw_bytes(data), _content.file_path(artifact_file)
     client, run_id = _target(run_id)
-    client.log_bytes(run_id, data, path)
+    return client.log_bytes(run_id, data, path, synchronous=synchronous)
 
 
-def log_figure(figure: Any, artifact_file: str, *, save_kwargs: Mapping[str, Any] | None = None) -> None:
+def log_figure(
+    figure: Any,
+    artifact_file: str,
+    run_id: str | None = None,
+    *,
+    save_kwargs: Mapping[str, Any] | None = None,
+    synchronous: bool | None = None,
+) -> Future[None] | None:
     """Store a figure of matplotlib or plotly in the format of the file's ending."""
     path = _content.file_path(artifact_file)
-    log_bytes(_content.figure_bytes(figure, path, save_kwargs or {}), path)
+    data = _content.figure_bytes(figure, path, save_kwargs or {})
+    return log_bytes(data, path, run_id, synchronous=synchronous)
 
 
 def log_image(  # noqa: PLR0917 - MLflow's own signature
@@ -105,11 +121,11 @@ def log_image(  # noqa: PLR0917 - MLflow's own signature
     step: int | None = None,
     timestamp: int | None = None,
     synchronous: bool | None = None,
-) -> None:
+    run_id: str | None = None,
+) -> Future[None] | None:
     """Store an image of PIL or numpy, as one file or as a step of the series ``key``; see ``Client.log_image``."""
-    del synchronous
     path, data = _content.image_file(image, artifact_file, key=key, step=step, timestamp=timestamp)
-    log_bytes(data, path)
+    return log_bytes(data, path, run_id, synchronous=synchronous)
 
 
 def log_table(data: Any, artifact_file: str, run_id: str | None = None) -> None:

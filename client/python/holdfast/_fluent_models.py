@@ -44,14 +44,16 @@ def initialize_logged_model(  # noqa: PLR0917 - MLflow's own signature
     return client.create_logged_model(experiment_id, name, source, tags, params, model_type)
 
 
-def finalize_logged_model(model_id: str, status: LoggedModelStatus | str) -> LoggedModel:
+def finalize_logged_model(
+    model_id: str, status: LoggedModelStatus | str, *, status_message: str | None = None
+) -> LoggedModel:
     """End writing a logged model, READY or FAILED; its artifacts never change again."""
-    return current_client().finalize_logged_model(model_id, status)
+    return current_client().finalize_logged_model(model_id, status, status_message=status_message)
 
 
-def get_logged_model(model_id: str) -> LoggedModel:
-    """Read a logged model."""
-    return current_client().get_logged_model(model_id)
+def get_logged_model(model_id: str, *, allow_deleted: bool = False) -> LoggedModel:
+    """Read a logged model; a deleted one with ``allow_deleted`` only."""
+    return current_client().get_logged_model(model_id, allow_deleted=allow_deleted)
 
 
 def delete_logged_model(model_id: str) -> None:
@@ -171,10 +173,15 @@ def search_model_versions(
 
 
 def set_model_version_tag(
-    name: str, version: str | int | None = None, key: str | None = None, value: Any = None
+    name: str,
+    version: str | int | None = None,
+    key: str | None = None,
+    value: Any = None,
+    *,
+    stage: str | None = None,
 ) -> None:
-    """Set a label of a version."""
-    current_client().set_model_version_tag(name, version, key, value)
+    """Set a label of a version, given by number or as the newest in a stage."""
+    current_client().set_model_version_tag(name, version, key, value, stage)
 
 
 def set_alias(name: str, alias: str, version: str | int, *, expected: str | int | None = None) -> None:

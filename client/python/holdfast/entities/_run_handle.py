@@ -8,9 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
+from holdfast._open_modes import FLUSH_INTERVAL
 from holdfast.errors import FailedPreconditionError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from typing_extensions import Self
 
     from holdfast._client import Client
@@ -49,9 +52,11 @@ class RunHandle:
         """Read the run again as it is now."""
         return self.client.get_run(self.info.run_id)
 
-    def watch(self, cursor: str | None = None, *, types: str | Iterable[str] | None = None) -> Watch:
+    def watch(
+        self, cursor: str | None = None, *, types: str | Iterable[str] | None = None, retry_for: float | None = None
+    ) -> Watch:
         """Watch how the run goes on; see ``Client.watch_run``."""
-        return self.client.watch_run(self.info.run_id, cursor, types=types)
+        return self.client.watch_run(self.info.run_id, cursor, types=types, retry_for=retry_for)
 
     def end(self, status: str = "FINISHED") -> None:
         """End the run now."""
@@ -102,6 +107,7 @@ class RunHandle:
         step: int | None = None,
         *,
         timestamp: int | None = None,
+        synchronous: bool | None = None,
         model_id: str | None = None,
         dataset: Any = None,
     ) -> None:
@@ -115,40 +121,62 @@ class RunHandle:
             value,
             timestamp,
             step,
+            synchronous,
             model_id=model_id,
             dataset_name=name,
             dataset_digest=digest,
         )
 
     def log_metrics(
-        self, metrics: Mapping[str, float], step: int | None = None, *, timestamp: int | None = None
+        self,
+        metrics: Mapping[str, float],
+        step: int | None = None,
+        *,
+        timestamp: int | None = None,
+        synchronous: bool | None = None,
+        model_id: str | None = None,
+        dataset: Any = None,
     ) -> None:
-        """Log points of one step and time."""
-        self.client.log_metrics(self.info.run_id, metrics, step, timestamp=timestamp)
+        """Log points of one step and time; otherwise as ``log_metric``."""
+        from holdfast._datasets import dataset_key
 
-    def log_param(self, key: str, value: Any) -> Any:
+        name, digest = dataset_key(dataset)
+        self.client.log_metrics(
+            self.info.run_id,
+            metrics,
+            step,
+            timestamp=timestamp,
+            synchronous=synchronous,
+            model_id=model_id,
+            dataset_name=name,
+            dataset_digest=digest,
+        )
+
+    def log_param(self, key: str, value: Any, *, synchronous: bool | None = None) -> Any:
         """Log a param and return its value."""
-        return self.client.log_param(self.info.run_id, key, value)
+        return self.client.log_param(self.info.run_id, key, value, synchronous)
 
-    def log_params(self, params: Mapping[str, Any]) -> None:
+    def log_params(self, params: Mapping[str, Any], *, synchronous: bool | None = None) -> None:
         """Log params, 100 at a time."""
-        self.client.log_params(self.info.run_id, params)
+        self.client.log_params(self.info.run_id, params, synchronous=synchronous)
 
-    def set_tag(self, key: str, value: Any) -> None:
+    def set_tag(self, key: str, value: Any, *, synchronous: bool | None = None) -> None:
         """Set a label."""
-        self.client.set_tag(self.info.run_id, key, value)
+        self.client.set_tag(self.info.run_id, key, value, synchronous)
 
-    def set_tags(self, tags: Mapping[str, Any]) -> None:
+    def set_tags(self, tags: Mapping[str, Any], *, synchronous: bool | None = None) -> None:
         """Set labels, 100 at a time."""
-        self.client.set_tags(self.info.run_id, tags)
+        self.client.set_tags(self.info.run_id, tags, synchronous=synchronous)
 
     def delete_tag(self, key: str) -> None:
         """Remove a label."""
         self.client.delete_tag(self.info.run_id, key)
 
-    def get_metric_history(self, key: str) -> PagedList[Metric]:
-        """Read all points of a metric."""
-        return self.client.get_metric_history(self.info.run_id, key)
+    def get_metric_history(
+        self, key: str, *, min_step: int | None = None, max_step: int | None = None
+    ) -> PagedList[Metric]:
+        """Read all points of a metric, or those from one step to another."""
+        return self.client.get_metric_history(self.info.run_id, key, min_step=min_step, max_step=max_step)
 
     def get_metric_chart(
         self, key: str, buckets: int = 1_000, *, min_step: int | None = None, max_step: int | None = None
@@ -184,35 +212,77 @@ class RunHandle:
         """Link logged models that the run produced."""
         self.client.log_outputs(self.info.run_id, models)
 
-    def log_artifact(self, local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+    def log_artifact(
+        self,
+        local_path: str | os.PathLike[str],
+        artifact_path: str | None = None,
+        *,
+        symlinks: str = "inside",
+        synchronous: bool | None = None,
+    ) -> Future[None] | None:
         """Store a local file or directory; see ``holdfast.log_artifact``."""
-        self.client.log_artifact(self.info.run_id, local_path, artifact_path)
+        return self.client.log_artifact(
+            self.info.run_id, local_path, artifact_path, symlinks=symlinks, synchronous=synchronous
+        )
 
-    def log_artifacts(self, local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+    def log_artifacts(
+        self,
+        local_dir: str | os.PathLike[str],
+        artifact_path: str | None = None,
+        *,
+        symlinks: str = "inside",
+        synchronous: bool | None = None,
+    ) -> Future[None] | None:
         """Store a local directory's contents; see ``holdfast.log_artifacts``."""
-        self.client.log_artifacts(self.info.run_id, local_dir, artifact_path)
+        return self.client.log_artifacts(
+            self.info.run_id, local_dir, artifact_path, symlinks=symlinks, synchronous=synchronous
+        )
 
-    def log_text(self, text: str, artifact_file: str) -> None:
+    def log_text(self, text: str, artifact_file: str, *, synchronous: bool | None = None) -> Future[None] | None:
         """Store a text as UTF-8."""
-        self.client.log_text(self.info.run_id, text, artifact_file)
+        return self.client.log_text(self.info.run_id, text, artifact_file, synchronous=synchronous)
 
-    def log_dict(self, dictionary: Any, artifact_file: str) -> None:
+    def log_dict(self, dictionary: Any, artifact_file: str, *, synchronous: bool | None = None) -> Future[None] | None:
         """Store a dictionary as YAML or JSON, by the file's ending."""
-        self.client.log_dict(self.info.run_id, dictionary, artifact_file)
+        return self.client.log_dict(self.info.run_id, dictionary, artifact_file, synchronous=synchronous)
 
-    def log_bytes(self, data: bytes, artifact_file: str) -> None:
+    def log_bytes(self, data: bytes, artifact_file: str, *, synchronous: bool | None = None) -> Future[None] | None:
         """Store bytes."""
-        self.client.log_bytes(self.info.run_id, data, artifact_file)
+        return self.client.log_bytes(self.info.run_id, data, artifact_file, synchronous=synchronous)
 
-    def log_figure(self, figure: Any, artifact_file: str, *, save_kwargs: Mapping[str, Any] | None = None) -> None:
+    def log_figure(
+        self,
+        figure: Any,
+        artifact_file: str,
+        *,
+        save_kwargs: Mapping[str, Any] | None = None,
+        synchronous: bool | None = None,
+    ) -> Future[None] | None:
         """Store a figure of matplotlib or plotly."""
-        self.client.log_figure(self.info.run_id, figure, artifact_file, save_kwargs=save_kwargs)
+        return self.client.log_figure(
+            self.info.run_id, figure, artifact_file, save_kwargs=save_kwargs, synchronous=synchronous
+        )
 
     def log_image(
-        self, image: Any, artifact_file: str | None = None, *, key: str | None = None, step: int | None = None
-    ) -> None:
-        """Store an image of PIL or numpy."""
-        self.client.log_image(self.info.run_id, image, artifact_file, key=key, step=step)
+        self,
+        image: Any,
+        artifact_file: str | None = None,
+        *,
+        key: str | None = None,
+        step: int | None = None,
+        timestamp: int | None = None,
+        synchronous: bool | None = None,
+    ) -> Future[None] | None:
+        """Store an image of PIL or numpy; see ``Client.log_image``."""
+        return self.client.log_image(
+            self.info.run_id,
+            image,
+            artifact_file,
+            key=key,
+            step=step,
+            timestamp=timestamp,
+            synchronous=synchronous,
+        )
 
     def log_table(self, data: Any, artifact_file: str) -> None:
         """Store a table, or append to one."""
@@ -222,11 +292,20 @@ class RunHandle:
         """Store what a file object yields, of unknown length."""
         self.client.log_stream(self.info.run_id, fileobj, artifact_file)
 
-    def open_artifact(self, artifact_file: str, mode: str = "w", *, encoding: str = "utf-8") -> IO[Any]:
+    def open_artifact(
+        self,
+        artifact_file: str,
+        mode: str = "w",
+        *,
+        encoding: str = "utf-8",
+        flush_interval: float = FLUSH_INTERVAL,
+    ) -> IO[Any]:
         """Open an artifact for writing that others can follow meanwhile; see ``Client.open_artifact``."""
         # The overloads tell the kinds of mode apart; here it is either.
         open_any: Any = self.client.open_artifact
-        opened: IO[Any] = open_any(self.info.run_id, artifact_file, mode, encoding=encoding)
+        opened: IO[Any] = open_any(
+            self.info.run_id, artifact_file, mode, encoding=encoding, flush_interval=flush_interval
+        )
         return opened
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
