@@ -53,6 +53,18 @@ demo: $(STAMP) ## Log a run, files and a model to a server of its own, and read 
 test: $(STAMP) minio grpcurl ## Run the whole test suite
 	$(BIN)/pytest -n $(WORKERS)
 
+# Such as ARGS='--languages go --scenarios "upload_*" --stores local'; ARGS=--help lists all.
+.PHONY: conformance
+conformance: $(STAMP) minio ## Play the same scenarios with the clients of all languages, and print a table of what came of them
+	@$(BIN)/python -m client.conformance.runner $(ARGS)
+
+# Each has a Makefile of its own.
+CLIENTS := $(patsubst client/%/Makefile,%,$(wildcard client/*/Makefile))
+
+.PHONY: clients
+clients: ## Check and test the clients in other languages, by what those languages have for it
+	@for client in $(CLIENTS); do echo "client/$$client"; $(MAKE) -C client/$$client check test; done
+
 .PHONY: test-quick
 test-quick: $(STAMP) ## Run the tests that take no more than a few seconds and need no MinIO
 	$(BIN)/pytest -n $(WORKERS) -m 'not slow and not minio'
@@ -173,4 +185,5 @@ $(FUZZ_STAMP): $(STAMP) pyproject.toml $(PROTOS)
 clean: ## Remove the virtual environments, caches, builds and generated stubs; MinIO and grpcurl stay in their caches
 	rm -rf $(VENV) $(BENCH_VENV) $(INTEROP_VENV) $(FUZZ_VENV) .fuzz dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	rm -f client/python/holdfast/v1/*_pb2*
+	@for client in $(CLIENTS); do $(MAKE) -C client/$$client clean; done
 	find client server tests protos benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

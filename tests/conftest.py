@@ -12,7 +12,12 @@ import pytest
 from holdfast_server.app import App
 from holdfast_server.config import ServerConfig
 
-pytest_plugins = ["tests.faults.scoreboard", "tests.grpcurl_fixtures", "tests.minio_fixtures"]
+pytest_plugins = [
+    "tests.conformance.toolchains",
+    "tests.faults.scoreboard",
+    "tests.grpcurl_fixtures",
+    "tests.minio_fixtures",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 WAIT_SECONDS = 60.0
+# For a direction of a new connection: makes of the bytes that pass what is forwarded; None leaves them as they are.
+Filter = Callable[[bool], Callable[[bytes], bytes] | None]
 _FOR_EVER = float("inf")
 
 
@@ -25,6 +27,7 @@ class CountingProxy:
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
+        self._filter: Filter = lambda up: None  # noqa: ARG005
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.sent = self.received = self.refused = 0
@@ -49,6 +52,15 @@ class CountingProxy:
             self._refusing = True
             self._changed.notify_all()
         self._cut()
+
+    def cut(self) -> None:
+        """Cut all connections, once; what waits is lost, and new ones are forwarded again."""
+        self.refuse()
+        self.go_on()
+
+    def filter(self, make: Filter) -> None:
+        """Change what passes in connections made from now on; ``make`` is told whether it is what clients send."""
+        self._filter = make
 
     def go_on(self) -> None:
         """Forward everything again."""
@@ -108,10 +120,11 @@ class CountingProxy:
                 thread.start()
 
     def _pump(self, source: socket.socket, sink: socket.socket, *, up: bool) -> None:
+        change = self._filter(up)
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 self._count(len(data), up=up)
-                sink.sendall(data)
+                sink.sendall(change(data) if change else data)
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,3 @@
+from tests.conformance.places import local_place, minio_place
+
+__all__ = ["local_place", "minio_place"]
