@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import environment, report
 from benchmarks.far import measure_far
-from benchmarks.language_drivers import LANGUAGES
+from benchmarks.languages import LABELS as LANGUAGES
 from benchmarks.languages import measure_languages
 from benchmarks.models import ROWS as MODELS
 from benchmarks.models import measure_models

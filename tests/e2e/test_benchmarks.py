@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from benchmarks import processes
-from benchmarks.language_drivers import DriverError, NoDriverError, build
 from benchmarks.markdown import spread
 from benchmarks.report import PAGE, rewritten
 from benchmarks.tables import render
@@ -132,18 +131,6 @@ def test_a_language_is_compared_with_python_by_neighbours() -> None:
         [spread([1, 2], ".2f"), "1", "met"],
         [spread([0.8, 0.8], ".2f"), "1", "missed"],
     ]
-
-
-def test_a_driver_whose_toolchain_is_missing_is_told_from_one_that_does_not_build(tmp_path: Path) -> None:
-    for name, recipe in {"go": "@echo 'no Go here'; exit 3", "rust": "@echo 'error: a type is wrong'; exit 1"}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "Makefile").write_text(f".PHONY: driver\ndriver:\n\t{recipe}\n")
-    with pytest.raises(NoDriverError, match="no Go here"):
-        build("go", tmp_path)
-    with pytest.raises(DriverError, match="a type is wrong"):
-        build("rust", tmp_path)
-    with pytest.raises(NoDriverError, match="there is no client/java"):
-        build("java", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,11 @@ class Driver:
         self._reader = threading.Thread(target=self._read, args=(stdout,), daemon=True)
         self._reader.start()
 
+    @property
+    def pid(self) -> int:
+        """Of its first process, which leads a session."""
+        return self._process.pid
+
     def ask(self, op: str, arguments: Mapping[str, Any]) -> Answer:
         """Have something done and wait for the answer.
 
