@@ -17,10 +17,19 @@ from tests.server_process import clean_environment
 import holdfast
 from holdfast import _active_run
 from holdfast._client import Client
-from holdfast._journal import keeping, processes, sender
+from holdfast._config import parse_target
+from holdfast._journal import keeping, processes, segment, sender
+from holdfast._journal.journal import Journal
+from holdfast._journal.records import call_record
 from holdfast._patience import RetryPolicy
-from holdfast.entities import Metric
-from holdfast.errors import FailedPreconditionError, NotFoundError, UnavailableError, UnsentError
+from holdfast.entities import Dataset, DatasetInput, LoggedModelOutput, Metric, Param
+from holdfast.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+    UnsentError,
+)
 
 QUICK = RetryPolicy(window=0.5, first_window=0.5, initial_delay=0.02, max_delay=0.1)
 
@@ -208,6 +217,63 @@ def test_a_refusal_of_what_waited_is_told(flaky, connected, caplog):
     )
 
 
+def described(number: int) -> DatasetInput:
+    return DatasetInput(Dataset(f"d{number}", "1", "local", "/", profile="x" * 900_000))
+
+
+TOO_MUCH = {
+    "points": lambda client, run_id: client.log_batch(run_id, [Metric("m", 1.0)] * 1_001),
+    "more points than a segment holds": lambda client, run_id: client.log_batch(run_id, [Metric("m", 1.0)] * 170_000),
+    "params": lambda client, run_id: client.log_batch(run_id, params=[Param(f"p{n}", "x") for n in range(101)]),
+    "bytes": lambda client, run_id: client.log_batch(run_id, params=[Param(f"p{n}", "日" * 6_000) for n in range(99)]),
+    "datasets": lambda client, run_id: client.log_inputs(run_id, [described(n) for n in range(6)]),
+    "models": lambda client, run_id: client.log_outputs(run_id, [LoggedModelOutput("m-" + "0" * 32)] * 101),
+    "tags of a new run": lambda client, _: client.create_run("0", tags={f"t{n}": "x" for n in range(101)}),
+}
+
+
+@pytest.mark.parametrize("what", TOO_MUCH)
+def test_what_is_too_much_at_once_is_refused_while_the_server_is_away(flaky, connected, what):
+    with holdfast.start_run() as run:
+        waiting = connected._sender.waiting
+        with pytest.raises(InvalidArgumentError) as refused:
+            TOO_MUCH[what](connected, run.info.run_id)
+        assert refused.value.reason == "LIMIT_EXCEEDED"
+        assert refused.value.metadata["limit"] in refused.value.message
+        assert connected._sender.waiting == waiting
+        holdfast.log_metric("m", 2.0)
+        holdfast.log_param("p", "q")
+    flaky.start()
+    holdfast.flush(60)
+    found = run.refresh()
+    assert (found.info.status, found.data.metrics, found.data.params) == ("FINISHED", {"m": 2.0}, {"p": "q"})
+
+
+@pytest.mark.parametrize("what", ["points", "params", "bytes", "models", "tags of a new run"])
+def test_it_is_refused_in_the_same_words_while_the_server_is_there(flaky, connected, what):
+    with holdfast.start_run() as run, pytest.raises(InvalidArgumentError) as away:
+        TOO_MUCH[what](connected, run.info.run_id)
+    flaky.start()
+    holdfast.flush(60)
+    with pytest.raises(InvalidArgumentError) as there:
+        TOO_MUCH[what](connected, run.info.run_id)
+    assert (away.value.reason, away.value.metadata["limit"]) == (there.value.reason, there.value.metadata["limit"])
+    if what != "bytes":  # of which a request has some more or less
+        assert away.value.message == there.value.message
+
+
+def test_a_record_larger_than_a_segment_is_refused_before_anything_waits_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOLDFAST_JOURNAL_DIR", str(tmp_path))
+    journal = Journal(parse_target("holdfast://127.0.0.1:1"), on_work=lambda: None, wait_for_room=lambda _: False)
+    with pytest.raises(InvalidArgumentError) as refused:
+        journal.append_call("LogInputs", bytes(segment.SIZE))
+    assert refused.value.reason == "LIMIT_EXCEEDED"
+    assert (journal.appended, len(journal.segments)) == (0, 0)
+    largest = segment.SIZE - segment.START - len(call_record("LogInputs", b""))
+    assert journal.append_call("LogInputs", bytes(largest))
+    journal.close(drained=True)
+
+
 def test_files_need_the_server(flaky, tmp_path):
     (tmp_path / "file").write_text("x")
     with Client(flaky.uri, retry=QUICK) as client:
@@ -216,6 +282,7 @@ def test_files_need_the_server(flaky, tmp_path):
             client.log_artifact(run_id, tmp_path / "file")
         flaky.start()
         client.flush(60)  # the run itself waited in the journal
+        client.channel.retry = RetryPolicy(first_window=60)
         client.log_artifact(run_id, tmp_path / "file")
         assert [info.path for info in client.list_artifacts(run_id)] == ["file"]
 

@@ -29,6 +29,7 @@ Response = TypeVar("Response")
 MAX_BATCH_PARAMS = 100
 MAX_BATCH_TAGS = 100
 MAX_BATCH_METRICS = 1_000
+MAX_BATCH_LINKS = 100
 # A little less than the 1 MiB that a request may have, for what stands around the items.
 MAX_BATCH_BYTES = 900_000
 # Seconds that a read waits for what was logged before it.

@@ -14,7 +14,7 @@ from holdfast._archive.models import IMPORT_TAG, carried, export_model, import_m
 from holdfast._archive.reader import Archive
 from holdfast._archive.trees import TreeEntry, TreeExport, import_tree, read_entries
 from holdfast._archive.writer import ArchiveWriter, new_archive
-from holdfast._calls import MAX_BATCH_METRICS, MAX_BATCH_PARAMS, MAX_BATCH_TAGS, batches, build
+from holdfast._calls import MAX_BATCH_LINKS, MAX_BATCH_METRICS, MAX_BATCH_PARAMS, MAX_BATCH_TAGS, batches, build
 from holdfast._rpc_errors import is_interruption
 from holdfast._times import ms_from_proto, ms_to_proto
 from holdfast._transfer.progress import Progress
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 KIND = "run"
 GOING_ON = " (not complete)"
-# Links to what a run read or produced that one request takes.
-MAX_BATCH_LINKS = 100
 
 
 def export_run(client: Client, run_id: str, path: Path) -> Run:

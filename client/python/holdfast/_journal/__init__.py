@@ -5,6 +5,7 @@
     processes   the senders of this process, through forks and to its end
     └── sender      a thread that empties a journal
         ├── journal     takes what is logged: Series and Stream over
+        │   ├── limits      what is refused for its size
         │   ├── records     the bytes
         │   ├── segment     a file mapped into memory
         │   └── folder      the files of one journal and who holds them

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from holdfast._config import Target
 from holdfast._journal.folder import Folder, Owner
+from holdfast._journal.limits import check_fits
 from holdfast._journal.records import HEAD, POINT, POINT_BODY, POINT_SIZE, call_record, series_record, stream_record
 from holdfast._journal.segment import SIZE, Segment
 
@@ -188,8 +189,13 @@ class Journal:
             self.on_work()
 
     def append_call(self, method: str, request: bytes) -> bool:
-        """Keep a call that could not be made, to be made after all that was logged before; False when it is lost."""
+        """Keep a call that could not be made, to be made after all that was logged before; False when it is lost.
+
+        Raises:
+            InvalidArgumentError: LIMIT_EXCEEDED, it is larger than a segment.
+        """
         record, kept = call_record(method, request), True
+        check_fits(method, record)
         try:
             with self._lock:
                 if self._appending:

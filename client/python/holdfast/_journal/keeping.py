@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast._calls import Calls, build
 from holdfast._journal.columns import log_batch
+from holdfast._journal.limits import check_limits
 from holdfast._journal.named import experiment_id_of, is_named, named
 from holdfast._journal.processes import unsent, warn_of_unsent
 from holdfast._journal.sender import AWAY, Sender
@@ -49,6 +50,7 @@ class KeptCalls(Calls):
             HoldfastError: As the server says.
             UnavailableError: It is away, and the client is strict.
             UnauthenticatedError: The token is not good, and not because it was and is not any more.
+            InvalidArgumentError: LIMIT_EXCEEDED, also while the server is away.
         """
         request.request_id = secrets.token_hex(16)
         if method == "LogBatch" and (request.metrics or request.metric_columns.values):
@@ -59,15 +61,19 @@ class KeptCalls(Calls):
             return self._make(method, request)
         self._channel.refuse_if_closed()
         if self._has_to_wait or _is_of_unknown_experiment(request):
-            self._sender.hold_change(method, request.SerializeToString())
+            self._hold(method, request)
             return None
         try:
             return self._make(method, request, timeout=ANSWER_SECONDS, patience=PATIENCE)
         except (*AWAY, UnauthenticatedError) as error:
             if isinstance(error, UnauthenticatedError) and (method == "CreateRun" or error.reason not in _LAPSED):
                 raise
-            self._sender.hold_change(method, request.SerializeToString(), error)
+            self._hold(method, request, error)
             return None
+
+    def _hold(self, method: str, request: Any, error: HoldfastError | None = None) -> None:
+        check_limits(method, request)
+        self._sender.hold_change(method, request.SerializeToString(), error)
 
     def _make(self, method: str, request: Any, **limits: float) -> Any:
         call = getattr(self._channel.stub(RunServiceStub), method)

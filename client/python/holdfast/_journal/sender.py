@@ -98,14 +98,21 @@ class Sender:
             method: Of the run service.
             request: What it takes.
             error: Why it could not be made; None when it has to wait behind others.
+
+        Raises:
+            InvalidArgumentError: LIMIT_EXCEEDED, it is larger than what the journal takes at once.
         """
         if error is not None:
             self.note_outage(error)
         with self._changed:
             self._held += 1
-        if not self.journal.append_call(method, request):
-            with self._changed:
-                self._held -= 1
+        kept = False
+        try:
+            kept = self.journal.append_call(method, request)
+        finally:
+            if not kept:
+                with self._changed:
+                    self._held -= 1
 
     def note_outage(self, error: HoldfastError) -> None:
         """Note that the server is away, and say so if that is new."""

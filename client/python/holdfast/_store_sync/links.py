@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from holdfast._calls import batches
+from holdfast._calls import MAX_BATCH_LINKS, batches
 from holdfast._store_sync.context import HasModel, StoreSync
 from holdfast.v1 import run_pb2
 from holdfast.v1 import run_service_pb2 as messages
-
-# That one request takes.
-MAX_BATCH_LINKS = 100
 
 
 def sync_links(sync: StoreSync, run: run_pb2.Run, there: run_pb2.Run, has_model: HasModel) -> None:
