@@ -16,8 +16,11 @@ from holdfast.errors import (
     ConflictError,
     FailedPreconditionError,
     HoldfastError,
+    InternalError,
     InvalidArgumentError,
     NotFoundError,
+    PermissionDeniedError,
+    UnimplementedError,
 )
 from holdfast.v1.run_service_pb2_grpc import RunServiceStub
 
@@ -27,7 +30,17 @@ logger = logging.getLogger(__name__)
 ANSWER_SECONDS = 30.0
 
 # Sending the same again would end the same way, until somebody changes something at the server.
-REFUSALS = (NotFoundError, FailedPreconditionError, InvalidArgumentError, AlreadyExistsError)
+REFUSALS = (
+    NotFoundError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    AlreadyExistsError,
+    PermissionDeniedError,
+)
+# These may be this request's, whose repetitions end the same way, or pass: a defect, a proxy that says so of all
+# requests while its server is being replaced. So a request is sent this often before others pass it by.
+PERHAPS_REFUSALS = (InternalError, UnimplementedError, PermissionDeniedError)
+ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +60,14 @@ class Delivery:
     Attributes:
         channel: The connection.
         on_refusal: Is told what the server refused for good, and why.
+        attempts: How often a request is sent that fails for what may be its own fault or not.
     """
 
     channel: Channel
     on_refusal: Callable[[Outgoing, HoldfastError], None]
+    attempts: int = ATTEMPTS
+    _failing: tuple[object, ...] = ()
+    _failures: int = 0
     _continued: dict[str, _Continuation] = field(default_factory=dict)
 
     def begin(self, outgoing: Outgoing) -> Callable[[], None]:
@@ -95,12 +112,23 @@ class Delivery:
                 self.send(outgoing, patience=patience)
             else:
                 self.on_refusal(outgoing, error)
-        except REFUSALS as error:
-            if self.channel.closed:
+        except (*REFUSALS, *PERHAPS_REFUSALS) as error:
+            if self.channel.closed or not self._is_final(outgoing, error):
                 raise
             # A tag to remove that is not there was removed by an earlier attempt.
             if error.reason != "TAG_NOT_FOUND":
                 self.on_refusal(outgoing, error)
+
+    def _is_final(self, outgoing: Outgoing, error: HoldfastError) -> bool:
+        """Whether to send the same again is of no use; a proxy's refusal, which has no reason, may pass."""
+        if not isinstance(error, PERHAPS_REFUSALS) or (isinstance(error, REFUSALS) and error.reason):
+            return True
+        # A batch may have more points when it is read again; where it begins stays.
+        names = ("run_id", "request_id", "writer_id", "writer_sequence")
+        request = (outgoing.method, *(getattr(outgoing.request, name, None) for name in names))
+        self._failures = self._failures + 1 if request == self._failing else 1
+        self._failing = request
+        return self._failures >= self.attempts
 
     def _method(self, outgoing: Outgoing) -> Any:
         return getattr(self.channel.stub(RunServiceStub), outgoing.method)

@@ -104,7 +104,8 @@ class _Left:
         channel: Channel | None = None
         try:
             channel = Channel(parse_target(self._folder.owner.uri))
-            delivery = Delivery(channel, self._refuse)
+            # What fails is kept and tried again by the next sync, so that one attempt is enough.
+            delivery = Delivery(channel, self._refuse, attempts=1)
             while self._readers:
                 self._send_segment(delivery, self._readers[0], patience)
                 self._readers.pop(0).segment.remove()
