@@ -289,7 +289,8 @@ def test_an_upload_in_the_background_that_fails_says_so(client, run_id, tmp_path
     future = client.log_artifact(run_id, tmp_path / "absent", synchronous=False)
     with pytest.raises(FileNotFoundError):
         future.result(30)
-    client.flush()
+    with pytest.raises(UnsentError):
+        client.flush()
     assert "An upload in the background failed" in caplog.text
 
 

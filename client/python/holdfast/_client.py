@@ -10,12 +10,13 @@ from holdfast._access import AccessCalls
 from holdfast._archives import ArchiveCalls
 from holdfast._artifacts import ArtifactCalls
 from holdfast._audit import AuditCalls
-from holdfast._background import Background
+from holdfast._background import NO_UPLOADS, Background
 from holdfast._channel import Channel
 from holdfast._checks import check_seconds
 from holdfast._config import Target, is_strict, parse_target
 from holdfast._experiments import ExperimentCalls
-from holdfast._journal.processes import END_SECONDS, hold_sender, release_sender, unsent
+from holdfast._flushing import flush_client
+from holdfast._journal.processes import END_SECONDS, hold_sender, release_sender
 from holdfast._journal.sender import Sender
 from holdfast._live_artifacts import LiveArtifactCalls
 from holdfast._logged_models import LoggedModelCalls
@@ -73,7 +74,7 @@ class Client(
         self.strict = is_strict() if strict is None else strict
         self._channel = Channel(target, retry=retry)
         self._sender = hold_sender(target)
-        self._background = Background()
+        self._background = Background(target.uri)
 
     @property
     def tracking_uri(self) -> str:
@@ -88,33 +89,31 @@ class Client(
     def flush(self, timeout: float | None = None) -> None:
         """Return when all that was logged for this server by this process is durable there.
 
-        Uploads in the background that were begun through this client are waited for as long as they take.
+        So are uploads in the background that were begun through this client.
 
         Args:
-            timeout: Most seconds to wait, also for a server that is away; None for 30.
+            timeout: Most seconds to wait in all, also for a server that is away; None for 30.
 
         Raises:
-            UnsentError: Something is not; it says how much, and where that waits.
+            UnsentError: Something is not, or an upload failed; it says how much, and where that waits.
         """
         seconds = check_seconds(timeout, "timeout")
-        seconds = END_SECONDS if seconds is None else seconds
-        self._background.wait()
-        failure = unsent(self._sender, arrived=self._sender.flush(seconds, away_timeout=seconds))
-        if failure is not None:
-            raise failure
+        flush_client(self._sender, self._background, END_SECONDS if seconds is None else seconds)
 
     def close(self) -> None:
         """Close the artifacts that are open for writing, send what was logged, and refuse further calls.
 
-        What cannot be sent soon is told by a warning, and waits in the journal for ``holdfast sync``.
+        Uploads in the background are waited for as long as they take. What cannot be sent soon is told by a warning,
+        and waits in the journal for ``holdfast sync``.
         """
         if self._channel.closed:
             return
+        uploads = NO_UPLOADS
         try:
-            self._background.close()
+            uploads = self._background.close()
             _open_files.close_of_channel(self._channel)
         finally:
-            release_sender(self._channel.target)
+            release_sender(self._channel.target, uploads)
             # Others may go on with that one.
             self._sender = Sender(self._channel.target)
             self._channel.close()

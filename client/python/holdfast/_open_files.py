@@ -64,10 +64,15 @@ def close_of_channel(channel: object) -> None:
     _close(lambda file: file.channel is channel)
 
 
-def flush_all() -> None:
-    """Return when all that was written to any of them is durable."""
+def flush_all() -> list[Exception]:
+    """Return when all that was written to any of them is durable, and what went wrong with some."""
+    failures: list[Exception] = []
     for file in list(_open.values()):
-        file.flush()
+        try:
+            file.flush()
+        except Exception as error:  # noqa: BLE001 - the others are flushed all the same
+            failures.append(error)
+    return failures
 
 
 def _close(wanted: Callable[[OpenFile], bool]) -> None:

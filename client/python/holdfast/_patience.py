@@ -71,8 +71,8 @@ _give_up_at: ContextVar[float] = ContextVar("_give_up_at", default=float("inf"))
 
 @contextlib.contextmanager
 def hurried(seconds: float) -> Iterator[None]:
-    """Within this block calls are given up when ``seconds`` are over: somebody waits for the program to end."""
-    token = _give_up_at.set(time.monotonic() + seconds)
+    """Within this block calls are given up when ``seconds`` are over: somebody waits, for the program to end or so."""
+    token = _give_up_at.set(min(_give_up_at.get(), time.monotonic() + seconds))
     try:
         yield
     finally:

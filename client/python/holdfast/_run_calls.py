@@ -186,8 +186,10 @@ class RunCalls(RunSeriesCalls, KeptCalls):
     def set_terminated(self, run_id: str, status: str | None = None, end_time: int | None = None) -> None:
         """End a run, FINISHED unless ``status`` says otherwise, now unless ``end_time`` (milliseconds) does.
 
-        What was logged is sent before, for 30 s at most, and 3 s while the server is away. What remains is told by a
-        warning, or by ``UnsentError`` from a strict client, which then does not end the run.
+        What was logged is sent before, for 30 s at most, and 3 s while the server is away. Uploads in the background
+        are waited for as long as they take, with a word now and then: each gives up by itself when the server does not
+        answer. What remains or failed is told by a warning, or by ``UnsentError`` from a strict client, which then does
+        not end the run.
         """
         request = build(
             messages.UpdateRunRequest,
@@ -197,13 +199,14 @@ class RunCalls(RunSeriesCalls, KeptCalls):
         )
         # Before what is logged is sent, so that the last point is too; the fluent API has done so already.
         _system_metrics.stop(run_id)
-        self._background.wait(time_left())
+        # Somebody in a hurry is to have time left to record the end.
+        uploads = self._background.wait_for_end(f"The end of run {run_id}", time_left() / 2)
         self._sender.flush(SETTLE_SECONDS, away_timeout=processes.AWAY_SECONDS)
         if self.strict:
-            self._tell_unsent()
+            self._tell_unsent(uploads)
         self._keep("UpdateRun", request)
         self._sender.journal.forget(run_id)
-        self._tell_unsent()
+        self._tell_unsent(uploads)
 
     def delete_run(self, run_id: str) -> None:
         """Mark a run as deleted; ``restore_run`` undoes it."""

@@ -160,18 +160,31 @@ class UnsentError(UnavailableError):
         waiting: Points and changes that wait in the journal.
         refused: Those that the server refused since this was told last; they are kept there, too.
         lost: Those for which neither the disk nor memory had room.
+        uploading: Uploads in the background that are not over.
+        failed_uploads: Those that failed since this was told last. They are kept nowhere: log the files again.
         journal: The directory that they wait in; empty when it is in memory and ends with the process.
     """
 
     @classmethod
     def of(
-        cls, uri: str, *, waiting: int, refused: int, lost: int, journal: str, cause: HoldfastError | None
+        cls,
+        uri: str,
+        *,
+        waiting: int,
+        refused: int,
+        lost: int,
+        journal: str,
+        cause: BaseException | None,
+        uploading: int = 0,
+        failed_uploads: int = 0,
     ) -> UnsentError:
         """The error for what waits, was refused and is lost, of what was logged for the server at ``uri``."""
         found = [
             f"{waiting:,} points and changes wait in {journal or 'memory'}" if waiting else "",
-            f"{refused:,} were refused and are kept in {journal or 'memory'}" if refused else "",
-            f"{lost:,} are lost, since neither disk nor memory had room" if lost else "",
+            f"{refused:,} points and changes were refused and are kept in {journal or 'memory'}" if refused else "",
+            f"{lost:,} points and changes are lost, since neither disk nor memory had room" if lost else "",
+            f"{_uploads(uploading)} did not end yet" if uploading else "",
+            f"{_uploads(failed_uploads)} failed, whose files are to be logged again" if failed_uploads else "",
         ]
         text = f"Not all that was logged is at {uri}: {', '.join(part for part in found if part)}."
         if waiting and journal:
@@ -180,8 +193,15 @@ class UnsentError(UnavailableError):
             text += " `holdfast sync` tries them again after this program's end."
         if cause is not None:
             text += f" ({cause})"
-        metadata = {"waiting": str(waiting), "refused": str(refused), "lost": str(lost), "journal": journal}
-        return cls(text, reason=cause.reason if cause is not None else "", metadata=metadata)
+        metadata = {
+            "waiting": str(waiting),
+            "refused": str(refused),
+            "lost": str(lost),
+            "journal": journal,
+            "uploading": str(uploading),
+            "failed_uploads": str(failed_uploads),
+        }
+        return cls(text, reason=cause.reason if isinstance(cause, HoldfastError) else "", metadata=metadata)
 
     @property
     def waiting(self) -> int:
@@ -199,9 +219,23 @@ class UnsentError(UnavailableError):
         return int(self.metadata["lost"])
 
     @property
+    def uploading(self) -> int:
+        """How many uploads are not over."""
+        return int(self.metadata["uploading"])
+
+    @property
+    def failed_uploads(self) -> int:
+        """How many uploads failed."""
+        return int(self.metadata["failed_uploads"])
+
+    @property
     def journal(self) -> str:
         """Where they wait."""
         return self.metadata["journal"]
+
+
+def _uploads(count: int) -> str:
+    return f"{count:,} upload{'' if count == 1 else 's'} in the background"
 
 
 class DeadlineExceededError(HoldfastError, TimeoutError):

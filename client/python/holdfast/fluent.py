@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from holdfast import _active_run, _open_files
+from holdfast import _active_run
 from holdfast._active_run import ActiveRun, active_run
-from holdfast._background import wait_for_uploads
 from holdfast._checks import check_seconds, check_text
 from holdfast._connection import connect, current_client, get_tracking_uri, set_tracking_uri
 from holdfast._fluent_artifacts import (
@@ -361,15 +360,16 @@ def flush(timeout: float | None = None) -> None:
     """Return when all that this process logged is durable at its servers, artifacts that are open for writing included.
 
     Args:
-        timeout: Most seconds to wait for metrics, also while a server is away; None for 30.
+        timeout: Most seconds to wait in all, also while a server is away; None for 30.
 
     Raises:
         UnsentError: Something is not there; it says how much, and where that waits.
+        UnavailableError: What an open artifact was given is not.
     """
+    from holdfast._flushing import flush_process
+
     seconds = check_seconds(timeout, "timeout")
-    wait_for_uploads()
-    _open_files.flush_all()
-    processes.flush_all(processes.END_SECONDS if seconds is None else seconds)
+    flush_process(processes.END_SECONDS if seconds is None else seconds)
 
 
 def _dataset_key(dataset: Any) -> tuple[str | None, str | None]:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
+from holdfast._background import Uploads
 from holdfast._calls import Calls, build
 from holdfast._journal.columns import log_batch
 from holdfast._journal.limits import check_limits
@@ -119,16 +120,16 @@ class KeptCalls(Calls):
             "LogBatch", build(messages.LogBatchRequest, run_id=run_id, metrics=metrics, params=params, tags=tags)
         )
 
-    def _tell_unsent(self) -> None:
+    def _tell_unsent(self, uploads: Uploads) -> None:
         """Say what remains of what was logged.
 
         Raises:
             UnsentError: Something does, and the client is strict.
         """
         if not self.strict:
-            warn_of_unsent(self._sender)
+            warn_of_unsent(self._sender, uploads)
             return
-        failure = unsent(self._sender)
+        failure = unsent(self._sender, uploads)
         if failure is not None:
             raise failure
 

@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from holdfast._background import NO_UPLOADS, Uploads
 from holdfast._worker_end import at_worker_end
 
 if TYPE_CHECKING:
@@ -46,8 +47,11 @@ def hold_sender(target: Target) -> Sender:
         return held.sender
 
 
-def release_sender(target: Target) -> None:
-    """Undo one ``hold_sender``; the last sends what waits, as far as that goes soon, and says what remains."""
+def release_sender(target: Target, uploads: Uploads = NO_UPLOADS) -> None:
+    """Undo one ``hold_sender``; the last sends what waits, as far as that goes soon, and says what remains.
+
+    ``uploads``: what is not well of those of the client that ends.
+    """
     with _lock:
         held = _held.get(target)
         if held is None:
@@ -57,70 +61,62 @@ def release_sender(target: Target) -> None:
             del _held[target]
     if held.clients:
         held.sender.flush(END_SECONDS, away_timeout=AWAY_SECONDS)
+        if uploads:
+            warn_of_unsent(held.sender, uploads)
     else:
-        end(held.sender, END_SECONDS)
-
-
-def flush_all(timeout: float) -> None:
-    """Wait until all that this process logged is durable at its servers.
-
-    Raises:
-        UnsentError: Something is not.
-    """
-    failures = []
-    for sender in _senders():
-        failure = unsent(sender, arrived=sender.flush(timeout, away_timeout=timeout))
-        if failure is not None:
-            failures.append(failure)
-    # What was refused or lost is told once, so the others must not be forgotten over the first.
-    for failure in failures[1:]:
-        logger.warning("%s", failure)
-    if failures:
-        raise failures[0]
+        end(held.sender, END_SECONDS, uploads)
 
 
 def end_all(timeout: float) -> None:
     """Send what waits, as far as that goes within so many seconds, and say what remains."""
     with _lock:
-        senders = _senders()
+        ending = senders()
         _held.clear()
-    for sender in senders:
+    for sender in ending:
         end(sender, timeout)
 
 
-def end(sender: Sender, timeout: float) -> None:
+def end(sender: Sender, timeout: float, uploads: Uploads = NO_UPLOADS) -> None:
     """Send what waits, as far as that goes within so many seconds, say what remains, and stop."""
     sender.flush(timeout, away_timeout=AWAY_SECONDS)
     send_left_by_children(sender)
-    warn_of_unsent(sender)
+    warn_of_unsent(sender, uploads)
     sender.close()
 
 
-def unsent(sender: Sender, *, arrived: bool = False) -> UnsentError | None:
+def unsent(sender: Sender, uploads: Uploads = NO_UPLOADS, *, arrived: bool = False) -> UnsentError | None:
     """What did not arrive of what was logged: it waits, was refused since this was asked, or is lost.
 
-    ``arrived``: what was to be waited for came through; what waits now was logged by other threads since.
+    Args:
+        sender: Of the server.
+        uploads: What is not well of those in the background.
+        arrived: What was to be waited for came through; what waits now was logged by other threads since.
     """
     from holdfast.errors import UnsentError
 
     refused, refusal = sender.take_refusal()
     waiting, lost = 0 if arrived else sender.waiting, sender.journal.take_lost()
-    if not waiting and not refused and not lost:
+    if not waiting and not refused and not lost and not uploads:
         return None
     folder = sender.journal.folder
-    place = str(folder.path) if folder is not None else ""
-    cause = refusal or sender.outage
     return UnsentError.of(
-        sender.channel.target.uri, waiting=waiting, refused=refused, lost=lost, journal=place, cause=cause
+        sender.channel.target.uri,
+        waiting=waiting,
+        refused=refused,
+        lost=lost,
+        journal=str(folder.path) if folder is not None else "",
+        cause=refusal or sender.outage or uploads.failure,
+        uploading=uploads.going_on,
+        failed_uploads=uploads.failed,
     )
 
 
-def warn_of_unsent(sender: Sender) -> None:
+def warn_of_unsent(sender: Sender, uploads: Uploads = NO_UPLOADS) -> None:
     """Say by a warning what did not arrive; what was said before is not said again."""
-    failure = unsent(sender)
+    failure = unsent(sender, uploads)
     if failure is None:
         return
-    if failure.refused or failure.lost or failure.waiting != sender.told_waiting:
+    if failure.refused or failure.lost or uploads or failure.waiting != sender.told_waiting:
         logger.warning("%s", failure)
     sender.told_waiting = failure.waiting
 
@@ -135,7 +131,8 @@ def send_left_by_children(sender: Sender) -> None:
         sync(wanted=lambda owner: owner.family == sender.journal.id, patience=0)
 
 
-def _senders() -> list[Sender]:
+def senders() -> list[Sender]:
+    """One for each server that this process logs to."""
     return [held.sender for held in list(_held.values())]
 
 
@@ -150,19 +147,19 @@ def _end_with_worker_process() -> None:
 
 
 def _before_fork() -> None:
-    for sender in _senders():
+    for sender in senders():
         sender.before_fork()
 
 
 def _after_in_parent() -> None:
-    for sender in _senders():
+    for sender in senders():
         sender.after_fork_in_parent()
 
 
 def _after_in_child() -> None:
     global _lock  # noqa: PLW0603 - another thread may have held it
     _lock = threading.RLock()
-    for sender in _senders():
+    for sender in senders():
         sender.after_fork_in_child()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from holdfast import _open_files
 from holdfast._channel import Channel
 from holdfast._open_modes import OpenMode
+from holdfast._patience import time_left
 from holdfast.errors import (
     DeadlineExceededError,
     FailedPreconditionError,
@@ -195,7 +196,13 @@ class LiveWriter(io.BufferedIOBase):
                 raise self._failure
             if self._outage is not None and self._outage is not before:
                 raise self._outage
-            self._changed.wait()
+            left = time_left()
+            if not left:
+                raise UnavailableError(
+                    f"Not all that was written to {self.name} is durable at {self.channel.target.uri} in the time that "
+                    "there was. It is kept and sent; flush again to wait for that."
+                )
+            self._changed.wait(min(left, threading.TIMEOUT_MAX))
         if self._failure is not None:
             raise self._failure
 
