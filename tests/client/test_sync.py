@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.client.conftest import ServerThread
 from tests.client.logging_programs import start, steps
 from tests.server_process import clean_environment
 
 import holdfast
+from holdfast._client import Client
 from holdfast._journal import syncing
 from holdfast._journal.folder import Folder, folders
+from holdfast_server.storage.sql.connection import connect
 
 KILLED = """
 import os, signal, holdfast
@@ -163,3 +169,75 @@ def test_the_command_sends_what_waits(server, client, journals):
     assert sync("sync") == (0, "Nothing waits.\n")
     assert sync("sync", "--json") == (0, "")
     assert steps(client, run_id, "m") == list(range(5_000))
+
+
+OFFLINE = """
+import os, signal, holdfast
+from holdfast._journal import keeping, processes
+from holdfast.entities import Dataset, DatasetInput, Metric, Param, RunTag
+
+keeping.PATIENCE = processes.AWAY_SECONDS = 0.1
+client = holdfast.Client()
+run = client.create_run("0", tags={"kind": "offline"})
+run_id = run.info.run_id
+client.log_batch(run_id, [Metric("batch", 1.0, 1_700_000_000_000, 1)], [Param("p", "1")], [RunTag("state", "left")])
+for step in range(100):
+    run.log_metric("m", 1.0, step=step)
+run.set_tag("gone", "1")
+run.delete_tag("gone")
+client.log_inputs(run_id, [DatasetInput(Dataset("d", "1", "local", "/"))])
+run.end()
+print(run_id, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+class Elsewhere:
+    """A server that is not there yet."""
+
+    def __init__(self, data_dir: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self._data_dir, self.uri = data_dir, f"holdfast://{self._address}"
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[ServerThread]:
+        server = ServerThread(self._data_dir, self._address)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def forget_requests(server: ServerThread) -> None:
+    """Let eight days pass, as far as request ids are concerned, and the server do what it does every hour."""
+    with contextlib.closing(connect(server.app.config.data_dir / "holdfast.db")) as database:
+        database.execute("UPDATE requests SET create_time = create_time - ?", (8 * 24 * 3_600_000,))
+        server._run(server.app.database.maintain())
+        assert database.execute("SELECT COUNT(*) FROM requests").fetchone()[0] == 0
+
+
+def test_what_is_sent_again_when_its_request_ids_are_forgotten_is_there_once(journals, tmp_path):
+    elsewhere = Elsewhere(tmp_path / "data")
+    run_id = left_by_a_killed_process(elsewhere, journals, OFFLINE)
+    (folder,) = folders(journals)
+    copy = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with elsewhere.started() as server, Client(elsewhere.uri) as client:
+        (first,) = holdfast.sync()
+        assert (first.refused, first.waiting, first.error) == (0, 0, "")
+        sent = client.get_run(run_id).to_dictionary()
+        assert steps(client, run_id, "m") == list(range(100))
+        client.set_tag(run_id, "state", "changed since")
+        client.set_tag(run_id, "more", "1")
+        forget_requests(server)
+        folder.mkdir()
+        for name, data in copy.items():
+            (folder / name).write_bytes(data)
+        (again,) = holdfast.sync()
+        assert (again.sent, again.refused, again.error) == (first.sent, 0, "")
+        assert [steps(client, run_id, key) for key in ("m", "batch")] == [list(range(100)), [1]]
+        client.delete_tag(run_id, "more")
+        # What the process said itself is said again, and nothing of it is there twice.
+        assert client.get_run(run_id).to_dictionary() == sent
+    assert list(folders(journals)) == []
