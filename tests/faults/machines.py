@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.rpc import error_details_pb2, status_pb2
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from tests.faults.sizing import Sizing
@@ -39,6 +40,20 @@ def run_machine(
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def outcome(call: Any) -> Any:
+    """An answer, or the reason for which there is none."""
+    try:
+        return call.result()
+    except grpc.RpcError as error:
+        details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+        if not details:
+            raise
+        info = error_details_pb2.ErrorInfo()
+        for detail in status_pb2.Status.FromString(details).details:
+            detail.Unpack(info)
+        return info.reason
 
 
 class ServerPair:

@@ -47,6 +47,7 @@ MOVES = st.dictionaries(ALIASES, EXPECTED, max_size=2)
 
 @dataclass
 class Version:
+    source: str = field(compare=False, default="")
     tags: dict[str, str] = field(default_factory=dict)
     stage: str = "None"
 
@@ -100,9 +101,23 @@ class Registry(RuleBasedStateMachine):
         response = self.send("CreateModelVersion", request)
         model = self.models.get(name) or self.add(name)
         assert response.model_version.version == model.next_version
-        model.versions[model.next_version] = Version()
-        self.record(model, "VERSION_CREATED", name, model.next_version, "", None, self.servers.source)
-        model.next_version += 1
+        self.add_version(model, name, Version(self.servers.source))
+
+    @rule(name=NAMES, version=VERSIONS, new_name=NAMES)
+    def copy(self, name: str, version: int, new_name: str) -> None:
+        source = f"models:/{self.prefix}{name}/{version}"
+        request = service.CopyModelVersionRequest(source=source, name=self.prefix + new_name)
+        model = self.models.get(name)
+        if model is None or version not in model.versions:
+            self.send("CopyModelVersion", request, "NOT_FOUND")
+            return
+        response = self.send("CopyModelVersion", request)
+        target = self.models.get(new_name) or self.add(new_name)
+        assert response.model_version.version == target.next_version
+        tags = dict(model.versions[version].tags)
+        number = self.add_version(target, new_name, Version(source, tags))
+        for key, value in tags.items():
+            self.record(target, "TAG_CHANGED", new_name, number, key, None, value)
 
     @rule(name=NAMES, new_name=NAMES, value=VALUES)
     def rename(self, name: str, new_name: str, value: str) -> None:
@@ -145,7 +160,7 @@ class Registry(RuleBasedStateMachine):
         self.send("DeleteModelVersion", request)
         for alias in sorted(alias for alias, named in model.aliases.items() if named == version):
             self.move(model, name, alias, 0)
-        self.record(model, "VERSION_DELETED", name, version, "", self.servers.source, None)
+        self.record(model, "VERSION_DELETED", name, version, "", model.versions[version].source, None)
         del model.versions[version]
 
     @rule(name=NAMES, alias=ALIASES, version=VERSIONS, expected=EXPECTED)
@@ -232,7 +247,7 @@ class Registry(RuleBasedStateMachine):
         search = service.SearchModelVersionsRequest(filter=f"name = '{self.prefix}{name}'")
         found = self.stubs[0].SearchModelVersions(search).model_versions
         model = self.models.get(name)
-        assert {v.version: Version({t.key: t.value for t in v.tags}, stage_of(v)) for v in found} == (
+        assert {v.version: Version("", {t.key: t.value for t in v.tags}, stage_of(v)) for v in found} == (
             model.versions if model else {}
         )
 
@@ -283,6 +298,13 @@ class Registry(RuleBasedStateMachine):
         model = self.models[name] = Model(self.lineages, self.used.get(name, 1))
         self.record(model, "MODEL_CREATED", name, 0, "", None, None)
         return model
+
+    def add_version(self, model: Model, name: str, version: Version) -> int:
+        number = model.next_version
+        model.versions[number] = version
+        self.record(model, "VERSION_CREATED", name, number, "", None, version.source)
+        model.next_version += 1
+        return number
 
     def move(self, model: Model, name: str, alias: str, version: int) -> None:
         before = model.aliases.pop(alias, 0)

@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.faults.machines import ServerPair, run_machine
+from tests.faults.machines import ServerPair, outcome, run_machine
 from tests.faults.scoreboard import Scoreboard
 from tests.faults.sizing import Sizing
 
@@ -354,20 +352,6 @@ class Tracking(RuleBasedStateMachine):
             return None
         assert not isinstance(answers[0], str), f"{method} was refused: {answers[0]}"
         return answers[0]
-
-
-def outcome(call: Any) -> Any:
-    """An answer, or the reason for which there is none."""
-    try:
-        return call.result()
-    except grpc.RpcError as error:
-        details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
-        if not details:
-            raise
-        info = error_details_pb2.ErrorInfo()
-        for detail in status_pb2.Status.FromString(details).details:
-            detail.Unpack(info)
-        return info.reason
 
 
 @pytest.fixture
