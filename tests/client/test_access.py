@@ -3,52 +3,33 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.client.conftest import ServerThread
+from tests.client.guarded_server import GuardedServer, guarded_server
 from tests.server_process import clean_environment
 
 import holdfast
 from holdfast._client import Client
-from holdfast._config import parse_target
 from holdfast.entities import Grant
 from holdfast.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-class GuardedServer:
-    """A server that asks who calls, by a port and by its owner's socket."""
-
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / "s"
-        self.thread = ServerThread(folder / "data", "127.0.0.1:0", f"unix:{self.socket}", auth="tokens")
-        self.uri = self.thread.uri
-
-    def client(self, secret: str = "") -> Client:
-        """A client that sends this token."""
-        return Client(parse_target(self.uri, {"HOLDFAST_TOKEN": secret} if secret else {}))
-
-
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[GuardedServer]:
-    folder = Path(tempfile.mkdtemp(prefix="hf"))
-    server = GuardedServer(folder)
-    yield server
-    server.thread.stop()
-    shutil.rmtree(folder)
+    with guarded_server() as server:
+        yield server
 
 
 @pytest.fixture
 def owner(guarded: GuardedServer) -> Iterator[Client]:
-    with Client(f"unix:{guarded.socket}") as client:
+    with guarded.owner() as client:
         yield client
 
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partialmethod
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from tests.client.conftest import ServerThread
+from tests.client.guarded_server import GuardedServer, guarded_server
 from tests.client.logging_programs import start, steps
 
 import holdfast
 from holdfast._client import Client
-from holdfast._config import parse_target
 from holdfast._journal import sender
 from holdfast._patience import RetryPolicy
 from holdfast.errors import PermissionDeniedError, UnsentError
@@ -26,51 +22,41 @@ from holdfast.errors import PermissionDeniedError, UnsentError
 LONG = 60.0
 
 
-class GuardedServer:
-    """A server that asks who calls, by a port and by its owner's socket."""
-
-    def __init__(self, folder: Path) -> None:
-        socket = folder / "s"
-        self._thread = ServerThread(folder / "data", "127.0.0.1:0", f"unix:{socket}", auth="tokens")
-        self.uri, self.owner = self._thread.uri, Client(f"unix:{socket}")
-
-    def stop(self) -> None:
-        self.owner.close()
-        self._thread.stop()
-
-
 @pytest.fixture
 def guarded() -> Iterator[GuardedServer]:
-    folder = Path(tempfile.mkdtemp(prefix="hf"))  # a socket's path is short
-    server = GuardedServer(folder)
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
+    with guarded_server() as server:
+        yield server
 
 
 @pytest.fixture
-def ada(guarded, journals, monkeypatch) -> Iterator[Client]:
-    """A client of somebody who may do what is granted."""
-    secret = guarded.owner.create_token("ada", new_principal_role="none").secret
-    monkeypatch.setenv("HOLDFAST_TOKEN", secret)  # for sync, which reads it as any program does
-    with Client(parse_target(guarded.uri, {"HOLDFAST_TOKEN": secret})) as client:
+def owner(guarded: GuardedServer) -> Iterator[Client]:
+    with guarded.owner() as client:
         yield client
 
 
-def experiment(guarded: GuardedServer, name: str) -> str:
+@pytest.fixture
+def ada(guarded, owner, journals, monkeypatch) -> Iterator[Client]:
+    """A client of somebody who may do what is granted."""
+    secret = owner.create_token("ada", new_principal_role="none").secret
+    monkeypatch.setenv("HOLDFAST_TOKEN", secret)  # for sync, which reads it as any program does
+    with guarded.client(secret) as client:
+        yield client
+
+
+def experiment(owner: Client, name: str) -> str:
     """One that ada may write."""
-    experiment_id = guarded.owner.create_experiment(name)
-    guarded.owner.set_grant("ada", "write", experiment_id=experiment_id)
+    experiment_id = owner.create_experiment(name)
+    owner.set_grant("ada", "write", experiment_id=experiment_id)
     return experiment_id
 
 
-def test_a_run_that_may_not_be_written_any_more_keeps_no_other_from_it(guarded, ada, caplog):
-    denied, other = experiment(guarded, "denied"), experiment(guarded, "other")
+def test_a_run_that_may_not_be_written_any_more_keeps_no_other_from_it(owner, ada, caplog):
+    denied, other = experiment(owner, "denied"), experiment(owner, "other")
     first, second = (ada.create_run(experiment_id).info.run_id for experiment_id in (denied, other))
     for step in range(5):
         ada.log_metric(first, "m", 1.0, step=step)
     ada.flush(LONG)
-    guarded.owner.set_grant("ada", "read", experiment_id=denied)
+    owner.set_grant("ada", "read", experiment_id=denied)
     for step in range(5, 10):
         ada.log_metric(first, "m", 1.0, step=step)
         ada.log_metric(second, "m", 1.0, step=step)
@@ -81,7 +67,7 @@ def test_a_run_that_may_not_be_written_any_more_keeps_no_other_from_it(guarded, 
     assert steps(ada, second, "m") == list(range(5, 10))
     with pytest.raises(PermissionDeniedError):
         ada.log_param(first, "a", "b")
-    guarded.owner.set_grant("ada", "write", experiment_id=denied)
+    owner.set_grant("ada", "write", experiment_id=denied)
     for step in range(10, 15):
         ada.log_metric(first, "m", 1.0, step=step)
     ada.flush(LONG)
@@ -90,7 +76,7 @@ def test_a_run_that_may_not_be_written_any_more_keeps_no_other_from_it(guarded, 
     (left,) = holdfast.sync()
     assert (left.sent, left.refused, left.waiting, left.error) == (5, 0, 0, "")
     assert holdfast.sync() == []
-    assert steps(guarded.owner, first, "m") == list(range(15))
+    assert steps(owner, first, "m") == list(range(15))
 
 
 LEFT = """
@@ -108,23 +94,24 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_sync_goes_on_behind_what_may_not_be_written(guarded, ada, journals):
-    denied, other = experiment(guarded, "denied"), experiment(guarded, "other")
+@pytest.mark.usefixtures("ada")
+def test_sync_goes_on_behind_what_may_not_be_written(guarded, owner, journals):
+    denied, other = experiment(owner, "denied"), experiment(owner, "other")
     with start(LEFT, guarded, journals, denied, other, HOLDFAST_TOKEN=os.environ["HOLDFAST_TOKEN"]) as process:
         out, err = process.communicate(timeout=LONG)
     assert process.returncode == -signal.SIGKILL, err
     first, second = out.split()
-    guarded.owner.set_grant("ada", "read", experiment_id=denied)
+    owner.set_grant("ada", "read", experiment_id=denied)
     (left,) = holdfast.sync()
     assert (left.sent, left.refused, left.waiting) == (10, 10, 0)
     assert "write on experiment" in left.error
-    assert steps(guarded.owner, second, "m") == list(range(10))
+    assert steps(owner, second, "m") == list(range(10))
     (left,) = holdfast.sync()
     assert (left.sent, left.refused) == (0, 10)
-    guarded.owner.set_grant("ada", "write", experiment_id=denied)
+    owner.set_grant("ada", "write", experiment_id=denied)
     (left,) = holdfast.sync()
     assert (left.sent, left.refused, left.error) == (10, 0, "")
-    assert steps(guarded.owner, first, "m") == list(range(10))
+    assert steps(owner, first, "m") == list(range(10))
 
 
 class Failing:
