@@ -26,24 +26,57 @@ func main() {
 
 // serve answers one request after the other until there are no more. An error is what no client raises.
 func serve(ctx context.Context, requests io.Reader, answers io.Writer) error {
-	driver := &driver{}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	input := readRequests(ctx, requests)
+	driver := &driver{watching: input.open}
 	defer driver.close()
-	decoder, encoder := json.NewDecoder(bufio.NewReader(requests)), json.NewEncoder(answers)
-	for {
-		var request json.RawMessage
-		if err := decoder.Decode(&request); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	encoder := json.NewEncoder(answers)
+	for request := range input.requests {
 		answer, err := driver.do(ctx, request)
 		if err != nil {
+			if input.open.Err() != nil && errors.Is(err, context.Canceled) {
+				break // nobody waits for the next event any more
+			}
 			return err
 		}
 		if err := encoder.Encode(answer); err != nil {
 			return err
 		}
 	}
+	return input.err
+}
+
+// input is what comes from standard input.
+type input struct {
+	requests chan json.RawMessage
+	open     context.Context // ends with the input, also while a request waits
+	err      error           // why requests ended, unless the input did
+}
+
+func readRequests(ctx context.Context, from io.Reader) *input {
+	open, end := context.WithCancel(ctx)
+	in := &input{requests: make(chan json.RawMessage), open: open}
+	decoder := json.NewDecoder(bufio.NewReader(from))
+	go func() {
+		defer close(in.requests)
+		defer end()
+		for {
+			var request json.RawMessage
+			if err := decoder.Decode(&request); err != nil {
+				if !errors.Is(err, io.EOF) {
+					in.err = err
+				}
+				return
+			}
+			select {
+			case in.requests <- request:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return in
 }
 
 // do is the answer to one request.

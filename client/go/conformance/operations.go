@@ -11,6 +11,7 @@ import (
 
 // driver is what the requests of one program share.
 type driver struct {
+	watching  context.Context // of watches
 	client    *holdfast.Client
 	nextEvent func() (holdfast.Event, error, bool)
 	stopWatch func()
@@ -85,7 +86,7 @@ func (d *driver) close() {
 	if d.client != nil {
 		_ = d.client.Close()
 	}
-	*d = driver{}
+	*d = driver{watching: d.watching}
 }
 
 type nameArguments struct {
@@ -150,11 +151,11 @@ func getAlias(ctx context.Context, d *driver, a aliasArguments) (any, error) {
 	return map[string]any{"version": number(version.Version)}, nil
 }
 
-func watchModel(ctx context.Context, d *driver, a nameArguments) (any, error) {
+func watchModel(_ context.Context, d *driver, a nameArguments) (any, error) {
 	if d.stopWatch != nil {
 		d.stopWatch()
 	}
-	d.nextEvent, d.stopWatch = iter.Pull2(d.client.WatchModel(ctx, a.Name))
+	d.nextEvent, d.stopWatch = iter.Pull2(d.client.WatchModel(d.watching, a.Name))
 	if _, err, isMore := d.nextEvent(); err != nil || !isMore {
 		return nil, errors.Join(err, endedIf(!isMore))
 	}
