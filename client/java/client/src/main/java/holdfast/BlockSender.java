@@ -72,6 +72,9 @@ final class BlockSender implements AutoCloseable {
    */
   void send(Collection<HashedBlock> blocks) {
     for (HashedBlock block : blocks) {
+      if (unansweredBytes + block.length() > MAX_UNANSWERED) {
+        goOnUntil(MAX_UNANSWERED - block.length());
+      }
       if (unanswered.putIfAbsent(block.digest(), block) == null) {
         unansweredBytes += block.length();
         queue.add(block);
@@ -79,12 +82,12 @@ final class BlockSender implements AutoCloseable {
         buffers.release(block);
       }
     }
-    goOnWhile(MAX_UNANSWERED);
+    goOnUntil(MAX_UNANSWERED);
   }
 
   /** Wait until all blocks are answered, and end the stream. */
   void finish() {
-    goOnWhile(0);
+    goOnUntil(0);
     if (stream != null) {
       stream.halfClose();
     }
@@ -98,7 +101,7 @@ final class BlockSender implements AutoCloseable {
   }
 
   /** Send what is queued, and take answers until no more than so many bytes lack one. */
-  private void goOnWhile(long allowed) {
+  private void goOnUntil(long allowed) {
     while (!queue.isEmpty() || unansweredBytes > allowed) {
       try {
         if (stream == null) {
