@@ -90,6 +90,7 @@ final class BlockSender implements AutoCloseable {
     goOnUntil(0);
     if (stream != null) {
       stream.halfClose();
+      stream = null; // it ends by itself
     }
   }
 
