@@ -32,7 +32,8 @@ final class Artifacts {
 
   Path download(String uri, Path destination) {
     String path = ArtifactPaths.split(uri).path();
-    Path target = path.isEmpty() ? destination : destination.resolve(path.substring(path.lastIndexOf('/') + 1));
+    String name = path.substring(path.lastIndexOf('/') + 1);
+    Path target = path.isEmpty() ? destination : LocalNames.resolve(destination, name);
     Download[] newest = {new Download(connection, target)};
     snapshots.newest(
         uri,

@@ -30,6 +30,10 @@ final class Download {
 
   private final Connection connection;
   private final Path target;
+
+  /** Null while a single file is fetched, which goes to the target. */
+  private LocalNames names;
+
   private boolean hasBegun;
 
   /**
@@ -59,33 +63,31 @@ final class Download {
     } catch (IOException error) {
       throw LocalFiles.cannotWrite(folder, error);
     }
+    if (!isFile) {
+      names = new LocalNames(target);
+    }
     for (ArtifactLocation location : locations) {
-      new Part(location, isFile, folder).fetch();
+      new Part(location, folder).fetch();
     }
   }
 
   private final class Part {
     private final ArtifactLocation location;
-    private final boolean isFile;
     private final Set<Path> made;
     private final List<Entry> large = new ArrayList<>();
     private final List<ByteString> pieces = new ArrayList<>();
-    private Path base;
     private Entry current;
     private long missing;
     private String position = "";
 
-    Part(ArtifactLocation location, boolean isFile, Path folder) {
+    Part(ArtifactLocation location, Path folder) {
       this.location = location;
-      this.isFile = isFile;
       this.made = new HashSet<>(Set.of(folder));
-      this.base = target;
     }
 
     void fetch() {
       if (!location.getPrefix().isEmpty()) {
-        base = target.resolve(ArtifactPaths.checkReceived(location.getPrefix()));
-        LocalFiles.makeDirectory(base, made);
+        LocalFiles.makeDirectory(names.place(location.getPrefix()), made);
       }
       connection.run(this::readSmall, () -> position);
       large.forEach(this::fetchLarge);
@@ -137,7 +139,7 @@ final class Download {
     }
 
     private void place(Entry entry, ByteString data) {
-      hasBegun |= !isFile;
+      hasBegun |= names != null;
       Path path = pathOf(entry);
       if (entry.getKind() == EntryKind.ENTRY_KIND_DIRECTORY) {
         LocalFiles.makeDirectory(path, made);
@@ -168,11 +170,8 @@ final class Download {
     }
 
     private Path pathOf(Entry entry) {
-      if (isFile) {
-        return target;
-      }
-      String name = Snapshots.below(entry.getPath(), location);
-      return base.resolve(ArtifactPaths.checkReceived(name));
+      String below = Snapshots.below(entry.getPath(), location);
+      return names == null ? target : names.place(ArtifactPaths.join(location.getPrefix(), below));
     }
   }
 }

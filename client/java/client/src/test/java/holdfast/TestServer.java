@@ -16,7 +16,7 @@ import org.junit.jupiter.api.Assumptions;
 
 /** A real server, started as a process of its own and ended with the test. */
 final class TestServer implements AutoCloseable {
-  private static final Pattern SERVING = Pattern.compile(" serving on (?:holdfast(?:\\+tls)?://)?(\\S+?),? ");
+  private static final Pattern SERVING = Pattern.compile(" serving on .*?(127\\.0\\.0\\.1:\\d+)");
 
   private final Process process;
   private final String address;
@@ -39,7 +39,7 @@ final class TestServer implements AutoCloseable {
     StringBuilder said = new StringBuilder();
     for (String line = lines.readLine(); line != null; line = lines.readLine()) {
       said.append(line).append('\n');
-      Matcher serving = SERVING.matcher(line + " ");
+      Matcher serving = SERVING.matcher(line);
       if (serving.find()) {
         Thread reader = new Thread(() -> drain(lines));
         reader.setDaemon(true);
