@@ -108,7 +108,7 @@ record Target(
   private static Target network(String text, ConnectOptions options) {
     Matcher parts = NETWORK.matcher(text);
     if (!parts.matches()) {
-      throw refused("'" + text + "' names no host. " + FORMS);
+      throw refused((text.contains("@") ? "The URI" : "'" + text + "'") + " names no host. " + FORMS);
     }
     if (parts.group("user") != null) {
       throw refused(
