@@ -120,8 +120,8 @@ final class Connection implements AutoCloseable {
       if (failure.retryAfter().isPresent()) {
         answered = true;
       }
-      if (!answered && failure instanceof HoldfastException.TlsFailure && !revive()) {
-        throw failure; // trying again would only put off the message
+      if (!answered) {
+        refuseBadTls(failure);
       }
       if (!position.get().equals(reached)) {
         patience = null;
@@ -135,12 +135,31 @@ final class Connection implements AutoCloseable {
     }
   }
 
+  /**
+   * Raise if TLS is why a server was never heard: trying again would only put off the message. One
+   * that was heard before may be changing its certificates, and is waited for.
+   */
+  private void refuseBadTls(HoldfastException failure) {
+    HoldfastException told = failure;
+    if (!(failure instanceof HoldfastException.TlsFailure)) {
+      String problem = TlsProbe.problem(target, failure);
+      told = problem == null ? null : new HoldfastException.TlsFailure(problem, failure);
+    }
+    if (told != null && !revive()) {
+      throw told;
+    }
+  }
+
   /** Pauses for a server that was heard, or for one that was not. */
   Patience freshPatience() {
     return new Patience(retry, answered ? retry.window() : retry.firstWindow());
   }
 
-  /** Look for the server at once, where gRPC would put off its next look; read new certificates. */
+  /**
+   * Look for the server at once, where gRPC would put off its next look, and read new certificates.
+   *
+   * @return Whether there are new ones.
+   */
   boolean revive() {
     if (target.tls()) {
       synchronized (lock) {

@@ -67,10 +67,8 @@ final class TlsFiles {
     String server = "The server at " + target.uri();
     if (!target.tls()) {
       // The first bytes of a TLS alert, where a frame of HTTP/2 was to come.
-      return text.contains("First received frame was not SETTINGS") && text.contains("1503")
-          ? server + " speaks TLS: use holdfast+tls://. Unless a public authority certified it, "
-              + Target.CA_FILE + " names the certificate of its authority."
-          : null;
+      boolean isAlert = text.contains("First received frame was not SETTINGS") && text.contains("1503");
+      return isAlert ? speaksTls(target) : null;
     }
     if (text.contains("NotSslRecordException") || text.contains("WRONG_VERSION_NUMBER")) {
       return server + " does not speak TLS: start it with --tls-cert and --tls-key, or, on this machine or a trusted"
@@ -95,13 +93,26 @@ final class TlsFiles {
           + " it.";
     }
     if (text.matches("(?is).*(certificate_required|unknown_ca|bad_certificate).*")) {
-      return server + (target.certFile() == null
-          ? " wants a certificate of its clients: " + Target.CERT_FILE + " and " + Target.KEY_FILE
-              + " name yours and its key."
-          : " does not accept the certificate in " + target.certFile() + ": it must be valid, and by an authority that"
-              + " the server knows as --tls-client-ca.");
+      return unknownClient(target);
     }
     return null;
+  }
+
+  /** What to tell whose connection without TLS reaches a server that has it. */
+  static String speaksTls(Target target) {
+    return "The server at " + target.uri() + " speaks TLS: use holdfast+tls://. Unless a public authority certified"
+        + " it, " + Target.CA_FILE + " names the certificate of its authority.";
+  }
+
+  /** What to tell whom the server does not know. */
+  static String unknownClient(Target target) {
+    String server = "The server at " + target.uri();
+    if (target.certFile() == null) {
+      return server + " closes connections right after the handshake, as one does that wants a certificate of its"
+          + " clients: " + Target.CERT_FILE + " and " + Target.KEY_FILE + " name yours and its key.";
+    }
+    return server + " does not accept the certificate in " + target.certFile() + ": it must be valid, and by an"
+        + " authority that the server knows as --tls-client-ca.";
   }
 
   private static void check(Path file, String variable, String mark) throws IOException {

@@ -24,7 +24,7 @@ class SecurityTest {
     Path data = folder.resolve("data");
     tls = folder.resolve("tls");
     socket = folder.resolve("s");
-    TestServer.run("server", "tls-init", tls.toString());
+    TestServer.run("server", "tls-init", tls.toString(), "--client", "bob");
     server =
         TestServer.start(
             data,
@@ -89,6 +89,29 @@ class SecurityTest {
       HoldfastException error =
           assertThrows(HoldfastException.TlsFailure.class, () -> client.createExperiment("x"));
       assertTrue(error.getMessage().contains("holdfast+tls://"), error.getMessage());
+    }
+  }
+
+  @Test
+  void aServerThatKnowsItsClientsWantsACertificate() throws IOException {
+    try (TestServer mutual =
+        TestServer.start(
+            folder.resolve("mutual"),
+            "--tls-cert", tls.resolve("server.crt").toString(),
+            "--tls-key", tls.resolve("server.key").toString(),
+            "--tls-client-ca", tls.resolve("ca.crt").toString())) {
+      ConnectOptions options =
+          ArtifactsTest.options("holdfast+tls://" + mutual.address()).withCaFile(tls.resolve("ca.crt"));
+      try (Client stranger = Client.connect(options)) {
+        HoldfastException error =
+            assertThrows(HoldfastException.TlsFailure.class, () -> stranger.createExperiment("x"));
+        assertTrue(error.getMessage().contains(Target.CERT_FILE), error.getMessage());
+      }
+      Path certificate = tls.resolve("client-bob.crt");
+      try (Client bob =
+          Client.connect(options.withCertificate(certificate, tls.resolve("client-bob.key")))) {
+        bob.createExperiment("x");
+      }
     }
   }
 
