@@ -9,13 +9,15 @@ class Promote {
     Path model = Files.createDirectories(Path.of("model"));
     Files.writeString(model.resolve("MLmodel"), "flavors: {}\n");
     try (Client client = Client.connect()) {
-      String id = client.createRun(client.experiment("java").getExperimentId()).logModel("ocr", model);
+      String id =
+          client.createRun(client.experiment("java").getExperimentId()).logModel("ocr", model);
       long version = client.registerModel("ocr", "models:/" + id).getVersion();
       try (ModelWatch watch = client.watchModel("ocr")) {
         watch.next(); // the model as it is
         client.setAlias("ocr", "prod", version, 0); // which must be absent
         String alias = watch.next().change().orElseThrow().getAlias();
-        System.out.println(alias + " is version " + client.getModelVersionByAlias("ocr", alias).getVersion());
+        System.out.println(
+            alias + " is version " + client.getModelVersionByAlias("ocr", alias).getVersion());
       }
       client.setAlias("ocr", "prod", version, 0);
     } catch (HoldfastException.Conflict error) {

@@ -40,7 +40,9 @@ final class ArtifactPaths {
     String rule = brokenRule(path);
     if (!rule.isEmpty()) {
       throw new HoldfastException.InvalidArgument(
-          Failure.of(Status.Code.INVALID_ARGUMENT, "The artifact path '" + shown(path) + "' is refused: " + rule + ".")
+          Failure.of(
+                  Status.Code.INVALID_ARGUMENT,
+                  "The artifact path '" + shown(path) + "' is refused: " + rule + ".")
               .withReason("INVALID_PATH"));
     }
     return path;
@@ -54,14 +56,20 @@ final class ArtifactPaths {
     String rule = brokenRule(path);
     if (!rule.isEmpty()) {
       throw new HoldfastException.LocalFile(
-          "The server sent the path '" + shown(path) + "', and nothing is written there: " + rule + ".");
+          "The server sent the path '"
+              + shown(path)
+              + "', and nothing is written there: "
+              + rule
+              + ".");
     }
     return path;
   }
 
   /** The name below a directory; null or empty is the root. */
   static String join(String directory, String name) {
-    return directory == null || directory.isEmpty() ? name : name.isEmpty() ? directory : directory + "/" + name;
+    return directory == null || directory.isEmpty()
+        ? name
+        : name.isEmpty() ? directory : directory + "/" + name;
   }
 
   /** The first rule that the path breaks, in words; empty when it breaks none. */
@@ -109,8 +117,8 @@ final class ArtifactPaths {
   }
 
   /**
-   * The run or model that a URI begins with, and the path below it: {@code runs:/x/a/b} gives {@code
-   * runs:/x} and {@code a/b}.
+   * The run or model that a URI begins with, and the path below it: {@code runs:/x/a/b} gives
+   * {@code runs:/x} and {@code a/b}.
    */
   static Split split(String uri) {
     int colon = uri.indexOf(":/");
@@ -119,7 +127,8 @@ final class ArtifactPaths {
     }
     String rest = uri.substring(colon + 2).replaceAll("^/+|/+$", "");
     String[] parts = rest.split("/");
-    boolean isOne = uri.startsWith("runs:") || parts[0].contains("@") || MODEL_ID.matcher(parts[0]).matches();
+    boolean isOne =
+        uri.startsWith("runs:") || parts[0].contains("@") || MODEL_ID.matcher(parts[0]).matches();
     int heads = Math.min(isOne ? 1 : 2, parts.length);
     return new Split(
         uri.substring(0, colon + 2) + String.join("/", Arrays.copyOfRange(parts, 0, heads)),

@@ -71,10 +71,12 @@ public final class ArtifactReader implements SeekableByteChannel {
             int from = (int) Math.max(0, offset - at);
             int until = (int) Math.min(part.size(), offset + count - at);
             if (from < until) {
-              part.copyTo(range, from, (int) (at + from - offset), until - from);
+              part.substring(from, until).copyTo(range, (int) (at + from - offset));
             }
           };
-      new FileReading(connection, location, sink, begin, offset + count - begin).knowing(digests).run();
+      new FileReading(connection, location, sink, begin, offset + count - begin)
+          .knowing(digests)
+          .run();
     }
     return range;
   }
@@ -89,7 +91,8 @@ public final class ArtifactReader implements SeekableByteChannel {
   public synchronized ArtifactReader position(long newPosition) throws ClosedChannelException {
     refuseIfClosed();
     if (newPosition < 0) {
-      throw new IllegalArgumentException("cannot seek to " + newPosition + ", before the beginning");
+      throw new IllegalArgumentException(
+          "cannot seek to " + newPosition + ", before the beginning");
     }
     position = newPosition;
     return this;

@@ -57,7 +57,9 @@ final class Artifacts {
   byte[] readRange(String uri, long offset, int length) {
     if (offset < 0 || length < 0) {
       throw new HoldfastException.InvalidArgument(
-          Failure.of(Status.Code.INVALID_ARGUMENT, "A range begins at 0 or later and has no less than no bytes."));
+          Failure.of(
+              Status.Code.INVALID_ARGUMENT,
+              "A range begins at 0 or later and has no less than no bytes."));
     }
     return snapshots.newestFile(
         uri,

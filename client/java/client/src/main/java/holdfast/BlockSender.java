@@ -135,7 +135,8 @@ final class BlockSender implements AutoCloseable {
     for (int start = 0; start < block.length(); start += CHUNK) {
       int length = Math.min(CHUNK, block.length() - start);
       BlockChunk.Builder chunk =
-          BlockChunk.newBuilder().setData(UnsafeByteOperations.unsafeWrap(block.data(), start, length));
+          BlockChunk.newBuilder()
+              .setData(UnsafeByteOperations.unsafeWrap(block.data(), start, length));
       if (start == 0) {
         chunk.setDigest(block.digest()).setSize(block.length());
       }
@@ -179,7 +180,9 @@ final class BlockSender implements AutoCloseable {
     WriteBlocksResponse answer = stream.next();
     if (answer == null) {
       // The server ends the stream only after us, or when it stops.
-      throw Status.UNAVAILABLE.withDescription("the server ended the stream early").asRuntimeException();
+      throw Status.UNAVAILABLE
+          .withDescription("the server ended the stream early")
+          .asRuntimeException();
     }
     return answer;
   }

@@ -65,7 +65,8 @@ public final class Client implements AutoCloseable {
   /** What the server is, which limits hold, and whom it takes the caller for. */
   public GetCapabilitiesResponse capabilities() {
     return connection.call(
-        ArtifactServiceGrpc.getGetCapabilitiesMethod(), GetCapabilitiesRequest.getDefaultInstance());
+        ArtifactServiceGrpc.getGetCapabilitiesMethod(),
+        GetCapabilitiesRequest.getDefaultInstance());
   }
 
   /**
@@ -131,8 +132,8 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * Write a file or directory below {@code destination}, under the last name of the URI's path; what
-   * a whole run or model holds goes to {@code destination} itself.
+   * Write a file or directory below {@code destination}, under the last name of the URI's path;
+   * what a whole run or model holds goes to {@code destination} itself.
    *
    * <p>Files that are there are replaced, others stay. Each appears under its name only when it is
    * whole and has its digest.
@@ -233,8 +234,8 @@ public final class Client implements AutoCloseable {
   }
 
   /**
-   * A channel for generated stubs of {@code holdfast.v1}, for what this client does not offer. Calls
-   * on it carry the token; they are not repeated, and their errors are gRPC's.
+   * A channel for generated stubs of {@code holdfast.v1}, for what this client does not offer.
+   * Calls on it carry the token; they are not repeated, and their errors are gRPC's.
    */
   public Channel channel() {
     return connection.channel();

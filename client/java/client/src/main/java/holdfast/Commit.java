@@ -109,7 +109,8 @@ final class Commit {
         }
         for (HashedBlock block : blocks) {
           boolean isThere =
-              known.contains(block.digest()) || (missing != null && !missing.contains(block.digest()));
+              known.contains(block.digest())
+                  || (missing != null && !missing.contains(block.digest()));
           if (!messages.add(smallEntry(small.get(block.source()), block, isThere))) {
             return false;
           }
@@ -174,14 +175,15 @@ final class Commit {
       }
       batch.addEntries(first);
       size += weight;
-      if (batch.getEntriesCount() >= MAX_ENTRIES || first != entry) {
+      if (batch.getEntriesCount() >= MAX_ENTRIES || blocks.size() > DIGESTS_PER_MESSAGE) {
         if (!flush()) {
           return false;
         }
       }
       for (int start = DIGESTS_PER_MESSAGE; start < blocks.size(); start += DIGESTS_PER_MESSAGE) {
         int end = Math.min(start + DIGESTS_PER_MESSAGE, blocks.size());
-        MoreBlocks more = MoreBlocks.newBuilder().addAllBlockDigests(blocks.subList(start, end)).build();
+        MoreBlocks more =
+            MoreBlocks.newBuilder().addAllBlockDigests(blocks.subList(start, end)).build();
         if (!call.awaitReady()) {
           return false;
         }

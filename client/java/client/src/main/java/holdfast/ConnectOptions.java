@@ -30,7 +30,9 @@ public final class ConnectOptions {
     return new ConnectOptions(variables, RetryPolicy.DEFAULT);
   }
 
-  /** The server: {@code holdfast://host:port}, {@code holdfast+tls://host:port}, {@code unix:/path}. */
+  /**
+   * The server: {@code holdfast://host:port}, {@code holdfast+tls://host:port}, {@code unix:/path}.
+   */
   public ConnectOptions withUri(String uri) {
     return with(Target.URI, uri);
   }

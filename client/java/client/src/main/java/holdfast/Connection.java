@@ -85,7 +85,9 @@ final class Connection implements AutoCloseable {
   <Q, R> StreamCall<Q, R> stream(MethodDescriptor<Q, R> method, int ahead) {
     refuseIfClosed();
     return new StreamCall<>(
-        calls.newCall(method, CallOptions.DEFAULT.withOnReadyThreshold(SEND_AHEAD)), ahead, this::noteAnswer);
+        calls.newCall(method, CallOptions.DEFAULT.withOnReadyThreshold(SEND_AHEAD)),
+        ahead,
+        this::noteAnswer);
   }
 
   /** Do something with the server, again while it cannot be reached. */
@@ -189,7 +191,8 @@ final class Connection implements AutoCloseable {
 
   HoldfastException translate(StatusRuntimeException error) {
     if (closed) {
-      return new HoldfastException.Cancelled("This client is closed; connect again to make a new one.");
+      return new HoldfastException.Cancelled(
+          "This client is closed; connect again to make a new one.");
     }
     return RpcErrors.translate(error, target);
   }
@@ -242,7 +245,8 @@ final class Connection implements AutoCloseable {
     } catch (IllegalArgumentException refused) {
       if (target.tls()) {
         throw new HoldfastException.TlsFailure(
-            "The files of the connection do not make one with TLS: " + refused.getMessage(), refused);
+            "The files of the connection do not make one with TLS: " + refused.getMessage(),
+            refused);
       }
       throw new HoldfastException.InvalidArgument(
           target.uri() + " cannot be connected to on this system: " + refused.getMessage());

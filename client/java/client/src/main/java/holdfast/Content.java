@@ -14,8 +14,8 @@ public final class Content {
   private Content() {}
 
   /**
-   * The digest of a local file, as an {@link ArtifactEntry} has it: equal to {@code sha256sum} up to
-   * 8 MiB.
+   * The digest of a local file, as an {@link ArtifactEntry} has it: equal to {@code sha256sum} up
+   * to 8 MiB.
    *
    * @return 64 hex digits.
    * @throws HoldfastException.LocalFile It cannot be read.

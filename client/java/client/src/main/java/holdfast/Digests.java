@@ -15,8 +15,10 @@ final class Digests {
   /** Bytes of a full block: a constant of the format, not a setting. */
   static final int BLOCK_SIZE = 8 << 20;
 
-  private static final byte[] FILE_PREFIX = "holdfast-blocks-v1\0".getBytes(StandardCharsets.US_ASCII);
-  private static final byte[] TREE_PREFIX = "holdfast-tree-v1\0".getBytes(StandardCharsets.US_ASCII);
+  private static final byte[] FILE_PREFIX =
+      "holdfast-blocks-v1\0".getBytes(StandardCharsets.US_ASCII);
+  private static final byte[] TREE_PREFIX =
+      "holdfast-tree-v1\0".getBytes(StandardCharsets.US_ASCII);
 
   private Digests() {}
 
@@ -64,7 +66,9 @@ final class Digests {
     return UnsafeByteOperations.unsafeWrap(digest.digest());
   }
 
-  /** The digest of a tree: over a prefix and its entries, in the order of their paths' UTF-8 bytes. */
+  /**
+   * The digest of a tree: over a prefix and its entries, in the order of their paths' UTF-8 bytes.
+   */
   static ByteString tree(Collection<ArtifactEntry> entries) {
     MessageDigest digest = sha256();
     digest.update(TREE_PREFIX);

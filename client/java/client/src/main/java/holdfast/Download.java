@@ -56,7 +56,8 @@ final class Download {
    * @throws HoldfastException.LocalFile A file cannot be written.
    */
   void fetch(List<ArtifactLocation> locations) {
-    boolean isFile = locations.size() == 1 && locations.get(0).getKind() == EntryKind.ENTRY_KIND_FILE;
+    boolean isFile =
+        locations.size() == 1 && locations.get(0).getKind() == EntryKind.ENTRY_KIND_FILE;
     Path folder = isFile ? target.getParent() : target;
     try {
       Files.createDirectories(folder);
@@ -159,7 +160,8 @@ final class Download {
     }
 
     private void fetchLarge(Entry entry) {
-      ArtifactLocation file = location.toBuilder().setPath(entry.getPath()).setKind(entry.getKind()).build();
+      ArtifactLocation file =
+          location.toBuilder().setPath(entry.getPath()).setKind(entry.getKind()).build();
       try (LocalFiles.PartialFile partial = new LocalFiles.PartialFile(pathOf(entry))) {
         Entry read = new FileReading(connection, file, partial::write, 0, 0).runWhole();
         if (!read.getDigest().equals(entry.getDigest())) {

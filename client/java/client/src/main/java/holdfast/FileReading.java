@@ -19,8 +19,8 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
- * Reads whole blocks of one file of a snapshot, verified, and goes on at the block where it was when
- * the connection breaks.
+ * Reads whole blocks of one file of a snapshot, verified, and goes on at the block where it was
+ * when the connection breaks.
  */
 final class FileReading {
   /** Messages of about 1 MiB that may wait to be taken. */
@@ -44,7 +44,8 @@ final class FileReading {
    * @param offset Where to begin: a multiple of the block size.
    * @param limit How many bytes; 0 for all.
    */
-  FileReading(Connection connection, ArtifactLocation location, Sink sink, long offset, long limit) {
+  FileReading(
+      Connection connection, ArtifactLocation location, Sink sink, long offset, long limit) {
     this.connection = connection;
     this.location = location;
     this.sink = sink;
@@ -52,7 +53,9 @@ final class FileReading {
     this.end = limit > 0 ? offset + limit : Long.MAX_VALUE;
   }
 
-  /** Check each block against what is known of the whole file; needed where not all of it is read. */
+  /**
+   * Check each block against what is known of the whole file; needed where not all of it is read.
+   */
   FileReading knowing(List<ByteString> blocks) {
     this.known = blocks;
     return this;
@@ -130,8 +133,11 @@ final class FileReading {
       ByteString digest = chunk.getDigest();
       int number = (int) (position / Digests.BLOCK_SIZE);
       int size = chunk.getSize();
-      boolean isRight = known.isEmpty() || (number < known.size() && known.get(number).equals(digest));
-      if (!isRight || size != Digests.blockLength(entry.getSize(), number) || chunk.getData().isEmpty()) {
+      boolean isRight =
+          known.isEmpty() || (number < known.size() && known.get(number).equals(digest));
+      if (!isRight
+          || size != Digests.blockLength(entry.getSize(), number)
+          || chunk.getData().isEmpty()) {
         throw damaged(location.getPath());
       }
       MessageDigest actual = Digests.sha256();
@@ -158,7 +164,9 @@ final class FileReading {
 
   private BlockChunk nextChunk(StreamCall<ReadFileRequest, ReadFileResponse> call) {
     ReadFileResponse message = call.next();
-    if (message == null || !message.getChunk().getDigest().isEmpty() || message.getChunk().getData().isEmpty()) {
+    if (message == null
+        || !message.getChunk().getDigest().isEmpty()
+        || message.getChunk().getData().isEmpty()) {
       throw damaged(location.getPath());
     }
     return message.getChunk();

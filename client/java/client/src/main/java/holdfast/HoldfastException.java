@@ -35,7 +35,9 @@ public class HoldfastException extends RuntimeException {
     return failure.code();
   }
 
-  /** A name of {@code ErrorReason} such as {@code RUN_NOT_FOUND}; empty when the server gave none. */
+  /**
+   * A name of {@code ErrorReason} such as {@code RUN_NOT_FOUND}; empty when the server gave none.
+   */
   public String reason() {
     return failure.reason();
   }
@@ -183,7 +185,9 @@ public class HoldfastException extends RuntimeException {
     }
   }
 
-  /** No secure connection with these certificates and addresses; the message says what to change. */
+  /**
+   * No secure connection with these certificates and addresses; the message says what to change.
+   */
   public static final class TlsFailure extends Unavailable {
     private static final long serialVersionUID = 1L;
 
@@ -232,7 +236,9 @@ public class HoldfastException extends RuntimeException {
     }
   }
 
-  /** A local file cannot be logged or written as asked: it is not there, a socket, or in the way. */
+  /**
+   * A local file cannot be logged or written as asked: it is not there, a socket, or in the way.
+   */
   public static final class LocalFile extends HoldfastException {
     private static final long serialVersionUID = 1L;
 

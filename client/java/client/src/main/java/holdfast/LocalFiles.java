@@ -40,7 +40,8 @@ final class LocalFiles {
     } catch (FileAlreadyExistsException there) {
       if (Files.isSymbolicLink(directory)) {
         throw new HoldfastException.LocalFile(
-            directory + " is a symbolic link, and downloads do not follow it. Remove it, or download elsewhere.",
+            directory
+                + " is a symbolic link, and downloads do not follow it. Remove it, or download elsewhere.",
             there);
       }
       if (!Files.isDirectory(directory)) {
@@ -94,12 +95,14 @@ final class LocalFiles {
     PartialFile(Path target) {
       if (Files.isDirectory(target) && !Files.isSymbolicLink(target)) {
         throw new HoldfastException.LocalFile(
-            target + " is a directory here and a file in the artifacts. Download to another directory.");
+            target
+                + " is a directory here and a file in the artifacts. Download to another directory.");
       }
       this.target = target;
       this.partial = target.resolveSibling(".holdfast-" + RequestIds.next() + ".part");
       try {
-        channel = FileChannel.open(partial, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+        channel =
+            FileChannel.open(partial, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
       } catch (IOException error) {
         throw cannotWrite(target, error);
       }
@@ -126,7 +129,8 @@ final class LocalFiles {
         if (executable) {
           setExecutable(partial);
         }
-        Files.move(partial, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        Files.move(
+            partial, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
       } catch (IOException error) {
         throw cannotWrite(target, error);
       }

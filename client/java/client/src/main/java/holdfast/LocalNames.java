@@ -40,7 +40,11 @@ final class LocalNames {
       String other = seen.putIfAbsent(folded, path);
       if (other != null && !other.equals(path)) {
         throw new HoldfastException.LocalFile(
-            "'" + other + "' and '" + path + "' would be the same file here. Download them to different directories.");
+            "'"
+                + other
+                + "' and '"
+                + path
+                + "' would be the same file here. Download them to different directories.");
       }
     }
     return resolve(directory, path);
@@ -52,7 +56,10 @@ final class LocalNames {
       return directory.resolve(path);
     } catch (InvalidPathException error) {
       throw new HoldfastException.LocalFile(
-          "'" + path + "' cannot be written on this system: " + error.getReason()
+          "'"
+              + path
+              + "' cannot be written on this system: "
+              + error.getReason()
               + ". Where names are not ASCII, run with a UTF-8 locale such as LC_ALL=C.UTF-8.",
           error);
     }
@@ -64,7 +71,8 @@ final class LocalNames {
     try {
       Files.createFile(probe);
       try {
-        return Files.exists(probe.resolveSibling(probe.getFileName().toString().toLowerCase(Locale.ROOT)));
+        return Files.exists(
+            probe.resolveSibling(probe.getFileName().toString().toLowerCase(Locale.ROOT)));
       } finally {
         Files.delete(probe);
       }

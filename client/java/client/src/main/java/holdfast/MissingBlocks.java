@@ -65,9 +65,12 @@ final class MissingBlocks implements AutoCloseable {
     Set<ByteString> missing = new HashSet<>();
     for (int start = 0; start < all.size(); start += MAX_DIGESTS) {
       List<ByteString> some = all.subList(start, Math.min(start + MAX_DIGESTS, all.size()));
-      FindMissingBlocksRequest request = FindMissingBlocksRequest.newBuilder().addAllDigests(some).build();
+      FindMissingBlocksRequest request =
+          FindMissingBlocksRequest.newBuilder().addAllDigests(some).build();
       missing.addAll(
-          connection.call(ArtifactServiceGrpc.getFindMissingBlocksMethod(), request).getMissingDigestsList());
+          connection
+              .call(ArtifactServiceGrpc.getFindMissingBlocksMethod(), request)
+              .getMissingDigestsList());
     }
     return missing;
   }

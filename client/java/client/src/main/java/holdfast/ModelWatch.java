@@ -49,11 +49,14 @@ public final class ModelWatch implements Iterator<ModelEvent>, AutoCloseable {
   public boolean hasNext() {
     while (upcoming == null && !ended && !closed) {
       try {
-        WatchRegisteredModelResponse response = call == null ? connection.run(this::begin) : call.next();
+        WatchRegisteredModelResponse response =
+            call == null ? connection.run(this::begin) : call.next();
         if (response == null && call == null) {
           ended = true; // the cursor stands behind the end of the model
         } else if (response == null) {
-          throw Status.UNAVAILABLE.withDescription("the server ended the stream early").asRuntimeException();
+          throw Status.UNAVAILABLE
+              .withDescription("the server ended the stream early")
+              .asRuntimeException();
         } else {
           take(response);
         }
@@ -109,7 +112,9 @@ public final class ModelWatch implements Iterator<ModelEvent>, AutoCloseable {
       }
     }
     if (first == null && cursor.isEmpty()) {
-      throw Status.UNAVAILABLE.withDescription("the server ended the stream early").asRuntimeException();
+      throw Status.UNAVAILABLE
+          .withDescription("the server ended the stream early")
+          .asRuntimeException();
     }
     return first;
   }
@@ -118,7 +123,8 @@ public final class ModelWatch implements Iterator<ModelEvent>, AutoCloseable {
     patience = null;
     cursor = response.getCursor();
     if (response.hasRegisteredModel()) {
-      upcoming = new ModelEvent(cursor, Optional.of(response.getRegisteredModel()), Optional.empty());
+      upcoming =
+          new ModelEvent(cursor, Optional.of(response.getRegisteredModel()), Optional.empty());
     } else if (response.hasEvent()) {
       Event event = response.getEvent();
       ended =
@@ -139,7 +145,8 @@ public final class ModelWatch implements Iterator<ModelEvent>, AutoCloseable {
       closed = true;
       return;
     }
-    // Without a cursor nobody was ever there: the address is more likely wrong than the server away.
+    // Without a cursor nobody was ever there: the address is more likely wrong than the server
+    // away.
     if (cursor.isEmpty() || !RpcErrors.isInterruption(failure)) {
       throw failure;
     }

@@ -32,7 +32,8 @@ final class Models {
   String log(String runId, String name, Path directory) {
     if (!Files.isRegularFile(directory.resolve("MLmodel"))) {
       throw new HoldfastException.LocalFile(
-          directory + " holds no model: a file MLmodel in it says what kind it is and how it is loaded.");
+          directory
+              + " holds no model: a file MLmodel in it says what kind it is and how it is loaded.");
     }
     CreateLoggedModelRequest request =
         CreateLoggedModelRequest.newBuilder()
@@ -41,7 +42,10 @@ final class Models {
             .setRequestId(RequestIds.next())
             .build();
     String id =
-        connection.call(ModelServiceGrpc.getCreateLoggedModelMethod(), request).getModel().getModelId();
+        connection
+            .call(ModelServiceGrpc.getCreateLoggedModelMethod(), request)
+            .getModel()
+            .getModelId();
     try {
       artifacts.logContents(TreeOwner.newBuilder().setModelId(id).build(), directory, "");
       end(id, LoggedModelStatus.LOGGED_MODEL_STATUS_READY, "");

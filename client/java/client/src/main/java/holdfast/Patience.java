@@ -46,7 +46,8 @@ final class Patience {
       Thread.sleep(delay / 1_000_000, (int) (delay % 1_000_000));
     } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
-      throw new HoldfastException.Cancelled("The thread was interrupted while it waited for the server.");
+      throw new HoldfastException.Cancelled(
+          "The thread was interrupted while it waited for the server.");
     }
     return true;
   }

@@ -17,7 +17,10 @@ public record RetryPolicy(
   /** 30 s, and 5 s for a server that was never heard; pauses up to 0.1 s at first and 2 s later. */
   public static final RetryPolicy DEFAULT =
       new RetryPolicy(
-          Duration.ofSeconds(30), Duration.ofSeconds(5), Duration.ofMillis(100), Duration.ofSeconds(2));
+          Duration.ofSeconds(30),
+          Duration.ofSeconds(5),
+          Duration.ofMillis(100),
+          Duration.ofSeconds(2));
 
   /**
    * How long to pause after a failure, with full jitter: clients must not come back together.
@@ -27,7 +30,8 @@ public record RetryPolicy(
   Duration delay(int failures) {
     double bound =
         Math.min(
-            (double) maxDelay.toNanos(), initialDelay.toNanos() * Math.pow(2, Math.min(failures, 30)));
+            (double) maxDelay.toNanos(),
+            initialDelay.toNanos() * Math.pow(2, Math.min(failures, 30)));
     return Duration.ofNanos((long) (ThreadLocalRandom.current().nextDouble() * bound));
   }
 }

@@ -34,7 +34,8 @@ final class RpcErrors {
     Status status = error.getStatus();
     Metadata trailers = error.getTrailers() == null ? new Metadata() : error.getTrailers();
     Details details = detailsOf(status, trailers);
-    String text = status.getDescription() == null ? status.getCode().name() : status.getDescription();
+    String text =
+        status.getDescription() == null ? status.getCode().name() : status.getDescription();
     Status.Code code = status.getCode();
     if (details.reason.isEmpty() && isBroken(code, text)) {
       code = Status.Code.UNAVAILABLE;
@@ -69,8 +70,11 @@ final class RpcErrors {
 
   /** What gRPC makes of a connection that breaks at the wrong moment. */
   private static boolean isBroken(Status.Code code, String text) {
-    return (code == Status.Code.CANCELLED || code == Status.Code.INTERNAL || code == Status.Code.UNKNOWN)
-        && text.matches("(?s).*(RST_STREAM|HTTP/2 error|[Cc]onnection|channel closed|closed for|GOAWAY).*")
+    return (code == Status.Code.CANCELLED
+            || code == Status.Code.INTERNAL
+            || code == Status.Code.UNKNOWN)
+        && text.matches(
+            "(?s).*(RST_STREAM|HTTP/2 error|[Cc]onnection|channel closed|closed for|GOAWAY).*")
         && LASTING.stream().noneMatch(text::startsWith);
   }
 

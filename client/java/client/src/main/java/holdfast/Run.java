@@ -75,8 +75,10 @@ public final class Run {
   /** Log inputs, 100 at a time. */
   public void logParams(Map<String, String> params) {
     List<Param> items = new ArrayList<>();
-    params.forEach((key, value) -> items.add(Param.newBuilder().setKey(key).setValue(value).build()));
-    batches(items, MAX_PARAMS).forEach(some -> log(LogBatchRequest.newBuilder().addAllParams(some)));
+    params.forEach(
+        (key, value) -> items.add(Param.newBuilder().setKey(key).setValue(value).build()));
+    batches(items, MAX_PARAMS)
+        .forEach(some -> log(LogBatchRequest.newBuilder().addAllParams(some)));
   }
 
   /** Set a label. */
@@ -105,7 +107,8 @@ public final class Run {
 
   /** Log points, 1,000 at a time. Those without a time get the server's. */
   public void logMetrics(List<Metric> metrics) {
-    batches(metrics, MAX_METRICS).forEach(some -> log(LogBatchRequest.newBuilder().addAllMetrics(some)));
+    batches(metrics, MAX_METRICS)
+        .forEach(some -> log(LogBatchRequest.newBuilder().addAllMetrics(some)));
   }
 
   /** All points of a metric, in order of step, time and arrival. */
@@ -136,14 +139,16 @@ public final class Run {
    * so to repeat a call that failed sends only what is missing.
    *
    * @param artifactPath A directory among the artifacts; empty for their root.
-   * @throws HoldfastException.LocalFile There is no such file, it changed meanwhile, or is a
-   *     socket or a link that leaves the directory.
+   * @throws HoldfastException.LocalFile There is no such file, it changed meanwhile, or is a socket
+   *     or a link that leaves the directory.
    */
   public void logArtifact(Path local, String artifactPath) {
     artifacts.log(owner(), local, artifactPath);
   }
 
-  /** Put what is in a directory below {@code artifactPath}; as {@link #logArtifact(Path, String)}. */
+  /**
+   * Put what is in a directory below {@code artifactPath}; as {@link #logArtifact(Path, String)}.
+   */
   public void logArtifacts(Path directory, String artifactPath) {
     artifacts.logContents(owner(), directory, artifactPath);
   }

@@ -41,7 +41,9 @@ final class Snapshots {
     for (int tries = 1; ; tries++) {
       try {
         return read.apply(
-            connection.call(ArtifactServiceGrpc.getResolveArtifactMethod(), request).getLocationsList());
+            connection
+                .call(ArtifactServiceGrpc.getResolveArtifactMethod(), request)
+                .getLocationsList());
       } catch (HoldfastException.FailedPrecondition failure) {
         boolean isExpired = failure.reason().equals("SNAPSHOT_EXPIRED");
         if (!isExpired || tries == RESOLVED || !beginAgain.getAsBoolean()) {
@@ -88,7 +90,8 @@ final class Snapshots {
           connection.call(ArtifactServiceGrpc.getListFileBlocksMethod(), request.build());
       digests.addAll(page.getBlockDigestsList());
       Entry entry = page.getEntry();
-      if (page.getNextPageToken().isEmpty() || digests.size() > Digests.blockCount(entry.getSize())) {
+      if (page.getNextPageToken().isEmpty()
+          || digests.size() > Digests.blockCount(entry.getSize())) {
         FileReading.checkWhole(file.getPath(), entry.getSize(), entry.getDigest(), digests);
         return new Blocks(entry, digests);
       }
@@ -107,10 +110,13 @@ final class Snapshots {
   /** The path relative to what the location names; empty for the file that it names. */
   static String below(String path, ArtifactLocation location) {
     String base = location.getPath();
-    return base.isEmpty() ? path : path.length() > base.length() ? path.substring(base.length() + 1) : "";
+    return base.isEmpty()
+        ? path
+        : path.length() > base.length() ? path.substring(base.length() + 1) : "";
   }
 
-  private List<ArtifactEntry> list(List<ArtifactLocation> locations, String path, boolean recursive) {
+  private List<ArtifactEntry> list(
+      List<ArtifactLocation> locations, String path, boolean recursive) {
     SortedMap<String, ArtifactEntry> found = new TreeMap<>(ArtifactPaths.ORDER);
     for (ArtifactLocation location : locations) {
       String prefix = location.getPrefix();
@@ -130,7 +136,8 @@ final class Snapshots {
               .setPageSize(PAGE_SIZE);
       String token;
       do {
-        ListFilesResponse page = connection.call(ArtifactServiceGrpc.getListFilesMethod(), request.build());
+        ListFilesResponse page =
+            connection.call(ArtifactServiceGrpc.getListFilesMethod(), request.build());
         for (Entry entry : page.getEntriesList()) {
           String inner = ArtifactPaths.join(prefix, below(entry.getPath(), location));
           String whole = ArtifactPaths.join(path, inner);

@@ -34,9 +34,11 @@ final class Sources {
     boolean isPlain = name != null && !name.toString().matches("\\.{0,2}");
     Path last = isPlain ? name : real.getFileName();
     if (last == null) {
-      throw new HoldfastException.LocalFile(local + " has no name; log what is in it with logArtifacts.");
+      throw new HoldfastException.LocalFile(
+          local + " has no name; log what is in it with logArtifacts.");
     }
-    String path = ArtifactPaths.check(ArtifactPaths.join(checked(artifactPath), named(last, local)));
+    String path =
+        ArtifactPaths.check(ArtifactPaths.join(checked(artifactPath), named(last, local)));
     return Files.isDirectory(local) ? walk(local, real, path) : List.of(file(local, path));
   }
 
@@ -85,7 +87,8 @@ final class Sources {
       throw new HoldfastException.LocalFile(folder + " cannot be read: " + error, error);
     }
     for (Path entry : entries) {
-      String inner = ArtifactPaths.check(ArtifactPaths.join(path, named(entry.getFileName(), entry)));
+      String inner =
+          ArtifactPaths.check(ArtifactPaths.join(path, named(entry.getFileName(), entry)));
       if (Files.isSymbolicLink(entry)) {
         checkLink(entry);
       }
@@ -109,11 +112,16 @@ final class Sources {
       target = link.toRealPath();
     } catch (IOException error) {
       throw new HoldfastException.LocalFile(
-          "The symbolic link " + link + " is broken. Remove it, or log the files beside it one by one.", error);
+          "The symbolic link "
+              + link
+              + " is broken. Remove it, or log the files beside it one by one.",
+          error);
     }
     if (!target.startsWith(realRoot)) {
       throw new HoldfastException.LocalFile(
-          "The symbolic link " + link + " leaves the directory that is logged. Log its target by itself.");
+          "The symbolic link "
+              + link
+              + " leaves the directory that is logged. Log its target by itself.");
     }
   }
 
@@ -136,7 +144,9 @@ final class Sources {
     String text = name.toString();
     if (text.indexOf('\ufffd') >= 0) {
       throw new HoldfastException.LocalFile(
-          "The name of " + local + " is not valid in this locale ("
+          "The name of "
+              + local
+              + " is not valid in this locale ("
               + System.getProperty("sun.jnu.encoding")
               + "). Rename it, or run with a UTF-8 locale such as LC_ALL=C.UTF-8.");
     }

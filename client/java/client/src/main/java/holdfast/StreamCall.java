@@ -54,7 +54,9 @@ final class StreamCall<Q, R> extends ClientCall.Listener<R> implements AutoClose
     }
   }
 
-  /** Wait until what was sent is written, but for a little, or the call ended; true if it did not. */
+  /**
+   * Wait until what was sent is written, but for a little, or the call ended; true if it did not.
+   */
   boolean awaitReady() {
     lock.lock();
     try {
@@ -108,7 +110,9 @@ final class StreamCall<Q, R> extends ClientCall.Listener<R> implements AutoClose
   R answer() {
     R answer = next();
     if (answer == null) {
-      throw Status.UNAVAILABLE.withDescription("the server ended the call without an answer").asRuntimeException();
+      throw Status.UNAVAILABLE
+          .withDescription("the server ended the call without an answer")
+          .asRuntimeException();
     }
     return answer;
   }
@@ -174,6 +178,7 @@ final class StreamCall<Q, R> extends ClientCall.Listener<R> implements AutoClose
   private HoldfastException interrupted() {
     Thread.currentThread().interrupt();
     close();
-    return new HoldfastException.Cancelled("The thread was interrupted while it waited for the server.");
+    return new HoldfastException.Cancelled(
+        "The thread was interrupted while it waited for the server.");
   }
 }

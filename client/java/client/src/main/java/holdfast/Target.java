@@ -43,7 +43,8 @@ record Target(
 
   private static final String FORMS =
       "Use holdfast://host:port, holdfast+tls://host:port, or unix:/path/to/socket.";
-  private static final Pattern SCHEME = Pattern.compile("([A-Za-z][A-Za-z0-9+.-]+):.*", Pattern.DOTALL);
+  private static final Pattern SCHEME =
+      Pattern.compile("([A-Za-z][A-Za-z0-9+.-]+):.*", Pattern.DOTALL);
   private static final Pattern HOST_AND_PORT =
       Pattern.compile("(?:\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9_.-]+):\\d+/?");
   private static final Pattern NETWORK =
@@ -71,7 +72,8 @@ record Target(
     if (!scheme.matches() || HOST_AND_PORT.matcher(text).matches()) {
       throw refused(
           HOST_AND_PORT.matcher(text).matches()
-              ? "'%s' lacks a scheme: write holdfast://%s, or holdfast+tls://%s.".formatted(text, text, text)
+              ? "'%s' lacks a scheme: write holdfast://%s, or holdfast+tls://%s."
+                  .formatted(text, text, text)
               : "'%s' names no server; the data directory of an embedded one is for Python only. %s"
                   .formatted(text, FORMS));
     }
@@ -108,11 +110,14 @@ record Target(
   private static Target network(String text, ConnectOptions options) {
     Matcher parts = NETWORK.matcher(text);
     if (!parts.matches()) {
-      throw refused((text.contains("@") ? "The URI" : "'" + text + "'") + " names no host. " + FORMS);
+      throw refused(
+          (text.contains("@") ? "The URI" : "'" + text + "'") + " names no host. " + FORMS);
     }
     if (parts.group("user") != null) {
       throw refused(
-          "Credentials do not belong in a URI, which ends up in logs: set " + TOKEN + " in the environment.");
+          "Credentials do not belong in a URI, which ends up in logs: set "
+              + TOKEN
+              + " in the environment.");
     }
     String host = parts.group("six") != null ? parts.group("six") : parts.group("host");
     if (host.isEmpty()) {
@@ -120,7 +125,8 @@ record Target(
     }
     String path = parts.group("path");
     if ((path != null && !path.equals("/")) || parts.group("fragment") != null) {
-      throw refused("'" + text + "' has a path, and a server has none: end after the port. " + FORMS);
+      throw refused(
+          "'" + text + "' has a path, and a server has none: end after the port. " + FORMS);
     }
     String given = parts.group("port");
     int port = given == null || given.isEmpty() ? DEFAULT_PORT : Integer.parseInt(given);
@@ -139,7 +145,8 @@ record Target(
     Path certFile = file(CERT_FILE, options);
     Path keyFile = file(KEY_FILE, options);
     if (tls && (certFile == null) != (keyFile == null)) {
-      throw refused(CERT_FILE + " and " + KEY_FILE + " go together: a certificate, and its private key.");
+      throw refused(
+          CERT_FILE + " and " + KEY_FILE + " go together: a certificate, and its private key.");
     }
     String address = (host.contains(":") ? "[" + host + "]" : host) + ":" + port;
     String query = insecure && !tls && !loopback ? "?insecure=true" : "";
@@ -160,7 +167,8 @@ record Target(
     }
     String[] option = query.split("=", 2);
     if (!option[0].equals("insecure") || option.length != 2) {
-      throw refused("Unknown option '" + option[0] + "': a server's URI takes ?insecure=true only.");
+      throw refused(
+          "Unknown option '" + option[0] + "': a server's URI takes ?insecure=true only.");
     }
     return flag(option[1], "?insecure");
   }
@@ -184,7 +192,8 @@ record Target(
     if (value.isEmpty()) {
       return null;
     }
-    String home = value.startsWith("~/") ? System.getProperty("user.home") + value.substring(1) : value;
+    String home =
+        value.startsWith("~/") ? System.getProperty("user.home") + value.substring(1) : value;
     return Path.of(home).toAbsolutePath();
   }
 

@@ -36,7 +36,8 @@ final class TlsFiles {
         builder.keyManager(target.certFile().toFile(), target.keyFile().toFile());
       }
     } catch (IOException error) {
-      throw new HoldfastException.TlsFailure("A file of the connection cannot be read: " + error, error);
+      throw new HoldfastException.TlsFailure(
+          "A file of the connection cannot be read: " + error, error);
     }
     return builder.build();
   }
@@ -67,29 +68,43 @@ final class TlsFiles {
     String server = "The server at " + target.uri();
     if (!target.tls()) {
       // The first bytes of a TLS alert, where a frame of HTTP/2 was to come.
-      boolean isAlert = text.contains("First received frame was not SETTINGS") && text.contains("1503");
+      boolean isAlert =
+          text.contains("First received frame was not SETTINGS") && text.contains("1503");
       return isAlert ? speaksTls(target) : null;
     }
     if (text.contains("NotSslRecordException") || text.contains("WRONG_VERSION_NUMBER")) {
-      return server + " does not speak TLS: start it with --tls-cert and --tls-key, or, on this machine or a trusted"
+      return server
+          + " does not speak TLS: start it with --tls-cert and --tls-key, or, on this machine or a trusted"
           + " network, use holdfast://.";
     }
     if (text.contains("CertificateExpiredException") || text.contains("NotAfter")) {
-      return "The certificate of the server at " + target.uri() + " has expired: have it renewed, or check this"
+      return "The certificate of the server at "
+          + target.uri()
+          + " has expired: have it renewed, or check this"
           + " machine's clock.";
     }
     if (text.contains("CertificateNotYetValidException") || text.contains("NotBefore")) {
-      return "The certificate of the server at " + target.uri() + " is not valid yet: check this machine's clock and"
+      return "The certificate of the server at "
+          + target.uri()
+          + " is not valid yet: check this machine's clock and"
           + " the server's.";
     }
     if (text.contains("No subject alternative") || text.contains("No name matching")) {
-      return "The certificate of the server at " + target.uri() + " is not for that host: connect by a name or address"
+      return "The certificate of the server at "
+          + target.uri()
+          + " is not for that host: connect by a name or address"
           + " that it is for, or have it made for this one.";
     }
     if (text.contains("PKIX path") || text.contains("unable to find valid certification path")) {
       String trusted = target.caFile() == null ? "the public ones" : "those in " + target.caFile();
-      return "The certificate of the server at " + target.uri() + " is by none of the authorities that this client"
-          + " trusts, " + trusted + ": " + Target.CA_FILE + " must name the certificate of the authority that issued"
+      return "The certificate of the server at "
+          + target.uri()
+          + " is by none of the authorities that this client"
+          + " trusts, "
+          + trusted
+          + ": "
+          + Target.CA_FILE
+          + " must name the certificate of the authority that issued"
           + " it.";
     }
     if (text.matches("(?is).*(certificate_required|unknown_ca|bad_certificate).*")) {
@@ -100,18 +115,30 @@ final class TlsFiles {
 
   /** What to tell whose connection without TLS reaches a server that has it. */
   static String speaksTls(Target target) {
-    return "The server at " + target.uri() + " speaks TLS: use holdfast+tls://. Unless a public authority certified"
-        + " it, " + Target.CA_FILE + " names the certificate of its authority.";
+    return "The server at "
+        + target.uri()
+        + " speaks TLS: use holdfast+tls://. Unless a public authority certified"
+        + " it, "
+        + Target.CA_FILE
+        + " names the certificate of its authority.";
   }
 
   /** What to tell whom the server does not know. */
   static String unknownClient(Target target) {
     String server = "The server at " + target.uri();
     if (target.certFile() == null) {
-      return server + " closes connections right after the handshake, as one does that wants a certificate of its"
-          + " clients: " + Target.CERT_FILE + " and " + Target.KEY_FILE + " name yours and its key.";
+      return server
+          + " closes connections right after the handshake, as one does that wants a certificate of its"
+          + " clients: "
+          + Target.CERT_FILE
+          + " and "
+          + Target.KEY_FILE
+          + " name yours and its key.";
     }
-    return server + " does not accept the certificate in " + target.certFile() + ": it must be valid, and by an"
+    return server
+        + " does not accept the certificate in "
+        + target.certFile()
+        + ": it must be valid, and by an"
         + " authority that the server knows as --tls-client-ca.";
   }
 
@@ -120,11 +147,16 @@ final class TlsFiles {
     try {
       text = Files.readString(file, java.nio.charset.StandardCharsets.ISO_8859_1);
     } catch (IOException error) {
-      throw new HoldfastException.TlsFailure(variable + ": " + file + " cannot be read: " + error, error);
+      throw new HoldfastException.TlsFailure(
+          variable + ": " + file + " cannot be read: " + error, error);
     }
     if (!text.contains("-----BEGIN ") || !text.contains(mark)) {
       throw new HoldfastException.TlsFailure(
-          variable + ": " + file + " holds no whole " + (mark.startsWith("C") ? "certificate" : "private key")
+          variable
+              + ": "
+              + file
+              + " holds no whole "
+              + (mark.startsWith("C") ? "certificate" : "private key")
               + " in PEM.",
           null);
     }

@@ -23,8 +23,8 @@ final class TlsProbe {
   private TlsProbe() {}
 
   /**
-   * What is wrong, and the way out; null when TLS is not why. Sends the beginning of a TLS handshake
-   * and nothing of the user's.
+   * What is wrong, and the way out; null when TLS is not why. Sends the beginning of a TLS
+   * handshake and nothing of the user's.
    */
   static String problem(Target target, HoldfastException failure) {
     StringBuilder said = new StringBuilder();

@@ -20,9 +20,32 @@ class ArtifactPathsTest {
   @ParameterizedTest
   @ValueSource(
       strings = {
-        "", "/a", "a/", "a//b", ".", "..", "a/../b", "a\\b", "C:/a", "c:a", "file:/a", "https://x",
-        "a%2fb", "a%2Eb", "a%5cb", "a\u0000b", "a\nb", "a\u007fb", "a\u0085b", "a\u202eb", "a\u061cb",
-        "a\uff0fb", " a", "a /b", "a.", "a/b."
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        ".",
+        "..",
+        "a/../b",
+        "a\\b",
+        "C:/a",
+        "c:a",
+        "file:/a",
+        "https://x",
+        "a%2fb",
+        "a%2Eb",
+        "a%5cb",
+        "a\u0000b",
+        "a\nb",
+        "a\u007fb",
+        "a\u0085b",
+        "a\u202eb",
+        "a\u061cb",
+        "a\uff0fb",
+        " a",
+        "a /b",
+        "a.",
+        "a/b."
       })
   void pathsThatCouldLeadElsewhereAreRefused(String path) {
     HoldfastException error =

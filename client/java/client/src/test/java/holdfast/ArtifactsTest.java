@@ -64,7 +64,8 @@ class ArtifactsTest {
     Path tree = Files.createDirectories(folder.resolve("tree"));
     Files.createDirectories(tree.resolve("empty/inner"));
     Files.writeString(tree.resolve("run.sh"), "echo");
-    Files.setPosixFilePermissions(tree.resolve("run.sh"), PosixFilePermissions.fromString("rwxr-xr-x"));
+    Files.setPosixFilePermissions(
+        tree.resolve("run.sh"), PosixFilePermissions.fromString("rwxr-xr-x"));
     Files.createSymbolicLink(tree.resolve("link"), Path.of("run.sh"));
     Files.createDirectories(tree.resolve("ä"));
     Files.write(tree.resolve("ä/large"), bytes(2 * BLOCK + 1));
@@ -72,7 +73,14 @@ class ArtifactsTest {
     run.logArtifact(tree);
     List<String> paths = run.listArtifacts(true).stream().map(ArtifactEntry::path).toList();
     assertEquals(
-        List.of("tree", "tree/empty", "tree/empty/inner", "tree/link", "tree/run.sh", "tree/ä", "tree/ä/large"),
+        List.of(
+            "tree",
+            "tree/empty",
+            "tree/empty/inner",
+            "tree/link",
+            "tree/run.sh",
+            "tree/ä",
+            "tree/ä/large"),
         paths);
     Path back = client.download(run.uri(), folder.resolve("back"));
     assertEquals(folder.resolve("back"), back);
@@ -98,7 +106,8 @@ class ArtifactsTest {
     assertEquals(4_001, run.listArtifacts(true).size());
     client.download(run.uri() + "/again", folder.resolve("back"));
     for (int number = 0; number < 2_000; number += 97) {
-      assertEquals("content of " + number, Files.readString(folder.resolve("back/again/file-" + number)));
+      assertEquals(
+          "content of " + number, Files.readString(folder.resolve("back/again/file-" + number)));
     }
   }
 
@@ -161,7 +170,8 @@ class ArtifactsTest {
     assertArrayEquals(
         Arrays.copyOfRange(all, BLOCK - 3, BLOCK + 4), client.readRange(uri, BLOCK - 3, 7));
     assertArrayEquals(
-        Arrays.copyOfRange(all, 2 * BLOCK + 90, 2 * BLOCK + 100), client.readRange(uri, 2 * BLOCK + 90, 50));
+        Arrays.copyOfRange(all, 2 * BLOCK + 90, 2 * BLOCK + 100),
+        client.readRange(uri, 2 * BLOCK + 90, 50));
     assertEquals(0, client.readRange(uri, 3 * BLOCK, 7).length);
     try (ArtifactReader reader = client.open(uri)) {
       ByteBuffer buffer = ByteBuffer.allocate(10);
@@ -175,9 +185,11 @@ class ArtifactsTest {
   @Test
   void whatCannotBeLoggedIsSaid() throws IOException {
     Run run = client.createRun(experiment);
-    assertThrows(HoldfastException.LocalFile.class, () -> run.logArtifact(folder.resolve("absent")));
+    assertThrows(
+        HoldfastException.LocalFile.class, () -> run.logArtifact(folder.resolve("absent")));
     assertThrows(HoldfastException.LocalFile.class, () -> run.logArtifacts(file("f", 1), ""));
-    assertThrows(HoldfastException.InvalidArgument.class, () -> run.logArtifact(file("g", 1), "../x"));
+    assertThrows(
+        HoldfastException.InvalidArgument.class, () -> run.logArtifact(file("g", 1), "../x"));
     Path tree = Files.createDirectories(folder.resolve("tree"));
     Files.createSymbolicLink(tree.resolve("out"), folder);
     assertThrows(HoldfastException.LocalFile.class, () -> run.logArtifact(tree));
@@ -194,7 +206,8 @@ class ArtifactsTest {
     Path back = Files.createDirectories(folder.resolve("back/tree"));
     Files.createSymbolicLink(back.resolve("sub"), outside);
     assertThrows(
-        HoldfastException.LocalFile.class, () -> client.download(run.uri(), folder.resolve("back")));
+        HoldfastException.LocalFile.class,
+        () -> client.download(run.uri(), folder.resolve("back")));
     try (Stream<Path> written = Files.list(outside)) {
       assertEquals(0, written.count());
     }

@@ -23,7 +23,8 @@ class ReadmeTest {
   @Test
   void theReadmeShowsTheExamplesAsTheyAre() throws IOException {
     String readme = Files.readString(Path.of("../README.md"));
-    Matcher block = Pattern.compile("```java\n// (\\w+\\.java)\n(.*?)```", Pattern.DOTALL).matcher(readme);
+    Matcher block =
+        Pattern.compile("```java\n// (\\w+\\.java)\n(.*?)```", Pattern.DOTALL).matcher(readme);
     List<String> shown = new ArrayList<>();
     while (block.find()) {
       shown.add(block.group(1));
@@ -44,7 +45,8 @@ class ReadmeTest {
   void theSecondExamplePromotesAModelAndReactsToErrors() throws IOException, InterruptedException {
     try (TestServer server = TestServer.start(folder.resolve("data"))) {
       String printed = run("Promote.java", server.uri());
-      assertTrue(printed.startsWith("prod is version 1\nsomebody was faster: version 1\n"), printed);
+      assertTrue(
+          printed.startsWith("prod is version 1\nsomebody was faster: version 1\n"), printed);
     }
   }
 

@@ -56,7 +56,8 @@ class RunsTest {
     holdfast.v1.Run read = run.read();
     assertEquals("first", read.getRunName());
     assertEquals(RunStatus.RUN_STATUS_FINISHED, read.getStatus());
-    assertEquals(List.of("depth", "lr"), read.getParamsList().stream().map(p -> p.getKey()).toList());
+    assertEquals(
+        List.of("depth", "lr"), read.getParamsList().stream().map(p -> p.getKey()).toList());
     assertTrue(Double.isNaN(read.getMetrics(0).getValue()));
     assertEquals(2, run.metricHistory("loss").size());
   }
@@ -66,7 +67,8 @@ class RunsTest {
     Run run = client.createRun(client.experiment("many").getExperimentId());
     List<Metric> points =
         IntStream.range(0, 2_500)
-            .mapToObj(step -> Metric.newBuilder().setKey("loss").setValue(step).setStep(step).build())
+            .mapToObj(
+                step -> Metric.newBuilder().setKey("loss").setValue(step).setStep(step).build())
             .toList();
     run.logMetrics(points);
     Map<String, String> params = new java.util.HashMap<>();
@@ -78,7 +80,8 @@ class RunsTest {
 
   @Test
   void anExperimentIsCreatedOnce() {
-    assertEquals(client.experiment("one").getExperimentId(), client.experiment("one").getExperimentId());
+    assertEquals(
+        client.experiment("one").getExperimentId(), client.experiment("one").getExperimentId());
     HoldfastException taken =
         assertThrows(HoldfastException.AlreadyExists.class, () -> client.createExperiment("one"));
     assertEquals("ALREADY_EXISTS", taken.reason());
@@ -109,7 +112,8 @@ class RunsTest {
       assertTrue(watch.next().state().isPresent());
       client.setAlias("ocr", "prod", first, 0);
       HoldfastException lost =
-          assertThrows(HoldfastException.Conflict.class, () -> client.setAlias("ocr", "prod", second, 0));
+          assertThrows(
+              HoldfastException.Conflict.class, () -> client.setAlias("ocr", "prod", second, 0));
       assertInstanceOf(HoldfastException.FailedPrecondition.class, lost);
       assertEquals("1", lost.metadata().get("version"));
       client.setAlias("ocr", "prod", second, first);
@@ -124,7 +128,8 @@ class RunsTest {
       }
       assertEquals(List.of(first, second, 0L), versions);
     }
-    assertThrows(HoldfastException.NotFound.class, () -> client.getModelVersionByAlias("ocr", "prod"));
+    assertThrows(
+        HoldfastException.NotFound.class, () -> client.getModelVersionByAlias("ocr", "prod"));
   }
 
   @Test
@@ -168,11 +173,15 @@ class RunsTest {
       port = Integer.parseInt(proxy.uri().replaceAll(".*:", ""));
     }
     RetryPolicy brief =
-        new RetryPolicy(Duration.ofSeconds(1), Duration.ofMillis(300), Duration.ofMillis(10), Duration.ofMillis(50));
-    ConnectOptions options =
-        ArtifactsTest.options("holdfast://127.0.0.1:" + port).withRetry(brief);
+        new RetryPolicy(
+            Duration.ofSeconds(1),
+            Duration.ofMillis(300),
+            Duration.ofMillis(10),
+            Duration.ofMillis(50));
+    ConnectOptions options = ArtifactsTest.options("holdfast://127.0.0.1:" + port).withRetry(brief);
     try (Client nobody = Client.connect(options)) {
-      HoldfastException error = assertThrows(HoldfastException.Unavailable.class, nobody::capabilities);
+      HoldfastException error =
+          assertThrows(HoldfastException.Unavailable.class, nobody::capabilities);
       assertTrue(error.getMessage().contains("HOLDFAST_URI"), error.getMessage());
     }
   }
@@ -186,7 +195,8 @@ class RunsTest {
 
   @Test
   void generatedStubsReachWhatTheClientDoesNotOffer() {
-    ServerServiceGrpc.ServerServiceBlockingStub stub = ServerServiceGrpc.newBlockingStub(client.channel());
+    ServerServiceGrpc.ServerServiceBlockingStub stub =
+        ServerServiceGrpc.newBlockingStub(client.channel());
     assertEquals(
         client.capabilities().getServerVersion(),
         stub.getServerInfo(GetServerInfoRequest.getDefaultInstance()).getServerVersion());

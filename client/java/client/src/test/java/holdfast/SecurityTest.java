@@ -28,10 +28,14 @@ class SecurityTest {
     server =
         TestServer.start(
             data,
-            "--auth", "tokens",
-            "--unix", socket.toString(),
-            "--tls-cert", tls.resolve("server.crt").toString(),
-            "--tls-key", tls.resolve("server.key").toString());
+            "--auth",
+            "tokens",
+            "--unix",
+            socket.toString(),
+            "--tls-cert",
+            tls.resolve("server.crt").toString(),
+            "--tls-key",
+            tls.resolve("server.key").toString());
     token =
         TestServer.run(
             "--uri", "unix:" + socket, "token", "create", "--principal", "ada", "--role", "admin");
@@ -97,11 +101,15 @@ class SecurityTest {
     try (TestServer mutual =
         TestServer.start(
             folder.resolve("mutual"),
-            "--tls-cert", tls.resolve("server.crt").toString(),
-            "--tls-key", tls.resolve("server.key").toString(),
-            "--tls-client-ca", tls.resolve("ca.crt").toString())) {
+            "--tls-cert",
+            tls.resolve("server.crt").toString(),
+            "--tls-key",
+            tls.resolve("server.key").toString(),
+            "--tls-client-ca",
+            tls.resolve("ca.crt").toString())) {
       ConnectOptions options =
-          ArtifactsTest.options("holdfast+tls://" + mutual.address()).withCaFile(tls.resolve("ca.crt"));
+          ArtifactsTest.options("holdfast+tls://" + mutual.address())
+              .withCaFile(tls.resolve("ca.crt"));
       try (Client stranger = Client.connect(options)) {
         HoldfastException error =
             assertThrows(HoldfastException.TlsFailure.class, () -> stranger.createExperiment("x"));

@@ -31,9 +31,18 @@ class TargetTest {
   @ParameterizedTest
   @ValueSource(
       strings = {
-        "localhost:5600", "http://localhost", "./data", "holdfast://", "holdfast:localhost", "unix:",
-        "holdfast://localhost/path", "holdfast://localhost#x", "holdfast://localhost:0",
-        "holdfast://localhost:70000", "holdfast://localhost?secure=true", "sqlite:///x",
+        "localhost:5600",
+        "http://localhost",
+        "./data",
+        "holdfast://",
+        "holdfast:localhost",
+        "unix:",
+        "holdfast://localhost/path",
+        "holdfast://localhost#x",
+        "holdfast://localhost:0",
+        "holdfast://localhost:70000",
+        "holdfast://localhost?secure=true",
+        "sqlite:///x",
         "holdfast://ada:secret@localhost"
       })
   void otherTextsAreRefusedWithTheFormsThatThereAre(String uri) {
@@ -48,7 +57,8 @@ class TargetTest {
 
   @Test
   void nothingIsSentInTheClearBeyondThisMachineUnlessTheUserSaysSo() {
-    assertTrue(refusal("holdfast://db.lan", Map.of()).getMessage().contains("holdfast+tls://db.lan:5600"));
+    assertTrue(
+        refusal("holdfast://db.lan", Map.of()).getMessage().contains("holdfast+tls://db.lan:5600"));
     refusal("holdfast://db.lan?insecure=false", Map.of(Target.INSECURE, "1"));
     assertFalse(parse("holdfast://db.lan", Map.of(Target.INSECURE, "1")).tls());
   }

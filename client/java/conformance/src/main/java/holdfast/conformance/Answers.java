@@ -73,6 +73,8 @@ final class Answers {
 
   /** JSON has no number for the values that are none. */
   private static JsonElement number(double value) {
-    return Double.isFinite(value) ? new JsonPrimitive(value) : new JsonPrimitive(Double.toString(value));
+    return Double.isFinite(value)
+        ? new JsonPrimitive(value)
+        : new JsonPrimitive(Double.toString(value));
   }
 }

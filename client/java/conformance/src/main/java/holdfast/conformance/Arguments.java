@@ -7,7 +7,9 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 
-/** What a request says. An argument that is absent, or of another kind, is an error of the suite. */
+/**
+ * What a request says. An argument that is absent, or of another kind, is an error of the suite.
+ */
 record Arguments(JsonObject request) {
   String text(String name) {
     if (!request.has(name)) {
