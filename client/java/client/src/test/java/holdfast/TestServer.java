@@ -3,6 +3,7 @@ package holdfast;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -106,12 +107,11 @@ final class TestServer implements AutoCloseable {
     return python;
   }
 
+  /** Read what the server says later: a full pipe would stop it. */
   private static void drain(BufferedReader lines) {
     try {
-      while (lines.readLine() != null) {
-        continue; // a full pipe would stop the server
-      }
-    } catch (IOException closed) {
+      lines.lines().forEach(line -> {});
+    } catch (UncheckedIOException closed) {
       return;
     }
   }

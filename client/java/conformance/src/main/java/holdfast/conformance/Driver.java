@@ -38,7 +38,7 @@ public final class Driver {
     }
   }
 
-  private static JsonObject answer(Operations operations, JsonObject request) throws IOException {
+  private static JsonObject answer(Operations operations, JsonObject request) {
     JsonObject answer = new JsonObject();
     try {
       answer.add("ok", operations.run(new Arguments(request)));

@@ -13,7 +13,6 @@ import holdfast.Run;
 import holdfast.v1.EventSubject;
 import holdfast.v1.Metric;
 import holdfast.v1.RunStatus;
-import java.io.IOException;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -27,47 +26,43 @@ final class Operations implements AutoCloseable {
   private Client client;
   private ModelWatch watch;
 
-  JsonObject run(Arguments arguments) throws IOException {
+  JsonObject run(Arguments arguments) {
     String op = arguments.text("op");
-    switch (op) {
-      case "connect":
-        return connect(arguments);
-      case "file_digest":
-        return Answers.of("digest", Content.fileDigest(arguments.path("path")));
-      case "tree_digest":
-        return Answers.of("digest", Content.treeDigest(entries(arguments)));
-      case "create_experiment":
-        return Answers.of("experiment_id", client.createExperiment(arguments.text("name")));
-      case "create_run":
-        return Answers.of("run_id", createRun(arguments).id());
-      case "get_run":
-        return Answers.run(runOf(arguments).read());
-      case "metric_history":
-        return Answers.points(runOf(arguments).metricHistory(arguments.text("key")));
-      case "list_artifacts":
-        return Answers.entries(
-            client.listArtifacts(arguments.text("uri"), arguments.flag("recursive")));
-      case "download":
-        Path target = client.download(arguments.text("uri"), arguments.path("destination"));
-        return Answers.of("path", target.toString());
-      case "read_range":
-        return readRange(arguments);
-      case "log_model":
-        return logModel(arguments);
-      case "register_model":
-        return version(
-            client.registerModel(arguments.text("name"), arguments.text("model_uri")).getVersion());
-      case "get_alias":
-        return version(
-            client
-                .getModelVersionByAlias(arguments.text("name"), arguments.text("alias"))
-                .getVersion());
-      case "next_alias_change":
-        return nextAliasChange(arguments.text("alias"));
-      default:
+    return switch (op) {
+      case "connect" -> connect(arguments);
+      case "file_digest" -> Answers.of("digest", Content.fileDigest(arguments.path("path")));
+      case "tree_digest" -> Answers.of("digest", Content.treeDigest(entries(arguments)));
+      case "create_experiment" ->
+          Answers.of("experiment_id", client.createExperiment(arguments.text("name")));
+      case "create_run" -> Answers.of("run_id", createRun(arguments).id());
+      case "get_run" -> Answers.run(runOf(arguments).read());
+      case "metric_history" ->
+          Answers.points(runOf(arguments).metricHistory(arguments.text("key")));
+      case "list_artifacts" ->
+          Answers.entries(
+              client.listArtifacts(arguments.text("uri"), arguments.flag("recursive")));
+      case "download" ->
+          Answers.of(
+              "path",
+              client.download(arguments.text("uri"), arguments.path("destination")).toString());
+      case "read_range" -> readRange(arguments);
+      case "log_model" -> logModel(arguments);
+      case "register_model" ->
+          version(
+              client
+                  .registerModel(arguments.text("name"), arguments.text("model_uri"))
+                  .getVersion());
+      case "get_alias" ->
+          version(
+              client
+                  .getModelVersionByAlias(arguments.text("name"), arguments.text("alias"))
+                  .getVersion());
+      case "next_alias_change" -> nextAliasChange(arguments.text("alias"));
+      default -> {
         runQuietly(op, arguments);
-        return new JsonObject();
-    }
+        yield new JsonObject();
+      }
+    };
   }
 
   @Override
