@@ -15,8 +15,8 @@ class LogArtifact {
       client
           .listArtifacts(run.uri() + "/notes", false)
           .forEach(entry -> System.out.println(entry.path() + " " + entry.size() + " bytes"));
-      System.out.println(
-          client.download(run.uri() + "/notes", Path.of("back")).resolve("hello.txt"));
+      Path back = client.download(run.uri() + "/notes", Path.of("back"));
+      System.out.println(back.resolve("hello.txt"));
     }
   }
 }
