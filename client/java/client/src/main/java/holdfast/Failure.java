@@ -1,6 +1,7 @@
 package holdfast;
 
 import io.grpc.Status;
+import java.io.Serializable;
 import java.time.Duration;
 import java.util.Map;
 
@@ -22,7 +23,8 @@ record Failure(
     Map<String, String> metadata,
     String requestId,
     Duration retryAfter,
-    Throwable cause) {
+    Throwable cause)
+    implements Serializable {
 
   static Failure of(Status.Code code, String message) {
     return of(code, message, null);

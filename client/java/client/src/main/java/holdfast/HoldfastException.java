@@ -14,7 +14,7 @@ import java.util.Optional;
 public class HoldfastException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
-  private final transient Failure failure;
+  private final Failure failure;
 
   HoldfastException(Failure failure) {
     super(
