@@ -39,8 +39,7 @@ final class Operations implements AutoCloseable {
       case "metric_history" ->
           Answers.points(runOf(arguments).metricHistory(arguments.text("key")));
       case "list_artifacts" ->
-          Answers.entries(
-              client.listArtifacts(arguments.text("uri"), arguments.flag("recursive")));
+          Answers.entries(client.listArtifacts(arguments.text("uri"), arguments.flag("recursive")));
       case "download" ->
           Answers.of(
               "path",
