@@ -1,0 +1,136 @@
+/** Reads files once, cuts them into blocks and hashes those, ahead of the network and in bounded memory. */
+
+import { open, type FileHandle } from "node:fs/promises";
+
+import { LocalFileError } from "../errors.js";
+import { BLOCK_SIZE, blockCount, blockLength, sha256 } from "../format/digests.js";
+import type { BlockBuffers } from "./buffers.js";
+import { stampOf, type Source } from "./sources.js";
+
+/** Bytes that are read ahead of the network, in batches of at most `BLOCK_SIZE`; and batches, when they are of small files. */
+const READ_AHEAD = 2 * BLOCK_SIZE;
+const MAX_BATCHES = 4;
+/** Small files of one batch; a task each would cost more than reading them. */
+const BATCH_FILES = 128;
+/** Blocks up to this size get memory of their own. */
+const SMALL = 64 << 10;
+
+/** A block in memory. */
+export interface HashedBlock {
+  /** Index of its file among the sources. */
+  readonly source: number;
+  readonly digest: Buffer;
+  /** The digest in hex, by which blocks are found again. */
+  readonly name: string;
+  readonly data: Uint8Array;
+  /** Says that nobody needs `data` any more. */
+  readonly release: () => void;
+}
+
+interface Piece {
+  readonly index: number;
+  readonly source: Source;
+  readonly offset: number;
+  readonly length: number;
+}
+
+interface Task {
+  readonly pieces: Piece[];
+  size: number;
+}
+
+/**
+ * Batches of hashed blocks of at most `BLOCK_SIZE` bytes, in the order of the sources. An empty file has one too.
+ *
+ * @throws {LocalFileError} A file changed since it was found, or cannot be read.
+ */
+export async function* hashBlocks(
+  sources: readonly Source[],
+  buffers: BlockBuffers,
+): AsyncGenerator<HashedBlock[], void, undefined> {
+  const tasks = makeTasks(sources);
+  const ahead: { batch: Promise<HashedBlock[]>; size: number }[] = [];
+  let size = 0;
+  const start = (): void => {
+    while (ahead.length < MAX_BATCHES && size + BLOCK_SIZE <= READ_AHEAD) {
+      const task = tasks.next();
+      if (task.done) return;
+      const batch = runTask(task.value, buffers);
+      // Whoever waits for it gets the error; nobody does when an earlier one failed.
+      batch.catch(() => undefined);
+      ahead.push({ batch, size: task.value.size });
+      size += task.value.size;
+    }
+  };
+  start();
+  for (let first = ahead.shift(); first !== undefined; first = ahead.shift()) {
+    const batch = await first.batch;
+    size -= first.size;
+    start();
+    yield batch;
+  }
+}
+
+function* makeTasks(sources: readonly Source[]): Generator<Task, void, undefined> {
+  let task: Task = { pieces: [], size: 0 };
+  for (const [index, source] of sources.entries()) {
+    if (source.isDirectory) continue;
+    // At least one piece, also of an empty file: whether it changed is seen when it is opened.
+    for (let number = 0; number < Math.max(1, blockCount(source.size)); number += 1) {
+      const length = blockLength(source.size, number);
+      if (task.pieces.length > 0 && (task.size + length > BLOCK_SIZE || task.pieces.length >= BATCH_FILES)) {
+        yield task;
+        task = { pieces: [], size: 0 };
+      }
+      task.pieces.push({ index, source, offset: number * BLOCK_SIZE, length });
+      task.size += length;
+    }
+  }
+  if (task.pieces.length > 0) yield task;
+}
+
+async function runTask(task: Task, buffers: BlockBuffers): Promise<HashedBlock[]> {
+  const blocks: HashedBlock[] = [];
+  for (const piece of task.pieces) {
+    const { data, release } = await load(piece, buffers);
+    const digest = await sha256(data);
+    blocks.push({ source: piece.index, digest, name: digest.toString("hex"), data, release });
+  }
+  return blocks;
+}
+
+async function load(piece: Piece, buffers: BlockBuffers): Promise<{ data: Uint8Array; release: () => void }> {
+  const { source, offset, length } = piece;
+  if (source.data !== undefined) {
+    return { data: source.data.subarray(offset, offset + length), release: () => undefined };
+  }
+  const isSmall = length <= SMALL;
+  const data = isSmall ? Buffer.allocUnsafeSlow(length) : buffers.take(length);
+  let file: FileHandle | undefined;
+  try {
+    file = await open(source.local, "r");
+    const count = await readFully(file, data, offset);
+    if (count !== length || stampOf(await file.stat({ bigint: true })) !== source.stamp) {
+      throw new LocalFileError(
+        `${source.local} changed while it was logged; nothing of this call is kept. Log it again when it is whole.`,
+      );
+    }
+  } catch (cause) {
+    if (!isSmall) buffers.giveBack(data);
+    if (cause instanceof LocalFileError) throw cause;
+    throw new LocalFileError(`${source.local} cannot be read: ${(cause as Error).message}.`, { cause });
+  } finally {
+    await file?.close();
+  }
+  return { data, release: isSmall ? () => undefined : () => buffers.giveBack(data) };
+}
+
+async function readFully(file: FileHandle, buffer: Buffer, offset: number): Promise<number> {
+  let done = 0;
+  while (done < buffer.length) {
+    const { bytesRead } = await file.read(buffer, done, buffer.length - done, offset + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return done;
+}
