@@ -138,9 +138,9 @@ class BlockAssembly {
   constructor(private readonly buffers: BlockBuffers) {}
 
   begin(digest: Uint8Array, size: number): void {
+    if (this.buffer !== undefined) this.buffers.giveBack(this.buffer);
     this.digest = Buffer.from(digest);
-    this.buffer ??= this.buffers.take(BLOCK_SIZE);
-    this.buffer = this.buffer.subarray(0, Math.min(size, BLOCK_SIZE));
+    this.buffer = this.buffers.take(Math.min(size, BLOCK_SIZE));
     this.filled = 0;
   }
 
@@ -163,7 +163,7 @@ class BlockAssembly {
   }
 }
 
-/** Takes each entry in order, with its data; resolves to whether to go on. Data is part of the message that it came with. */
+/** Takes each entry in order, with its data, which keeps the whole message in memory that it came with. */
 export type TakeEntry = (entry: Entry, data: Uint8Array) => Promise<void>;
 
 /**
