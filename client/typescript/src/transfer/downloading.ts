@@ -3,7 +3,6 @@
 import { dirname, resolve } from "node:path";
 
 import type { Channel } from "../channel.js";
-import { FailedPreconditionError } from "../errors.js";
 import { EntryKind, type ArtifactLocation, type Entry } from "../gen/holdfast/v1/artifact_pb.js";
 import { toNumber } from "../numbers.js";
 import { BlockBuffers } from "./buffers.js";
@@ -27,17 +26,14 @@ const PARALLEL = 2;
  * @throws {LocalFileError} A name cannot be written here.
  */
 export async function download(channel: Channel, uri: string, target: string): Promise<void> {
-  let hasBegun = false;
-  await resolveNewest(channel, uri, async (locations) => {
-    // What a directory was replaced by is not mixed with what came of it before.
-    if (hasBegun) throw new FailedPreconditionError(`${uri} was replaced while it was downloaded.`);
-    const transfer = new Download(channel, resolve(target));
-    try {
-      await transfer.fetch(locations);
-    } finally {
-      hasBegun = transfer.hasBegun;
-    }
-  });
+  let transfer = new Download(channel, resolve(target));
+  const fetch = (locations: ArtifactLocation[]): Promise<void> => transfer.fetch(locations);
+  const mayBeginAgain = (): boolean => {
+    if (transfer.hasBegun) return false;
+    transfer = new Download(channel, resolve(target));
+    return true;
+  };
+  await resolveNewest(channel, uri, fetch, mayBeginAgain);
 }
 
 class Download {

@@ -13,12 +13,13 @@ const PAGE_SIZE = 10_000;
  * What `read` makes of what `uri` names.
  *
  * A snapshot that was replaced and collected between the two is no failure of a caller who asked for what is there: it is
- * resolved again, and read from the beginning.
+ * resolved again, and read from the beginning, if `mayBeginAgain` says so.
  */
 export async function resolveNewest<T>(
   channel: Channel,
   uri: string,
   read: (locations: ArtifactLocation[]) => Promise<T>,
+  mayBeginAgain: () => boolean = () => true,
 ): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     const { locations } = await channel.call(ArtifactService.method.resolveArtifact, { uri });
@@ -26,7 +27,7 @@ export async function resolveNewest<T>(
       return await read(locations);
     } catch (error) {
       const isExpired = error instanceof FailedPreconditionError && error.reason === "SNAPSHOT_EXPIRED";
-      if (!isExpired || attempt === RESOLVED) throw error;
+      if (!isExpired || attempt === RESOLVED || !mayBeginAgain()) throw error;
     }
   }
 }
