@@ -133,6 +133,19 @@ export class Channel {
     }
   }
 
+  /** As `read`, but raises Holdfast's errors. */
+  async *readTranslated<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<MessageShape<O>, void, undefined> {
+    try {
+      yield* this.read(method, request, signal);
+    } catch (error) {
+      throw isServiceError(error) ? translate(error, this.target) : error;
+    }
+  }
+
   /** Begin a call that streams messages to the server; `answer` is settled when it ends, with gRPC's own error. */
   write<I extends DescMessage, O extends DescMessage>(
     method: DescMethodClientStreaming<I, O>,
