@@ -1,7 +1,14 @@
 /** A handle of a run. */
 
-import { logArtifact, logArtifacts, logBytes, listArtifacts, downloadArtifacts } from "./artifacts.js";
-import type { Artifact, LogOptions } from "./artifacts.js";
+import {
+  downloadArtifacts,
+  listArtifacts,
+  logArtifact,
+  logArtifacts,
+  logBytes,
+  type Artifact,
+  type LogOptions,
+} from "./artifacts.js";
 import type { Channel } from "./channel.js";
 import type { Labels, LabelValue } from "./labels.js";
 import { logModel, type NewModel } from "./models.js";

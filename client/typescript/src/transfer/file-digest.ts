@@ -3,7 +3,7 @@
 import { fileDigest } from "../format/digests.js";
 import { BlockBuffers } from "./buffers.js";
 import { hashBlocks } from "./hashing.js";
-import { findPath } from "./sources.js";
+import { findFile } from "./sources.js";
 
 /**
  * The digest of a local file, as docs/protocol.md defines it: what the server has for the same content.
@@ -11,7 +11,7 @@ import { findPath } from "./sources.js";
  * @throws {LocalFileError} It is missing, cannot be read, or changes meanwhile.
  */
 export async function hashFile(localPath: string): Promise<Buffer> {
-  const sources = (await findPath(localPath, "", "follow")).filter((source) => !source.isDirectory);
+  const sources = [await findFile(localPath)];
   const digests: Uint8Array[] = [];
   for await (const batch of hashBlocks(sources, new BlockBuffers())) {
     for (const block of batch) {

@@ -67,6 +67,11 @@ export async function findContents(localDir: string, artifactPath: string, symli
   return walk(localDir, artifactPath && checkArtifactPath(artifactPath), symlinks);
 }
 
+/** One local file, wherever it is to stand; raises as `findPath`, and when it is a directory. */
+export async function findFile(localPath: string): Promise<Source> {
+  return fileSource(localPath, await existing(localPath), "");
+}
+
 /** Content in memory, to stand at `path`. */
 export function dataSource(path: string, data: Uint8Array): Source {
   const checked = checkArtifactPath(path);
@@ -79,7 +84,7 @@ function directorySource(path: string): Source {
 
 function fileSource(local: string, status: BigIntStats, path: string): Source {
   if (!status.isFile()) {
-    throw new LocalFileError(`${local} is a ${kindOf(status)}; only files and directories can be logged.`);
+    throw new LocalFileError(`${local} is a ${kindOf(status)}, not a file.`);
   }
   return {
     path,
@@ -175,6 +180,7 @@ async function checkLink(link: string, realRoot: string, symlinks: Symlinks): Pr
 }
 
 function kindOf(status: BigIntStats): string {
+  if (status.isDirectory()) return "directory";
   if (status.isSocket()) return "socket";
   if (status.isFIFO()) return "fifo";
   if (status.isCharacterDevice() || status.isBlockDevice()) return "device";
