@@ -77,8 +77,8 @@ export class FileReading {
     try {
       return await this.receive(this.channel.read(ArtifactService.method.readFile, request, this.options.signal));
     } finally {
-      // What came before the connection broke counts as having come.
-      await this.settle(0);
+      // What came before the connection broke counts as having come, if it could be written.
+      await this.finishWriting();
     }
   }
 
@@ -111,7 +111,7 @@ export class FileReading {
     this.writing.push(writing);
     this.digests.set(number, digest);
     this.position += data.length;
-    await this.settle(WRITING);
+    if (this.writing.length > WRITING) await this.writing.shift();
   }
 
   private async verifiedWrite(digest: Uint8Array, data: Buffer, offset: number): Promise<void> {
@@ -123,9 +123,11 @@ export class FileReading {
     }
   }
 
-  /** Wait until at most `count` blocks are being written. */
-  private async settle(count: number): Promise<void> {
-    while (this.writing.length > count) await this.writing.shift();
+  /** Wait until no block is being written; raises what writing one raised. */
+  private async finishWriting(): Promise<void> {
+    const blocks = this.writing.splice(0);
+    await Promise.allSettled(blocks);
+    await Promise.all(blocks);
   }
 }
 
