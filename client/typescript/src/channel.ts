@@ -27,6 +27,7 @@ import { CONNECT_TIMEOUT, Connection } from "./connection.js";
 import { FailedPreconditionError, TlsError, UnavailableError, type HoldfastError } from "./errors.js";
 import { DEFAULT_RETRY, Patience, type RetryPolicy } from "./patience.js";
 import { isInterruption, isServiceError, retryAfter, translate, unreachable } from "./rpc-errors.js";
+import { speaksTls, wantsTls } from "./tls-probe.js";
 import { fingerprint } from "./tls.js";
 
 const CALL_TIMEOUT = 120_000;
@@ -54,6 +55,7 @@ export function newRequestId(): string {
 /** Calls to one server. */
 export class Channel {
   private open: Connection | undefined;
+  private readonly calls = new Set<Cancellable>();
   private closed = false;
 
   constructor(
@@ -99,6 +101,7 @@ export class Channel {
           else resolve(answer as MessageShape<O>);
         },
       );
+      this.track(call);
       signal?.addEventListener("abort", cancel, { once: true });
     });
   }
@@ -110,12 +113,14 @@ export class Channel {
     signal?: AbortSignal,
   ): AsyncGenerator<MessageShape<O>, void, undefined> {
     const { client, metadata } = this.calling();
-    const stream = client.makeServerStreamRequest(
-      pathOf(method),
-      serializer(method.input),
-      deserializer(method.output),
-      create(method.input, request),
-      metadata,
+    const stream = this.track(
+      client.makeServerStreamRequest(
+        pathOf(method),
+        serializer(method.input),
+        deserializer(method.output),
+        create(method.input, request),
+        metadata,
+      ),
     );
     // Cancelling a call is an error of its stream, and one that nobody listens for would end the process.
     stream.on("error", ignore);
@@ -164,7 +169,7 @@ export class Channel {
         },
       );
     });
-    stream.on("error", ignore);
+    this.track(stream).on("error", ignore);
     answer.catch(ignore);
     return { stream, answer };
   }
@@ -174,7 +179,8 @@ export class Channel {
     method: DescMethod & { output: O },
   ): ClientDuplexStream<Buffer, MessageShape<O>> {
     const { client, metadata } = this.calling();
-    return client.makeBidiStreamRequest(pathOf(method), (raw: Buffer) => raw, deserializer(method.output), metadata);
+    const encoded = (raw: Buffer): Buffer => raw;
+    return this.track(client.makeBidiStreamRequest(pathOf(method), encoded, deserializer(method.output), metadata));
   }
 
   /**
@@ -201,6 +207,9 @@ export class Channel {
       }
       const told = retryAfter(failure);
       connection.answered ||= told !== undefined;
+      if (!connection.answered && !failure.reason && (await speaksTls(this.target))) {
+        throw new TlsError(wantsTls(this.target));
+      }
       const isNew = this.revive(connection);
       // Trying again would only put off the message; a server that was heard before may be changing its certificates.
       if (failure instanceof TlsError && !connection.answered && !isNew) throw failure;
@@ -219,6 +228,7 @@ export class Channel {
   /** End calls in progress and refuse further ones. Closing again does nothing. */
   close(): void {
     this.closed = true;
+    for (const call of [...this.calls]) call.cancel();
     this.open?.close();
     this.open = undefined;
   }
@@ -244,6 +254,13 @@ export class Channel {
     }
   }
 
+  /** Remember a call until it ends, so that `close` ends it. */
+  private track<C extends Cancellable>(call: C): C {
+    this.calls.add(call);
+    call.once("status", () => this.calls.delete(call));
+    return call;
+  }
+
   private calling(): { client: Connection["client"]; metadata: Metadata } {
     const connection = this.connection();
     return { client: connection.client, metadata: connection.metadata() };
@@ -265,6 +282,12 @@ export class Channel {
   private refuseIfClosed(): void {
     if (this.closed) throw new FailedPreconditionError("This client is closed; connect again to make a new one.");
   }
+}
+
+/** What calls of all kinds have in common. */
+interface Cancellable {
+  cancel(): void;
+  once(event: "status", listener: () => void): unknown;
 }
 
 /** gRPC's error for a stream that the server ended before it was done. */

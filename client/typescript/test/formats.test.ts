@@ -6,8 +6,9 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { encodeChunk } from "../src/format/chunks.js";
 import { brokenPathRule } from "../src/format/paths.js";
 import { WriteBlocksRequestSchema } from "../src/gen/holdfast/v1/artifact_service_pb.js";
-import { InvalidArgumentError, OutOfRangeError } from "../src/index.js";
+import { InvalidArgumentError, LocalFileError, OutOfRangeError } from "../src/index.js";
 import { toInt64, toNumber } from "../src/numbers.js";
+import { checkPlatform, FoldedPaths } from "../src/transfer/names.js";
 
 describe("artifact paths", () => {
   for (const path of ["a", "a/b.txt", "größe/学習 率.txt", ".hidden", "a..b", "x".repeat(255)]) {
@@ -36,6 +37,24 @@ describe("artifact paths", () => {
   for (const [path, rule] of refused) {
     test(`${JSON.stringify(path.slice(0, 20))} is refused by its rule`, () => assert.match(brokenPathRule(path), rule));
   }
+});
+
+describe("names", () => {
+  test("that would be one file where case does not count are refused, naming both", () => {
+    const paths = new FoldedPaths();
+    for (const path of ["a/b", "a/c", "a/b"]) paths.add(path);
+    assert.throws(() => paths.add("A/C"), /a\/c and A\/C would be the same file/);
+    paths.add("caf\u00e9");
+    assert.throws(() => paths.add("cafe\u0301"), /would be the same file/);
+  });
+
+  test("that Windows reserves are refused there", () => {
+    for (const path of ["a/con.txt", "b?", "x/LPT1"]) {
+      assert.throws(() => checkPlatform(path, "win32"), LocalFileError);
+      checkPlatform(path, "linux");
+    }
+    checkPlatform("a/console.txt", "win32");
+  });
 });
 
 describe("chunks", () => {

@@ -58,6 +58,14 @@ describe("a server with TLS and tokens", { skip: SKIPPED }, () => {
     client.close();
   });
 
+  test("is not spoken to in the clear, and the error says so", async () => {
+    const client = holdfast.connect(server.uri.replace("+tls", ""), { token });
+    await assert.rejects(client.capabilities(), (error) => {
+      return error instanceof holdfast.TlsError && /speaks TLS: use holdfast\+tls:/.test(error.message);
+    });
+    client.close();
+  });
+
   test("cannot be spoken to with files that hold no certificate", async () => {
     writeFileSync(at("empty.crt"), "nothing");
     for (const [caFile, text] of [

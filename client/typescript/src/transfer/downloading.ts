@@ -6,6 +6,7 @@ import type { Channel } from "../channel.js";
 import { EntryKind, type ArtifactLocation, type Entry } from "../gen/holdfast/v1/artifact_pb.js";
 import { toNumber } from "../numbers.js";
 import { BlockBuffers } from "./buffers.js";
+import { checkPlatform, FoldedPaths, isFolding } from "./names.js";
 import { checkWhole, FileReading, inOrder, readFiles } from "./receiving.js";
 import { SmallFileWriter } from "./small-files.js";
 import { below, resolveNewest } from "./trees.js";
@@ -55,12 +56,28 @@ class Download {
       return;
     }
     await makeDestination(this.target);
+    if (await isFolding(this.target)) await this.checkNames(locations);
     const made = new Set([this.target]);
     for (const location of locations) {
       const base = location.prefix ? `${this.target}/${checkReceivedPath(location.prefix)}` : this.target;
       await makeDirectory(base, made);
-      const place = (entry: Entry): string => `${base}/${checkReceivedPath(below(entry.path, location))}`;
+      const place = (entry: Entry): string => {
+        const path = checkReceivedPath(below(entry.path, location));
+        checkPlatform(path);
+        return `${base}/${path}`;
+      };
       await this.fetchLocation(location, place, made);
+    }
+  }
+
+  /** Refuse trees with names that would be one file, before anything of them is written. */
+  private async checkNames(locations: readonly ArtifactLocation[]): Promise<void> {
+    const paths = new FoldedPaths();
+    for (const location of locations) {
+      await readFiles(this.channel, location, 0, (entry) => {
+        paths.add(`${location.prefix}/${below(entry.path, location)}`);
+        return Promise.resolve();
+      });
     }
   }
 
