@@ -133,12 +133,7 @@ export class Operations {
     return { version: String(version) };
   }
 
-  async set_alias(request: {
-    name: string;
-    alias: string;
-    version: string;
-    expected_version?: string;
-  }): Promise<void> {
+  async set_alias(request: { name: string; alias: string; version: string; expected_version?: string }): Promise<void> {
     const { name, alias, version, expected_version: text } = request;
     const expected = text === "0" ? "absent" : Number(text);
     await this.client.setAlias(name, alias, Number(version), text === undefined ? {} : { expected });
@@ -158,7 +153,8 @@ export class Operations {
     for (;;) {
       const next = await this.watch?.next();
       if (next?.value === undefined) throw new Error("the watch is over, or was never begun");
-      if (next.value.type !== "STATE" && next.value.alias === alias) return { version: String(next.value.version ?? "") };
+      if (next.value.type !== "STATE" && next.value.alias === alias)
+        return { version: String(next.value.version ?? "") };
     }
   }
 

@@ -175,9 +175,7 @@ export class Channel {
   }
 
   /** Begin a call that streams both ways; what is sent is encoded already. Listen for its `error`. */
-  exchange<O extends DescMessage>(
-    method: DescMethod & { output: O },
-  ): ClientDuplexStream<Buffer, MessageShape<O>> {
+  exchange<O extends DescMessage>(method: DescMethod & { output: O }): ClientDuplexStream<Buffer, MessageShape<O>> {
     const { client, metadata } = this.calling();
     const encoded = (raw: Buffer): Buffer => raw;
     return this.track(client.makeBidiStreamRequest(pathOf(method), encoded, deserializer(method.output), metadata));

@@ -1,6 +1,12 @@
 /** What a user connects to. */
 
-import type { DescMessage, DescMethodServerStreaming, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type {
+  DescMessage,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
 
 import { downloadArtifacts, listArtifacts, type Artifact } from "./artifacts.js";
 import { Channel, type CallOptions } from "./channel.js";

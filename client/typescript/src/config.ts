@@ -95,10 +95,7 @@ interface Settings {
   insecureByDefault: () => boolean;
 }
 
-function withEnvironment(
-  options: ConnectOptions,
-  environment: Readonly<Record<string, string | undefined>>,
-): Settings {
+function withEnvironment(options: ConnectOptions, environment: Readonly<Record<string, string | undefined>>): Settings {
   const file = (given: string | undefined, variable: string): string => {
     const path = given ?? environment[variable] ?? "";
     return path && resolve(expandHome(path));
@@ -209,7 +206,8 @@ function unsupported(text: string, scheme: string | undefined): string {
     const address = text.replace(/\/$/, "");
     return `${text} lacks a scheme: write holdfast://${address}, or holdfast+tls://${address}.`;
   }
-  if (scheme === undefined) return `${text} is a path: this client has no server of its own to keep data there. ${FORMS}`;
+  if (scheme === undefined)
+    return `${text} is a path: this client has no server of its own to keep data there. ${FORMS}`;
   // The text is not repeated: URIs of databases carry passwords.
   return `The scheme ${scheme} is not supported: data is reached through a Holdfast server only. ${FORMS}`;
 }

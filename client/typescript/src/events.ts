@@ -1,12 +1,13 @@
 /** What a watch tells. */
 
-import {
-  EventSubject,
-  EventType,
-  type Event as EventMessage,
-} from "./gen/holdfast/v1/event_pb.js";
+import { EventSubject, EventType, type Event as EventMessage } from "./gen/holdfast/v1/event_pb.js";
 import { fromTime } from "./labels.js";
 import { toNumber } from "./numbers.js";
+
+/** What may happen; `UNKNOWN` is what this client does not know yet. */
+export type ChangeType = keyof typeof EventType | "UNKNOWN";
+/** What may change. */
+export type ChangeSubject = keyof typeof EventSubject | "UNKNOWN";
 
 /** One thing that is not as it was. */
 export interface EventChange {
@@ -30,10 +31,10 @@ export interface EventMetric {
 
 /** A change. */
 export interface Change {
-  /** What happened: `CREATED`, `UPDATED`, `METRICS`, … Pass over what you do not know; later servers may have more. */
-  readonly type: string;
-  /** To what: `RUN`, `REGISTERED_MODEL`, `MODEL_VERSION`, `ALIAS`, … */
-  readonly subject: string;
+  /** What happened; pass over what you do not know, as later servers may have more. */
+  readonly type: ChangeType;
+  /** What changed. */
+  readonly subject: ChangeSubject;
   /** A watch that is given it goes on behind this event. */
   readonly cursor: string;
   /** Milliseconds since 1970. */
@@ -68,8 +69,8 @@ export type WatchEvent<State> = Beginning<State> | (Change & { readonly state?: 
 /** An event as users see it. */
 export function changeFromMessage(message: EventMessage, cursor: string): Change {
   return {
-    type: EventType[message.type] ?? "UNKNOWN",
-    subject: EventSubject[message.subject] ?? "UNKNOWN",
+    type: (EventType[message.type] as ChangeType | undefined) ?? "UNKNOWN",
+    subject: (EventSubject[message.subject] as ChangeSubject | undefined) ?? "UNKNOWN",
     cursor,
     timestamp: fromTime(message.time),
     principal: message.principal,

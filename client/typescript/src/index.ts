@@ -5,7 +5,7 @@ export { newRequestId, type CallOptions } from "./channel.js";
 export { Client, connect, type Capabilities } from "./client.js";
 export type { ConnectOptions } from "./config.js";
 export * from "./errors.js";
-export type { Beginning, Change, EventChange, EventMetric, WatchEvent } from "./events.js";
+export type { Beginning, Change, ChangeSubject, ChangeType, EventChange, EventMetric, WatchEvent } from "./events.js";
 export type { Experiment } from "./experiments.js";
 export { BLOCK_SIZE, fileDigest, treeDigest, type TreeItem } from "./format/digests.js";
 export type { Labels, LabelValue } from "./labels.js";

@@ -2,11 +2,9 @@
 
 import { userInfo } from "node:os";
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs, type Timestamp } from "@bufbuild/protobuf/wkt";
 
 import { InvalidArgumentError } from "./errors.js";
-import type { TagSchema } from "./gen/holdfast/v1/experiment_pb.js";
 
 /** What may be the value of a param or tag; it becomes text. */
 export type LabelValue = string | number | bigint | boolean;
@@ -17,12 +15,12 @@ export type Labels = Readonly<Record<string, LabelValue>>;
 export const MAX_LABELS = 100;
 
 interface KeyAndValue {
-  readonly key: string;
-  readonly value: string;
+  key: string;
+  value: string;
 }
 
 /** Params or tags for a request. */
-export function toLabels(labels: Labels = {}): MessageInitShape<typeof TagSchema>[] {
+export function toLabels(labels: Labels = {}): KeyAndValue[] {
   return Object.entries(labels).map(([key, value]) => ({ key, value: String(value) }));
 }
 

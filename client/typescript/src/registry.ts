@@ -130,9 +130,7 @@ export function registeredModelFromMessage(message: ModelMessage): RegisteredMod
     name: message.name,
     description: message.description,
     tags: fromLabels(message.tags),
-    aliases: Object.fromEntries(
-      message.aliases.map(({ alias, version }) => [alias, toNumber(version, "A version")]),
-    ),
+    aliases: Object.fromEntries(message.aliases.map(({ alias, version }) => [alias, toNumber(version, "A version")])),
   };
 }
 

@@ -51,9 +51,7 @@ export function isServiceError(error: unknown): error is ServiceError {
 
 /** Whether the same may succeed later: the server went away, says when to ask again, or this side was silent. */
 export function isInterruption(failure: errors.HoldfastError): boolean {
-  return (
-    failure instanceof errors.UnavailableError || failure.reason === "IDLE" || retryAfter(failure) !== undefined
-  );
+  return failure instanceof errors.UnavailableError || failure.reason === "IDLE" || retryAfter(failure) !== undefined;
 }
 
 /** Milliseconds that the server told to wait; undefined where it told nothing. */

@@ -83,16 +83,16 @@ export class Watch<State> implements AsyncIterableIterator<WatchEvent<State>> {
 
   private async *follow(): AsyncGenerator<WatchEvent<State>, undefined, undefined> {
     const { signal } = this.closing;
-    while (!this.isOver && !signal.aborted) {
+    while (!this.isOver && !this.isClosed()) {
       let failure: HoldfastError = new UnavailableError("The server ended the watch early.");
       try {
         yield* this.readOn();
       } catch (error) {
-        if (signal.aborted) return undefined;
+        if (this.isClosed()) return undefined;
         failure = this.interruption(error);
       }
-      if (this.isOver || signal.aborted) return undefined;
-      if (!(await this.patience.pause(retryAfter(failure), signal)) && !signal.aborted) throw failure;
+      if (this.isOver || this.isClosed()) return undefined;
+      if (!(await this.patience.pause(retryAfter(failure), signal)) && !this.isClosed()) throw failure;
     }
     return undefined;
   }
@@ -124,7 +124,7 @@ export class Watch<State> implements AsyncIterableIterator<WatchEvent<State>> {
         } else {
           this.cursor = cursor;
         }
-        if (signal.aborted) return;
+        if (this.isClosed()) return;
       }
     } finally {
       await updates.return();
@@ -138,6 +138,10 @@ export class Watch<State> implements AsyncIterableIterator<WatchEvent<State>> {
     // Nobody was ever there: the address is more likely wrong than the server away.
     if (this.cursor === "" && !isServiceError(error)) throw failure;
     return failure;
+  }
+
+  private isClosed(): boolean {
+    return this.closing.signal.aborted;
   }
 
   private freshPatience(): Patience {

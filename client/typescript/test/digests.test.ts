@@ -8,10 +8,10 @@ import { ROOT, temporaryDirectory } from "./servers.js";
 
 /** The test vectors of the protocol's page, by what they are of. */
 const VECTORS = new Map(
-  Array.from(readFileSync(join(ROOT, "docs/protocol.md"), "utf8").matchAll(/^\| (.+?) \| `([0-9a-f]{64})` \|$/gm), (row) => [
-    row[1],
-    row[2],
-  ]),
+  Array.from(
+    readFileSync(join(ROOT, "docs/protocol.md"), "utf8").matchAll(/^\| (.+?) \| `([0-9a-f]{64})` \|$/gm),
+    (row) => [row[1], row[2]],
+  ),
 );
 
 describe("digests", () => {

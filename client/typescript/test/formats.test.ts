@@ -32,7 +32,19 @@ describe("artifact paths", () => {
     ["\ud800", /UTF-8/],
     ["ä".repeat(128), /255 bytes/],
     ["x/".repeat(32) + "x", /32 components/],
-    ["x".repeat(200) + "/y".repeat(10) + "/" + "z".repeat(255) + "/" + "z".repeat(255) + "/" + "z".repeat(255) + "/" + "z".repeat(255), /1024 bytes/],
+    [
+      "x".repeat(200) +
+        "/y".repeat(10) +
+        "/" +
+        "z".repeat(255) +
+        "/" +
+        "z".repeat(255) +
+        "/" +
+        "z".repeat(255) +
+        "/" +
+        "z".repeat(255),
+      /1024 bytes/,
+    ],
   ];
   for (const [path, rule] of refused) {
     test(`${JSON.stringify(path.slice(0, 20))} is refused by its rule`, () => assert.match(brokenPathRule(path), rule));

@@ -73,7 +73,10 @@ describe("a server with TLS and tokens", { skip: SKIPPED }, () => {
       [at("empty.crt"), /no whole certificate/],
     ] as const) {
       const client = holdfast.connect(server.uri, { token, caFile });
-      await assert.rejects(client.capabilities(), (error) => error instanceof holdfast.TlsError && text.test(error.message));
+      await assert.rejects(
+        client.capabilities(),
+        (error) => error instanceof holdfast.TlsError && text.test(error.message),
+      );
       client.close();
     }
   });

@@ -49,8 +49,9 @@ class Proxy {
       from.on("close", () => to.destroy());
       from.on("data", (data: Buffer) => {
         this.passed += data.length;
-        if (this.passed >= this.cutAfter) return this.cut();
-        if (!to.write(data)) {
+        if (this.passed >= this.cutAfter) {
+          this.cut();
+        } else if (!to.write(data)) {
           from.pause();
           to.once("drain", () => from.resume());
         }

@@ -73,7 +73,7 @@ export class ArtifactReader {
   /** The file from `offset` on, block by block. */
   async *stream(offset = 0): AsyncGenerator<Buffer, void, undefined> {
     checkRange(offset, 0);
-    for (let start = offset; start < this.size; ) {
+    for (let start = offset; start < this.size;) {
       const end = Math.min((Math.floor(start / BLOCK_SIZE) + 1) * BLOCK_SIZE, this.size);
       yield await this.read(start, end - start);
       start = end;

@@ -4,7 +4,11 @@ import type { Channel } from "../channel.js";
 import { DataLossError } from "../errors.js";
 import { BLOCK_SIZE, blockCount, fileDigest, sha256 } from "../format/digests.js";
 import type { ArtifactLocation, Entry } from "../gen/holdfast/v1/artifact_pb.js";
-import { ArtifactService, type ReadFileResponse, type ReadFilesResponse } from "../gen/holdfast/v1/artifact_service_pb.js";
+import {
+  ArtifactService,
+  type ReadFileResponse,
+  type ReadFilesResponse,
+} from "../gen/holdfast/v1/artifact_service_pb.js";
 import { toNumber } from "../numbers.js";
 import type { BlockBuffers } from "./buffers.js";
 
@@ -188,7 +192,10 @@ export async function readFiles(
   };
   await channel.run(
     async () => {
-      for await (const { entry, data } of joinFiles(channel.read(ArtifactService.method.readFiles, request), maxDataSize)) {
+      for await (const { entry, data } of joinFiles(
+        channel.read(ArtifactService.method.readFiles, request),
+        maxDataSize,
+      )) {
         await take(entry, data);
         request.startAfter = entry.path;
       }

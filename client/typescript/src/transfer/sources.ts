@@ -149,16 +149,18 @@ async function sortedNames(folder: string): Promise<string[]> {
   } catch (cause) {
     throw new LocalFileError(`${folder} cannot be read: ${(cause as Error).message}.`, { cause });
   }
-  return raw.sort(Buffer.compare).map((name) => {
-    try {
-      return decoder.decode(name);
-    } catch (cause) {
-      const shown = join(folder, name.toString("latin1"));
-      throw new LocalFileError(`The name of ${JSON.stringify(shown)} is not valid UTF-8. Rename it before logging.`, {
-        cause,
-      });
-    }
-  });
+  return raw
+    .sort((a, b) => Buffer.compare(a, b))
+    .map((name) => {
+      try {
+        return decoder.decode(name);
+      } catch (cause) {
+        const shown = join(folder, name.toString("latin1"));
+        throw new LocalFileError(`The name of ${JSON.stringify(shown)} is not valid UTF-8. Rename it before logging.`, {
+          cause,
+        });
+      }
+    });
 }
 
 async function checkLink(link: string, realRoot: string, symlinks: Symlinks): Promise<void> {
@@ -166,10 +168,9 @@ async function checkLink(link: string, realRoot: string, symlinks: Symlinks): Pr
   try {
     target = await realpath(link);
   } catch (cause) {
-    throw new LocalFileError(
-      `The symbolic link ${link} is broken. Remove it, or log the files beside it one by one.`,
-      { cause },
-    );
+    throw new LocalFileError(`The symbolic link ${link} is broken. Remove it, or log the files beside it one by one.`, {
+      cause,
+    });
   }
   const root = realRoot.endsWith(sep) ? realRoot : realRoot + sep;
   if (target !== realRoot && !target.startsWith(root) && symlinks !== "follow") {

@@ -80,7 +80,10 @@ export function below(path: string, location: ArtifactLocation): string {
 export function pathOf(uri: string): string {
   const separator = uri.indexOf(":/");
   const scheme = uri.slice(0, separator);
-  const parts = uri.slice(separator + 2).replace(/^\/+|\/+$/g, "").split("/");
+  const parts = uri
+    .slice(separator + 2)
+    .replace(/^\/+|\/+$/g, "")
+    .split("/");
   const [first = ""] = parts;
   const isOnePart = scheme === "runs" || first.includes("@") || /^m-[0-9a-f]{32}$/.test(first);
   return parts.slice(isOnePart ? 1 : 2).join("/");

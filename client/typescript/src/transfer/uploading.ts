@@ -37,11 +37,7 @@ export async function upload(channel: Channel, owner: Owner, sources: readonly S
 }
 
 /** Send what the server lacks; returns the files with the digests of their blocks. */
-async function writeBlocks(
-  channel: Channel,
-  sources: readonly Source[],
-  buffers: BlockBuffers,
-): Promise<LargeFile[]> {
+async function writeBlocks(channel: Channel, sources: readonly Source[], buffers: BlockBuffers): Promise<LargeFile[]> {
   const files = sources.map((source) => ({ source, digests: [] as Uint8Array[] }));
   const sender = new BlockSender(channel);
   try {

@@ -14,7 +14,6 @@ const NEW_EXECUTABLE = 0o777;
 export class TemporaryFile {
   private constructor(
     private readonly target: string,
-    private readonly temporary: string,
     private readonly file: FileHandle,
   ) {}
 
@@ -23,14 +22,10 @@ export class TemporaryFile {
    *
    * @throws {LocalFileError} It cannot be written.
    */
-  static async write<T>(
-    target: string,
-    executable: boolean,
-    write: (file: TemporaryFile) => Promise<T>,
-  ): Promise<T> {
+  static async write<T>(target: string, executable: boolean, write: (file: TemporaryFile) => Promise<T>): Promise<T> {
     const temporary = temporaryName(target);
     const handle = await saying(target, open(temporary, "wx", executable ? NEW_EXECUTABLE : NEW_FILE));
-    const file = new TemporaryFile(target, temporary, handle);
+    const file = new TemporaryFile(target, handle);
     try {
       const result = await write(file);
       await handle.close();
