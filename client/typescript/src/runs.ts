@@ -148,7 +148,7 @@ export function runFromMessage(message: RunMessage): RunState {
     experimentId: message.experimentId,
     name: message.runName,
     userId: message.userId,
-    status: (RunStatus[message.status] as string | undefined) ?? "UNKNOWN",
+    status: RunStatus[message.status] || "UNKNOWN",
     isDeleted: message.lifecycleStage === LifecycleStage.DELETED,
     isLost: message.lost,
     startTime: fromTime(message.startTime),

@@ -83,7 +83,7 @@ export class Watch<State> implements AsyncIterableIterator<WatchEvent<State>> {
 
   private async *follow(): AsyncGenerator<WatchEvent<State>, undefined, undefined> {
     const { signal } = this.closing;
-    while (!this.isOver && !this.isClosed()) {
+    while (!this.hasEnded()) {
       let failure: HoldfastError = new UnavailableError("The server ended the watch early.");
       try {
         yield* this.readOn();
@@ -91,7 +91,7 @@ export class Watch<State> implements AsyncIterableIterator<WatchEvent<State>> {
         if (this.isClosed()) return undefined;
         failure = this.interruption(error);
       }
-      if (this.isOver || this.isClosed()) return undefined;
+      if (this.hasEnded()) return undefined;
       if (!(await this.patience.pause(retryAfter(failure), signal)) && !this.isClosed()) throw failure;
     }
     return undefined;
@@ -138,6 +138,10 @@ export class Watch<State> implements AsyncIterableIterator<WatchEvent<State>> {
     // Nobody was ever there: the address is more likely wrong than the server away.
     if (this.cursor === "" && !isServiceError(error)) throw failure;
     return failure;
+  }
+
+  private hasEnded(): boolean {
+    return this.isOver || this.isClosed();
   }
 
   private isClosed(): boolean {
