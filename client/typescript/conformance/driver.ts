@@ -19,6 +19,7 @@ async function main(): Promise<void> {
     const answer = await answerOf(operationOf(operations, op)(request));
     process.stdout.write(`${JSON.stringify(answer)}\n`);
   }
+  await operations.close(); // a watch would keep the process alive
 }
 
 function operationOf(operations: Operations, op: string): Operation {

@@ -31,6 +31,7 @@ export class Operations {
   private watch: Watch<RegisteredModel> | undefined;
 
   async connect(request: { uri: string; token?: string; ca_file?: string }): Promise<object> {
+    await this.close();
     this.connected = connect(request.uri, { token: request.token, caFile: request.ca_file });
     const { serverVersion } = await this.client.capabilities();
     return { server_version: serverVersion };
@@ -160,7 +161,7 @@ export class Operations {
 
   async close(): Promise<void> {
     this.watch?.close();
-    this.client.close();
+    this.connected?.close();
   }
 
   private get client(): Client {
