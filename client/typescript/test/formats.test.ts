@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 
 import { fromBinary } from "@bufbuild/protobuf";
 
-import { encodeChunk } from "../src/format/chunks.js";
+import { encodeChunk, MAX_HEAD } from "../src/format/chunks.js";
 import { brokenPathRule } from "../src/format/paths.js";
 import { WriteBlocksRequestSchema } from "../src/gen/holdfast/v1/artifact_service_pb.js";
 import { InvalidArgumentError, LocalFileError, OutOfRangeError } from "../src/index.js";
@@ -74,11 +74,12 @@ describe("chunks", () => {
     test(`a chunk of ${size} bytes is what the generated message reads`, () => {
       const data = Buffer.alloc(size, 7);
       const digest = Buffer.alloc(32, 9);
-      const { chunk } = fromBinary(WriteBlocksRequestSchema, encodeChunk(data, { digest, size: 8 << 20 }));
+      const buffer = Buffer.alloc(size + MAX_HEAD);
+      const { chunk } = fromBinary(WriteBlocksRequestSchema, encodeChunk(buffer, data, { digest, size: 8 << 20 }));
       assert.deepEqual(Buffer.from(chunk?.data ?? []), data);
       assert.deepEqual(Buffer.from(chunk?.digest ?? []), digest);
       assert.equal(chunk?.size, 8 << 20);
-      const rest = fromBinary(WriteBlocksRequestSchema, encodeChunk(data)).chunk;
+      const rest = fromBinary(WriteBlocksRequestSchema, encodeChunk(buffer, data)).chunk;
       assert.deepEqual([rest?.digest.length, rest?.size, rest?.data.length], [0, 0, size]);
     });
   }

@@ -10,8 +10,14 @@ const DIGEST = 0x0a;
 const SIZE = 0x10;
 const DATA = 0x1a;
 
-/** Serialize a WriteBlocksRequest with a chunk; `first` comes with the first chunk of a block. Copies its data once. */
-export function encodeChunk(data: Uint8Array, first?: { digest: Uint8Array; size: number }): Buffer {
+/** What a message takes besides its data, at most. */
+export const MAX_HEAD = 64;
+
+/**
+ * Serialize a WriteBlocksRequest with a chunk into `buffer`, which has room for it; `first` comes with the first chunk of a
+ * block. Copies its data once.
+ */
+export function encodeChunk(buffer: Buffer, data: Uint8Array, first?: { digest: Uint8Array; size: number }): Buffer {
   const head: number[] = [];
   if (first !== undefined) {
     head.push(DIGEST, first.digest.length, ...first.digest, SIZE);
@@ -22,7 +28,7 @@ export function encodeChunk(data: Uint8Array, first?: { digest: Uint8Array; size
   const outer: number[] = [CHUNK];
   pushVarint(outer, head.length + data.length);
   const start = outer.length + head.length;
-  const message = Buffer.allocUnsafe(start + data.length);
+  const message = buffer.subarray(0, start + data.length);
   message.set(outer, 0);
   message.set(head, outer.length);
   message.set(data, start);

@@ -2,8 +2,8 @@
 
 import { create, toBinary } from "@bufbuild/protobuf";
 
-import { endedEarly, type Channel } from "../channel.js";
-import { encodeChunk } from "../format/chunks.js";
+import { endedEarly, ignore, type Channel } from "../channel.js";
+import { encodeChunk, MAX_HEAD } from "../format/chunks.js";
 import {
   ArtifactService,
   WriteBlocksRequestSchema,
@@ -24,6 +24,7 @@ const BLOCK_OVERHEAD = 48;
 /** Sends blocks and hands on what the server answers of them. */
 export class WriteStream {
   private readonly call;
+  private readonly encoding = new BlockEncoding();
   private readonly queue: HashedBlock[][] = [];
   private readonly results: BlockResult[] = [];
   private readonly queued = new Signal();
@@ -80,10 +81,10 @@ export class WriteStream {
       const blocks = this.queue.shift();
       if (blocks !== undefined) {
         // Encoded when there is room, so that encoded copies do not pile up.
-        for (const message of encodeBlocks(blocks)) {
+        for (const { message, sent } of this.encoding.messages(blocks)) {
           if (!(await this.waitForRoom(message.length))) return;
           this.sent += message.length;
-          this.call.write(message);
+          this.call.write(message, sent);
         }
       } else if (this.closed || this.failure !== undefined) {
         return;
@@ -122,27 +123,47 @@ export class WriteStream {
   }
 }
 
-/** Messages for blocks: small ones together, large ones in chunks. */
-export function* encodeBlocks(blocks: readonly HashedBlock[]): Generator<Buffer, void, undefined> {
-  let small: HashedBlock[] = [];
-  let size = 0;
-  for (const block of blocks) {
-    if (block.data.length > SMALL) {
-      for (let start = 0; start < block.data.length; start += CHUNK) {
-        const first = start === 0 ? { digest: block.digest, size: block.data.length } : undefined;
-        yield encodeChunk(block.data.subarray(start, start + CHUNK), first);
+/** An encoded message. */
+interface Encoded {
+  readonly message: Buffer;
+  /** Says that it is on its way, and its memory free. */
+  readonly sent: () => void;
+}
+
+/** Makes messages of blocks: small ones together, large ones in chunks, whose memory is used again. */
+class BlockEncoding {
+  private readonly free: Buffer[] = [];
+
+  *messages(blocks: readonly HashedBlock[]): Generator<Encoded, void, undefined> {
+    let small: HashedBlock[] = [];
+    let size = 0;
+    for (const block of blocks) {
+      if (block.data.length > SMALL) {
+        yield* this.chunks(block);
+        continue;
       }
-      continue;
+      if (size + block.data.length + BLOCK_OVERHEAD > CHUNK) {
+        yield { message: encodeSmall(small), sent: ignore };
+        small = [];
+        size = 0;
+      }
+      small.push(block);
+      size += block.data.length + BLOCK_OVERHEAD;
     }
-    if (size + block.data.length + BLOCK_OVERHEAD > CHUNK) {
-      yield encodeSmall(small);
-      small = [];
-      size = 0;
-    }
-    small.push(block);
-    size += block.data.length + BLOCK_OVERHEAD;
+    if (small.length > 0) yield { message: encodeSmall(small), sent: ignore };
   }
-  if (small.length > 0) yield encodeSmall(small);
+
+  private *chunks({ data, digest }: HashedBlock): Generator<Encoded, void, undefined> {
+    for (let start = 0; start < data.length; start += CHUNK) {
+      // Fresh memory for each would keep the garbage collector busier than all else.
+      const buffer = this.free.pop() ?? Buffer.allocUnsafeSlow(CHUNK + MAX_HEAD);
+      const first = start === 0 ? { digest, size: data.length } : undefined;
+      yield {
+        message: encodeChunk(buffer, data.subarray(start, start + CHUNK), first),
+        sent: () => this.free.push(buffer),
+      };
+    }
+  }
 }
 
 function encodeSmall(blocks: readonly HashedBlock[]): Buffer {
