@@ -6,9 +6,12 @@ import { BLOCK_SIZE } from "../format/digests.js";
 export class BlockBuffers {
   private readonly free: Buffer[] = [];
 
+  /** `shared`: with threads, for whom it is hashed by `HashThreads`. */
+  constructor(readonly shared = false) {}
+
   /** A buffer of `size` bytes, at most a block; give it back when nobody looks at it any more. */
   take(size: number): Buffer {
-    const whole = this.free.pop() ?? Buffer.from(new ArrayBuffer(BLOCK_SIZE));
+    const whole = this.free.pop() ?? newBlock(this.shared);
     return whole.subarray(0, size);
   }
 
@@ -16,4 +19,8 @@ export class BlockBuffers {
   giveBack(buffer: Buffer): void {
     this.free.push(Buffer.from(buffer.buffer, 0, BLOCK_SIZE));
   }
+}
+
+function newBlock(shared: boolean): Buffer {
+  return Buffer.from(shared ? new SharedArrayBuffer(BLOCK_SIZE) : new ArrayBuffer(BLOCK_SIZE));
 }

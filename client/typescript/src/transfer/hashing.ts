@@ -5,6 +5,7 @@ import { open, type FileHandle } from "node:fs/promises";
 import { LocalFileError } from "../errors.js";
 import { BLOCK_SIZE, blockCount, blockLength, sha256 } from "../format/digests.js";
 import type { BlockBuffers } from "./buffers.js";
+import type { HashThreads } from "./hash-threads.js";
 import { stampOf, type Source } from "./sources.js";
 
 /** Bytes that are read ahead of the network, in batches of at most `BLOCK_SIZE`; and batches, when they are of small files. */
@@ -42,11 +43,14 @@ interface Task {
 /**
  * Batches of hashed blocks of at most `BLOCK_SIZE` bytes, in the order of the sources. An empty file has one too.
  *
+ * With `threads`, for whom `buffers` are shared, large blocks are hashed by them.
+ *
  * @throws {LocalFileError} A file changed since it was found, or cannot be read.
  */
 export async function* hashBlocks(
   sources: readonly Source[],
   buffers: BlockBuffers,
+  threads?: HashThreads,
 ): AsyncGenerator<HashedBlock[], void, undefined> {
   const tasks = makeTasks(sources);
   const ahead: { batch: Promise<HashedBlock[]>; size: number }[] = [];
@@ -55,7 +59,7 @@ export async function* hashBlocks(
     while (ahead.length < MAX_BATCHES && size + BLOCK_SIZE <= READ_AHEAD) {
       const task = tasks.next();
       if (task.done) return;
-      const batch = runTask(task.value, buffers);
+      const batch = runTask(task.value, buffers, threads);
       // Whoever waits for it gets the error; nobody does when an earlier one failed.
       batch.catch(() => undefined);
       ahead.push({ batch, size: task.value.size });
@@ -89,11 +93,12 @@ function* makeTasks(sources: readonly Source[]): Generator<Task, void, undefined
   if (task.pieces.length > 0) yield task;
 }
 
-async function runTask(task: Task, buffers: BlockBuffers): Promise<HashedBlock[]> {
+async function runTask(task: Task, buffers: BlockBuffers, threads?: HashThreads): Promise<HashedBlock[]> {
   const blocks: HashedBlock[] = [];
   for (const piece of task.pieces) {
     const { data, release } = await load(piece, buffers);
-    const digest = await sha256(data);
+    const isShared = data.buffer instanceof SharedArrayBuffer;
+    const digest = await (isShared && threads !== undefined ? threads.sha256(data as Buffer) : sha256(data));
     blocks.push({ source: piece.index, digest, name: digest.toString("hex"), data, release });
   }
   return blocks;

@@ -6,6 +6,7 @@ import type { Tree } from "../gen/holdfast/v1/artifact_pb.js";
 import { missingBlocks } from "./asking.js";
 import { BlockBuffers } from "./buffers.js";
 import { Commit, MAX_INLINE, type LargeFile, type Owner } from "./committing.js";
+import { HashThreads } from "./hash-threads.js";
 import { hashBlocks, type HashedBlock } from "./hashing.js";
 import { BlockSender } from "./sending.js";
 import type { Source } from "./sources.js";
@@ -27,7 +28,7 @@ export async function upload(channel: Channel, owner: Owner, sources: readonly S
   const buffers = new BlockBuffers();
   const commit = new Commit(channel, owner, buffers);
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-    const written = large.length > 0 ? await writeBlocks(channel, large, buffers) : [];
+    const written = large.length > 0 ? await writeBlocks(channel, large) : [];
     const tree = await commit.run(directories, written, small);
     if (tree !== undefined) return tree;
   }
@@ -36,12 +37,18 @@ export async function upload(channel: Channel, owner: Owner, sources: readonly S
   );
 }
 
+/** Bytes from which on threads that hash are worth the time in which they start. */
+const THREADED = 32 << 20;
+
 /** Send what the server lacks; returns the files with the digests of their blocks. */
-async function writeBlocks(channel: Channel, sources: readonly Source[], buffers: BlockBuffers): Promise<LargeFile[]> {
+async function writeBlocks(channel: Channel, sources: readonly Source[]): Promise<LargeFile[]> {
   const files = sources.map((source) => ({ source, digests: [] as Uint8Array[] }));
+  const total = files.reduce((size, { source }) => size + source.size, 0);
+  const threads = total >= THREADED ? new HashThreads() : undefined;
+  const hashed = hashBlocks(sources, new BlockBuffers(threads !== undefined), threads);
   const sender = new BlockSender(channel);
   try {
-    for await (const { blocks, missing } of missingBlocks(channel, hashBlocks(sources, buffers))) {
+    for await (const { blocks, missing } of missingBlocks(channel, hashed)) {
       const toSend: HashedBlock[] = [];
       for (const block of blocks) {
         files[block.source]?.digests.push(block.digest);
@@ -53,6 +60,7 @@ async function writeBlocks(channel: Channel, sources: readonly Source[], buffers
     await sender.finish();
   } finally {
     sender.close();
+    await threads?.close();
   }
   return files;
 }
