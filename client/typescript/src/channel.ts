@@ -27,7 +27,7 @@ import { CONNECT_TIMEOUT, Connection } from "./connection.js";
 import { FailedPreconditionError, TlsError, UnavailableError, type HoldfastError } from "./errors.js";
 import { DEFAULT_RETRY, Patience, type RetryPolicy } from "./patience.js";
 import { isInterruption, isServiceError, retryAfter, translate, unreachable } from "./rpc-errors.js";
-import { speaksTls, wantsTls } from "./tls-probe.js";
+import { probeTls } from "./tls-probe.js";
 import { fingerprint } from "./tls.js";
 
 const CALL_TIMEOUT = 120_000;
@@ -205,8 +205,9 @@ export class Channel {
       }
       const told = retryAfter(failure);
       connection.answered ||= told !== undefined;
-      if (!connection.answered && !failure.reason && (await speaksTls(this.target))) {
-        throw new TlsError(wantsTls(this.target));
+      if (!connection.answered && !failure.reason && pauses === undefined) {
+        const problem = await probeTls(this.target);
+        if (problem !== undefined) throw new TlsError(problem, { cause: failure });
       }
       const isNew = this.revive(connection);
       // Trying again would only put off the message; a server that was heard before may be changing its certificates.

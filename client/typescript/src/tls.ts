@@ -64,7 +64,8 @@ export function tlsProblem(target: Target, text: string): string | undefined {
   return undefined;
 }
 
-function unknownClient(target: Target): string {
+/** What to tell a user whose server wants another certificate of this client, or one at all. */
+export function unknownClient(target: Target): string {
   if (!target.certFile) {
     return (
       `The server at ${target.uri} closes connections right after the handshake, as one does that wants a ` +

@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { BLOCK_SIZE, hashFile, treeDigest } from "../src/index.js";
+import { BLOCK_SIZE, fileDigest, hashFile, LocalFileError, treeDigest } from "../src/index.js";
+import { BlockBuffers } from "../src/transfer/buffers.js";
+import { HashThreads } from "../src/transfer/hash-threads.js";
+import { hashBlocks } from "../src/transfer/hashing.js";
+import { findFile, type Source } from "../src/transfer/sources.js";
 import { ROOT, temporaryDirectory } from "./servers.js";
 
 /** The test vectors of the protocol's page, by what they are of. */
@@ -30,6 +34,30 @@ describe("digests", () => {
       const path = join(directory.path, `${data.length}`);
       writeFileSync(path, data);
       assert.equal((await hashFile(path)).toString("hex"), VECTORS.get(name));
+    });
+  }
+
+  for (const withThreads of [false, true]) {
+    const how = withThreads ? "in threads" : "by Node itself";
+    test(`a file that changed since it was found is an error, read ${how}, and so is one that is gone`, async () => {
+      const path = join(directory.path, `changing-${String(withThreads)}`);
+      const threads = withThreads ? new HashThreads() : undefined;
+      const hash = async (source: Source): Promise<string[]> => {
+        const names: string[] = [];
+        for await (const batch of hashBlocks([source], new BlockBuffers(withThreads), threads)) {
+          names.push(...batch.map((block) => block.name));
+        }
+        return names;
+      };
+      writeFileSync(path, Buffer.alloc(BLOCK_SIZE + 100_000, 1));
+      const source = await findFile(path);
+      const whole = fileDigest((await hash(source)).map((name) => Buffer.from(name, "hex")));
+      assert.ok(whole.equals(await hashFile(path)));
+      writeFileSync(path, Buffer.alloc(BLOCK_SIZE, 1));
+      await assert.rejects(hash(source), /changed while it was logged/);
+      rmSync(path);
+      await assert.rejects(hash(source), LocalFileError);
+      await threads?.close();
     });
   }
 

@@ -66,6 +66,23 @@ describe("a server with TLS and tokens", { skip: SKIPPED }, () => {
     client.close();
   });
 
+  test("that wants a certificate of its clients is used with one, and says what is missing without", async () => {
+    cli("server", "tls-init", at("tls"), "--client", "ana");
+    const files = ["--tls-cert", at("tls", "server.crt"), "--tls-key", at("tls", "server.key")];
+    const authority = ["--tls-client-ca", at("tls", "ca.crt")];
+    const mutual = await Server.start(at("other-data"), ["--port", "0", ...files, ...authority]);
+    const own = { certFile: at("tls", "client-ana.crt"), keyFile: at("tls", "client-ana.key") };
+    const client = holdfast.connect(mutual.uri, { caFile: at("tls", "ca.crt"), ...own });
+    assert.equal((await client.capabilities()).authenticationEnabled, false);
+    client.close();
+    const stranger = holdfast.connect(mutual.uri, { caFile: at("tls", "ca.crt") });
+    await assert.rejects(stranger.capabilities(), (error) => {
+      return error instanceof holdfast.TlsError && /HOLDFAST_TLS_CERT_FILE/.test(error.message);
+    });
+    stranger.close();
+    await mutual.stop();
+  });
+
   test("cannot be spoken to with files that hold no certificate", async () => {
     writeFileSync(at("empty.crt"), "nothing");
     for (const [caFile, text] of [

@@ -1,18 +1,19 @@
 /**
- * Hashes blocks in threads.
+ * Reads and hashes blocks in threads.
  *
- * Web Crypto hashes in a thread too, but copies first what it is given, on the thread that sends; these share the memory.
+ * Node's own way, promises of files and Web Crypto, goes through the event loop five times for a block and copies it before
+ * it is hashed, on the thread that sends; these go through it once, and share the memory.
  */
 
 import { Worker } from "node:worker_threads";
 
 import { InternalError } from "../errors.js";
-import type { HashRequest } from "./hash-worker.js";
+import type { LoadAnswer, LoadRequest } from "./hash-worker.js";
 
 const THREADS = 2;
 
 interface Waiting {
-  readonly resolve: (digest: Buffer) => void;
+  readonly resolve: (answer: LoadAnswer) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -21,12 +22,14 @@ export class HashThreads {
   private readonly threads: HashThread[] = [];
   private next = 0;
 
-  /** SHA-256 of shared memory, from its beginning on; nobody may write to it meanwhile. */
-  sha256(data: Buffer): Promise<Buffer> {
+  /** Read a part of a file into shared memory, as long as `data`, and hash it. */
+  load(path: string, offset: number, data: Buffer): Promise<LoadAnswer> {
     const index = this.next;
     this.next = (index + 1) % THREADS;
     const thread = (this.threads[index] ??= new HashThread());
-    return thread.sha256({ memory: data.buffer as unknown as SharedArrayBuffer, length: data.length });
+    // Blocks for these threads are made of it; Node's type of a buffer's memory does not say so.
+    const memory = data.buffer as unknown as SharedArrayBuffer;
+    return thread.load({ memory, path, offset, length: data.length });
   }
 
   /** End the threads, whatever they are doing. */
@@ -41,12 +44,12 @@ class HashThread {
   private readonly waiting: Waiting[] = [];
 
   constructor() {
-    this.worker.on("message", (digest: Uint8Array) => this.waiting.shift()?.resolve(Buffer.from(digest)));
+    this.worker.on("message", (answer: LoadAnswer) => this.waiting.shift()?.resolve(answer));
     this.worker.on("error", (error) => this.fail(error));
     this.worker.on("exit", () => this.fail(new InternalError("A thread that hashes ended.")));
   }
 
-  sha256(request: HashRequest): Promise<Buffer> {
+  load(request: LoadRequest): Promise<LoadAnswer> {
     return new Promise((resolve, reject) => {
       this.waiting.push({ resolve, reject });
       this.worker.postMessage(request);

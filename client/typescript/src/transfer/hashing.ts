@@ -2,11 +2,13 @@
 
 import { open, type FileHandle } from "node:fs/promises";
 
+import { ignore } from "../channel.js";
 import { LocalFileError } from "../errors.js";
 import { BLOCK_SIZE, blockCount, blockLength, sha256 } from "../format/digests.js";
 import type { BlockBuffers } from "./buffers.js";
 import type { HashThreads } from "./hash-threads.js";
-import { stampOf, type Source } from "./sources.js";
+import type { Source } from "./sources.js";
+import { stampOf } from "./stamps.js";
 
 /** Bytes that are read ahead of the network, in batches of at most `BLOCK_SIZE`; and batches, when they are of small files. */
 const READ_AHEAD = 2 * BLOCK_SIZE;
@@ -43,7 +45,7 @@ interface Task {
 /**
  * Batches of hashed blocks of at most `BLOCK_SIZE` bytes, in the order of the sources. An empty file has one too.
  *
- * With `threads`, for whom `buffers` are shared, large blocks are hashed by them.
+ * With `threads`, for whom `buffers` are shared, large blocks are read and hashed by them.
  *
  * @throws {LocalFileError} A file changed since it was found, or cannot be read.
  */
@@ -96,38 +98,66 @@ function* makeTasks(sources: readonly Source[]): Generator<Task, void, undefined
 async function runTask(task: Task, buffers: BlockBuffers, threads?: HashThreads): Promise<HashedBlock[]> {
   const blocks: HashedBlock[] = [];
   for (const piece of task.pieces) {
-    const { data, release } = await load(piece, buffers);
-    const isShared = data.buffer instanceof SharedArrayBuffer;
-    const digest = await (isShared && threads !== undefined ? threads.sha256(data as Buffer) : sha256(data));
+    const { digest, data, release } = await load(piece, buffers, threads);
     blocks.push({ source: piece.index, digest, name: digest.toString("hex"), data, release });
   }
   return blocks;
 }
 
-async function load(piece: Piece, buffers: BlockBuffers): Promise<{ data: Uint8Array; release: () => void }> {
-  const { source, offset, length } = piece;
+type Loaded = Pick<HashedBlock, "digest" | "data" | "release">;
+
+async function load({ source, offset, length }: Piece, buffers: BlockBuffers, threads?: HashThreads): Promise<Loaded> {
   if (source.data !== undefined) {
-    return { data: source.data.subarray(offset, offset + length), release: () => undefined };
+    const data = source.data.subarray(offset, offset + length);
+    return { digest: await sha256(data), data, release: ignore };
   }
-  const isSmall = length <= SMALL;
-  const data = isSmall ? Buffer.allocUnsafeSlow(length) : buffers.take(length);
+  if (length <= SMALL) {
+    const data = Buffer.allocUnsafeSlow(length);
+    return { digest: await readAndHash(source, offset, data), data, release: ignore };
+  }
+  const data = buffers.take(length);
+  const release = (): void => buffers.giveBack(data);
+  try {
+    const digest = await (threads === undefined
+      ? readAndHash(source, offset, data)
+      : readAndHashIn(threads, source, offset, data));
+    return { digest, data, release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+async function readAndHash(source: Source, offset: number, data: Buffer): Promise<Buffer> {
   let file: FileHandle | undefined;
   try {
     file = await open(source.local, "r");
     const count = await readFully(file, data, offset);
-    if (count !== length || stampOf(await file.stat({ bigint: true })) !== source.stamp) {
-      throw new LocalFileError(
-        `${source.local} changed while it was logged; nothing of this call is kept. Log it again when it is whole.`,
-      );
-    }
+    checkUnchanged(source, count === data.length, stampOf(await file.stat({ bigint: true })));
   } catch (cause) {
-    if (!isSmall) buffers.giveBack(data);
-    if (cause instanceof LocalFileError) throw cause;
-    throw new LocalFileError(`${source.local} cannot be read: ${(cause as Error).message}.`, { cause });
+    throw cause instanceof LocalFileError ? cause : cannotRead(source, (cause as Error).message, cause);
   } finally {
     await file?.close();
   }
-  return { data, release: isSmall ? () => undefined : () => buffers.giveBack(data) };
+  return sha256(data);
+}
+
+async function readAndHashIn(threads: HashThreads, source: Source, offset: number, data: Buffer): Promise<Buffer> {
+  const answer = await threads.load(source.local, offset, data);
+  if ("problem" in answer) throw cannotRead(source, answer.problem);
+  checkUnchanged(source, answer.count === data.length, answer.stamp);
+  return Buffer.from(answer.digest);
+}
+
+function checkUnchanged(source: Source, isWhole: boolean, stamp: string): void {
+  if (isWhole && stamp === source.stamp) return;
+  throw new LocalFileError(
+    `${source.local} changed while it was logged; nothing of this call is kept. Log it again when it is whole.`,
+  );
+}
+
+function cannotRead(source: Source, problem: string, cause?: unknown): LocalFileError {
+  return new LocalFileError(`${source.local} cannot be read: ${problem}.`, { cause });
 }
 
 async function readFully(file: FileHandle, buffer: Buffer, offset: number): Promise<number> {

@@ -6,6 +6,7 @@ import { basename, join, resolve, sep } from "node:path";
 
 import { InvalidArgumentError, LocalFileError } from "../errors.js";
 import { brokenPathRule, joinPath } from "../format/paths.js";
+import { stampOf } from "./stamps.js";
 
 /** Whether a symbolic link may lead out of the directory that is logged. */
 export type Symlinks = "inside" | "follow";
@@ -24,11 +25,6 @@ export interface Source {
   readonly executable: boolean;
   /** Identity, size and time of change when it was found; another one later means that it changed. */
   readonly stamp: string;
-}
-
-/** What changes when a file is written or replaced. */
-export function stampOf(status: BigIntStats): string {
-  return `${status.dev} ${status.ino} ${status.size} ${status.mtimeNs}`;
 }
 
 /**
