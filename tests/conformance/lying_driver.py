@@ -304,6 +304,22 @@ class SendsOnce(Operations):
         sending.ATTEMPTS = 1
 
 
+class SendsNoDigests(Operations):
+    """What a small file should have is not said."""
+
+    def __init__(self):
+        super().__init__()
+        messages = committing._commit_messages
+
+        def without(*arguments):
+            for message in messages(*arguments):
+                for entry in message.entries.entries:
+                    entry.ClearField("digest")
+                yield message
+
+        committing._commit_messages = without
+
+
 class LeavesWhatIsDamaged(Operations):
     def download(self, uri, destination):
         try:

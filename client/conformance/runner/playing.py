@@ -90,10 +90,11 @@ def _play(step: Step, stage: Stage) -> None:
 
 
 def _judge(step: Step, stage: Stage, answer: Answer) -> None:
-    if step.expect_error is not None:
+    error = step.or_error if answer.error is not None and step.or_error is not None else step.expect_error
+    if error is not None:
         if answer.error is None:
-            raise ConformanceError(f"the error {shortened(step.expect_error)} was expected, and {answer} came")
-        told = fields_difference(answer.error, stage.filled(step.expect_error), "the error")
+            raise ConformanceError(f"the error {shortened(error)} was expected, and {answer} came")
+        told = fields_difference(answer.error, stage.filled(error), "the error")
         if told:
             raise ConformanceError(f"{told}; it is {answer}")
         return

@@ -113,6 +113,7 @@ func (c *commit) sendSmall(ctx context.Context, stream commitStream, small []sou
 				entry.BlockDigests = [][]byte{block.digest[:]}
 			default:
 				entry.InlineData = block.data
+				entry.Digest = block.digest[:] // so that a bit that flips on the way is noticed
 				size += len(block.data)
 				sent[block.digest] = true
 			}

@@ -136,7 +136,8 @@ class NewEntry:
                 raise self._bad("a directory has neither size, blocks, digest nor executable bit")
             return
         blocks = self.block_digests
-        if len(blocks) == 1 and 0 < self.size <= BLOCK_SIZE and len(blocks[0]) == DIGEST_SIZE and not self.digest:
+        is_one = len(blocks) == 1 and 0 < self.size <= BLOCK_SIZE and len(blocks[0]) == DIGEST_SIZE
+        if is_one and self.digest in {b"", blocks[0]}:
             self.file_digest = blocks[0]  # as nearly all are, and all the rules hold
             return
         if not 0 <= self.size <= MAX_FILE_SIZE:
@@ -151,7 +152,7 @@ class NewEntry:
                 f"not {len(self.block_digests)}"
             )
         if self.digest and self.digest != self.file_digest:
-            raise self._bad("its digest is not that of its blocks")
+            raise self._bad("its digest is not that of its blocks; if they changed on the way, send them again")
 
     @property
     def identity(self) -> bytes:

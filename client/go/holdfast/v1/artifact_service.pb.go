@@ -1424,8 +1424,8 @@ type ResolveArtifactResponse struct {
 	Locations []*ArtifactLocation `protobuf:"bytes,1,rep,name=locations,proto3" json:"locations,omitempty"`
 	// The version that the URI goes through; absent: it names a run or a logged model by id.
 	Version *ResolvedVersion `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// Who logged the model that the locations are of, as the server knows; empty: the server asks nobody, or they are files
-	// of a run, which may have many writers.
+	// Who alone logged the model that the locations are of, as LoggedModel has it; empty also for files of a run, which may
+	// have many writers.
 	Principal     string `protobuf:"bytes,3,opt,name=principal,proto3" json:"principal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1493,6 +1493,10 @@ type ResolvedVersion struct {
 	TreeDigest []byte `protobuf:"bytes,3,opt,name=tree_digest,json=treeDigest,proto3" json:"tree_digest,omitempty"`
 	// The registered model forbids to unpickle its versions.
 	PickleForbidden bool `protobuf:"varint,4,opt,name=pickle_forbidden,json=pickleForbidden,proto3" json:"pickle_forbidden,omitempty"`
+	// Directory of that tree which the version is; empty: its root. Who may read only the registered model reads this.
+	Directory string `protobuf:"bytes,5,opt,name=directory,proto3" json:"directory,omitempty"`
+	// Digest of the directory as if it were a tree, paths being relative to it; 32 bytes. Empty: as in ModelVersion.
+	DirectoryDigest []byte `protobuf:"bytes,6,opt,name=directory_digest,json=directoryDigest,proto3" json:"directory_digest,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1553,6 +1557,20 @@ func (x *ResolvedVersion) GetPickleForbidden() bool {
 		return x.PickleForbidden
 	}
 	return false
+}
+
+func (x *ResolvedVersion) GetDirectory() string {
+	if x != nil {
+		return x.Directory
+	}
+	return ""
+}
+
+func (x *ResolvedVersion) GetDirectoryDigest() []byte {
+	if x != nil {
+		return x.DirectoryDigest
+	}
+	return nil
 }
 
 // ReadFileRequest asks for a file or a range of it.
@@ -2354,13 +2372,15 @@ const file_holdfast_v1_artifact_service_proto_rawDesc = "" +
 	"\x17ResolveArtifactResponse\x12;\n" +
 	"\tlocations\x18\x01 \x03(\v2\x1d.holdfast.v1.ArtifactLocationR\tlocations\x126\n" +
 	"\aversion\x18\x02 \x01(\v2\x1c.holdfast.v1.ResolvedVersionR\aversion\x12\x1c\n" +
-	"\tprincipal\x18\x03 \x01(\tR\tprincipal\"\x8b\x01\n" +
+	"\tprincipal\x18\x03 \x01(\tR\tprincipal\"\xd4\x01\n" +
 	"\x0fResolvedVersion\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x1f\n" +
 	"\vtree_digest\x18\x03 \x01(\fR\n" +
 	"treeDigest\x12)\n" +
-	"\x10pickle_forbidden\x18\x04 \x01(\bR\x0fpickleForbidden\"\xd8\x01\n" +
+	"\x10pickle_forbidden\x18\x04 \x01(\bR\x0fpickleForbidden\x12\x1c\n" +
+	"\tdirectory\x18\x05 \x01(\tR\tdirectory\x12)\n" +
+	"\x10directory_digest\x18\x06 \x01(\fR\x0fdirectoryDigest\"\xd8\x01\n" +
 	"\x0fReadFileRequest\x12,\n" +
 	"\x05owner\x18\x01 \x01(\v2\x16.holdfast.v1.TreeOwnerR\x05owner\x12\x1f\n" +
 	"\bsequence\x18\x02 \x01(\x03H\x00R\bsequence\x88\x01\x01\x12\x12\n" +

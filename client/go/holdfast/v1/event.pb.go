@@ -176,7 +176,7 @@ func (EventType) EnumDescriptor() ([]byte, []int) {
 type EventChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Such as "status", "name", "description", "stage", "version", "tags.<key>", "params.<key>", "artifacts",
-	// "dataset_inputs", "model_inputs" or "model_outputs".
+	// "dataset_inputs", "model_inputs" or "model_outputs"; "principal" when a logged model is nobody's own any more.
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
 	// What it was; absent: nothing, or not recorded, as for tags, params and links of runs and experiments. At most 500 characters.
 	OldValue *string `protobuf:"bytes,2,opt,name=old_value,json=oldValue,proto3,oneof" json:"old_value,omitempty"`

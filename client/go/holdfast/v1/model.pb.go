@@ -112,7 +112,8 @@ type LoggedModel struct {
 	Registrations []*ModelRegistration `protobuf:"bytes,14,rep,name=registrations,proto3" json:"registrations,omitempty"`
 	// True when params, tags or metrics were left out for their size, in any answer but GetLoggedModel's, which has them all.
 	Truncated bool `protobuf:"varint,15,opt,name=truncated,proto3" json:"truncated,omitempty"`
-	// Who logged it, as the server knows; empty: the server asks nobody.
+	// Who logged it, as the server knows, and nobody else wrote to its files; empty: the server asks nobody, somebody else
+	// did, or the files came from elsewhere.
 	Principal     string `protobuf:"bytes,16,opt,name=principal,proto3" json:"principal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -39,7 +39,10 @@ type CreateLoggedModelRequest struct {
 	// "m-" and 32 hex digits chosen by the caller; empty: the server makes one. Creating is idempotent by it.
 	ModelId string `protobuf:"bytes,7,opt,name=model_id,json=modelId,proto3" json:"model_id,omitempty"`
 	// Makes a retry have one effect; kept 7 days. Empty: a retry is a new request. At most 128 characters.
-	RequestId     string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The files may be somebody else's, as of an import: nobody is recorded as who logged them, so that clients do not take
+	// their pickles for the caller's own. It can only lower trust, also in a model that is there and PENDING.
+	OriginUnknown bool `protobuf:"varint,9,opt,name=origin_unknown,json=originUnknown,proto3" json:"origin_unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -128,6 +131,13 @@ func (x *CreateLoggedModelRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *CreateLoggedModelRequest) GetOriginUnknown() bool {
+	if x != nil {
+		return x.OriginUnknown
+	}
+	return false
 }
 
 // CreateLoggedModelResponse holds the new model.
@@ -951,7 +961,7 @@ var File_holdfast_v1_model_service_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_model_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1fholdfast/v1/model_service.proto\x12\vholdfast.v1\x1a\x1choldfast/v1/experiment.proto\x1a\x17holdfast/v1/model.proto\x1a\x15holdfast/v1/run.proto\"\xa2\x02\n" +
+	"\x1fholdfast/v1/model_service.proto\x12\vholdfast.v1\x1a\x1choldfast/v1/experiment.proto\x1a\x17holdfast/v1/model.proto\x1a\x15holdfast/v1/run.proto\"\xc9\x02\n" +
 	"\x18CreateLoggedModelRequest\x12#\n" +
 	"\rexperiment_id\x18\x01 \x01(\tR\fexperimentId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
@@ -962,7 +972,8 @@ const file_holdfast_v1_model_service_proto_rawDesc = "" +
 	"\x04tags\x18\x06 \x03(\v2\x10.holdfast.v1.TagR\x04tags\x12\x19\n" +
 	"\bmodel_id\x18\a \x01(\tR\amodelId\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\b \x01(\tR\trequestId\"K\n" +
+	"request_id\x18\b \x01(\tR\trequestId\x12%\n" +
+	"\x0eorigin_unknown\x18\t \x01(\bR\roriginUnknown\"K\n" +
 	"\x19CreateLoggedModelResponse\x12.\n" +
 	"\x05model\x18\x01 \x01(\v2\x18.holdfast.v1.LoggedModelR\x05model\"v\n" +
 	"\x15GetLoggedModelRequest\x12\x19\n" +

@@ -341,10 +341,13 @@ type ModelVersion struct {
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// Where `run_id` can be looked at, when that is another server; for people. Empty: not told.
 	RunLink string `protobuf:"bytes,17,opt,name=run_link,json=runLink,proto3" json:"run_link,omitempty"`
-	// Who logged the model that it pins, as the server knows; empty: the server asks nobody, or it pins files of a run.
-	Principal     string `protobuf:"bytes,18,opt,name=principal,proto3" json:"principal,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Who alone logged the model that it pins, as LoggedModel has it; empty also for files of a run.
+	Principal string `protobuf:"bytes,18,opt,name=principal,proto3" json:"principal,omitempty"`
+	// Digest of `path` as if it were a tree; 32 bytes. Empty: `path` is, or it has too many entries, or the version was made by an
+	// older server.
+	DirectoryDigest []byte `protobuf:"bytes,19,opt,name=directory_digest,json=directoryDigest,proto3" json:"directory_digest,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ModelVersion) Reset() {
@@ -503,6 +506,13 @@ func (x *ModelVersion) GetPrincipal() string {
 	return ""
 }
 
+func (x *ModelVersion) GetDirectoryDigest() []byte {
+	if x != nil {
+		return x.DirectoryDigest
+	}
+	return nil
+}
+
 var File_holdfast_v1_registered_model_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_registered_model_proto_rawDesc = "" +
@@ -521,7 +531,7 @@ const file_holdfast_v1_registered_model_proto_rawDesc = "" +
 	"\x10pickle_forbidden\x18\b \x01(\bR\x0fpickleForbidden\"7\n" +
 	"\x05Alias\x12\x14\n" +
 	"\x05alias\x18\x01 \x01(\tR\x05alias\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x03R\aversion\"\xfe\x04\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\"\xa9\x05\n" +
 	"\fModelVersion\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x16\n" +
@@ -543,7 +553,8 @@ const file_holdfast_v1_registered_model_proto_rawDesc = "" +
 	"\vupdate_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x19\n" +
 	"\brun_link\x18\x11 \x01(\tR\arunLink\x12\x1c\n" +
-	"\tprincipal\x18\x12 \x01(\tR\tprincipal*\x8e\x01\n" +
+	"\tprincipal\x18\x12 \x01(\tR\tprincipal\x12)\n" +
+	"\x10directory_digest\x18\x13 \x01(\fR\x0fdirectoryDigest*\x8e\x01\n" +
 	"\n" +
 	"ModelStage\x12\x1b\n" +
 	"\x17MODEL_STAGE_UNSPECIFIED\x10\x00\x12\x14\n" +

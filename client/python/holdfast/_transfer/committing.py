@@ -183,6 +183,7 @@ def _commit_messages(
         _describe(entry, source, expected)
         if data is not None:
             entry.inline_data = data
+            entry.digest = digest  # so that a bit that flips on the way is noticed
             size += len(data)
         elif source.size:
             entry.block_digests.append(digest)

@@ -157,7 +157,7 @@ interface SmallFile {
 function smallEntry({ source, digest, data }: SmallFile): NewEntry {
   const entry = describe(source);
   if (source.size === 0) return entry;
-  return data === undefined ? { ...entry, blockDigests: [digest] } : { ...entry, inlineData: data };
+  return data === undefined ? { ...entry, blockDigests: [digest] } : { ...entry, digest, inlineData: data };
 }
 
 /** Messages for entries whose contents are there, those of very large files in several. */

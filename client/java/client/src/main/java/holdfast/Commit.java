@@ -134,6 +134,7 @@ final class Commit {
       return entry.addBlockDigests(block.digest()).build();
     }
     return entry
+        .setDigest(block.digest()) // so that a bit that flips on the way is noticed
         .setInlineData(UnsafeByteOperations.unsafeWrap(block.data(), 0, block.length()))
         .build();
   }
