@@ -10,8 +10,11 @@ import type { HashThreads } from "./hash-threads.js";
 import type { Source } from "./sources.js";
 import { stampOf } from "./stamps.js";
 
-/** Bytes that are read ahead of the network, in batches of at most `BLOCK_SIZE`; and batches, when they are of small files. */
-const READ_AHEAD = 2 * BLOCK_SIZE;
+/**
+ * Bytes that are read ahead of the network, in batches of at most `BLOCK_SIZE`; and batches, when they are of small files. Two
+ * for each thread, so that none waits for the event loop to be told what is next.
+ */
+const READ_AHEAD = 4 * BLOCK_SIZE;
 const MAX_BATCHES = 4;
 /** Small files of one batch; a task each would cost more than reading them. */
 const BATCH_FILES = 128;
