@@ -22,6 +22,7 @@ from holdfast_server import logs
 from holdfast_server.config import ServerConfig
 from holdfast_server.errors import DomainError, Unavailable
 from holdfast_server.exposure import UsageError, exposure_warning
+from holdfast_server.host import share_malloc_arenas
 from holdfast_server.settings import Process, read, resolve
 from holdfast_server.settings.report import show_settings
 from holdfast_server.storage.privacy import make_data_directory, make_socket_directory
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None, worker: WorkerRole | None = Non
         os.umask(0o077)
         # gRPC's own lines, one for each handshake that fails, are in no format of ours and without end.
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+        share_malloc_arenas()
         if worker is None:
             _warn_of_exposure(process.config)
             if process.workers > 1:
