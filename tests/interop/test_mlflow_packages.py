@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.client.conftest import forget_connection
 from tests.interop.mlflow_python import MLFLOW_PYTHON, SECONDS, beside_mlflow
-from tests.server_process import running_server
 
 import holdfast
 import holdfast.lightgbm
@@ -51,17 +49,6 @@ def models():
 def test_golden_files_are_what_mlflow_says_today(command, name):
     golden = json.loads((CASES / f"{name}.json").read_text())
     assert mlflow(command, CASES / f"{name}.py") == golden
-
-
-@pytest.fixture
-def own_server(tmp_path_factory, monkeypatch):
-    """Lets the fluent functions speak to a server of their own."""
-    with running_server("--data-dir", str(tmp_path_factory.mktemp("server")), "--port", "0") as server:
-        forget_connection(monkeypatch)
-        monkeypatch.setenv("HOLDFAST_URI", f"holdfast://{server.address}")
-        yield
-        holdfast.end_run()
-        forget_connection(monkeypatch)
 
 
 @pytest.mark.timeout(1_000)

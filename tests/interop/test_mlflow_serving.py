@@ -2,13 +2,16 @@
 
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
@@ -17,6 +20,7 @@ from tests.client.serving.test_scoring_protocol import ANSWERS, save_models
 from tests.interop.mlflow_python import MLFLOW_PYTHON
 from tests.interop.test_mlflow_packages import mlflow, pytestmark  # noqa: F401 - skips without MLflow
 
+import holdfast
 import holdfast.sklearn
 from holdfast.models import infer_signature
 from holdfast.models._mlmodel import FORMAT_VERSION
@@ -44,10 +48,23 @@ def test_mlflows_own_client_is_answered(tmp_path, workers):
     assert answers == {"version": FORMAT_VERSION, "frame": [0, 2], "records": [0, 2], "array refused": True}
 
 
-def test_mlflow_serves_a_package_of_holdfast(tmp_path):
-    data, target = load_iris(return_X_y=True)
-    model = DecisionTreeClassifier(random_state=0).fit(data, target)
-    holdfast.sklearn.save_model(model, tmp_path / "model", input_example=data[:2])
+# There is no JSON of a sparse matrix for a server to take.
+SERVED = ["classifier", "regressor", "pipeline", "clusterer", "transformer", "several outputs", "carried code"]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", SERVED)
+def test_mlflow_serves_a_package_of_holdfast(name, own_server, tmp_path):
+    cases = runpy.run_path(str(Path(__file__).with_name("model_cases.py")))["ESTIMATORS"]
+    sys.modules.pop("carried_estimator", None)
+    model, method, options, data, example = cases[name]
+    info = holdfast.sklearn.log_model(model, name="model", input_example=example, **options)
+    holdfast.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=tmp_path / "model")
+    request = (
+        {"dataframe_split": data.to_dict("split", index=False)}
+        if hasattr(data, "to_dict")
+        else {"inputs": data.tolist()}
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -69,13 +86,11 @@ def test_mlflow_serves_a_package_of_holdfast(tmp_path):
         while not _answers(f"{address}/ping"):
             assert server.poll() is None
             time.sleep(0.5)
-        request = urllib.request.Request(
-            f"{address}/invocations",
-            json.dumps({"inputs": data[::50].tolist()}).encode(),
-            {"Content-Type": "application/json"},
+        asked = urllib.request.Request(
+            f"{address}/invocations", json.dumps(request).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            assert json.load(answer) == {"predictions": model.predict(data[::50]).tolist()}
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            assert np.allclose(json.load(answer)["predictions"], getattr(model, method)(data))
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
