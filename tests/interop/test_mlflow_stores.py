@@ -53,7 +53,6 @@ CALLED_OTHERWISE = {
     "Client.create_model_version": "takes await_creation_for, model_id by name",
     "Client.create_registered_model": "lacks deployment_job_id",
     "Client.load_table": "is not there",
-    "Client.log_image": "lacks synchronous",
     "Client.update_registered_model": "lacks deployment_job_id",
     "artifacts.download_artifacts": "lacks tracking_uri, registry_uri",
     "artifacts.list_artifacts": "lacks tracking_uri",

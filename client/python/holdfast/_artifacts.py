@@ -150,12 +150,11 @@ class ArtifactCalls(Calls):
         data = _content.figure_bytes(figure, path, save_kwargs or {})
         return self.log_bytes(run_id, data, path, synchronous=synchronous)
 
-    def log_image(
+    def log_image(  # noqa: PLR0917 - MLflow's own signature
         self,
         run_id: str,
         image: Any,
         artifact_file: str | None = None,
-        *,
         key: str | None = None,
         step: int | None = None,
         timestamp: int | None = None,
