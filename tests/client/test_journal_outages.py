@@ -375,3 +375,16 @@ def test_a_flush_of_several_servers_tells_of_each(flaky, connected, caplog):
         told = raised.value.message + caplog.text
         for client in (connected, other):
             assert f"Not all that was logged is at {client.tracking_uri}" in told
+
+
+def test_files_do_not_wait_for_a_server_that_was_never_heard_as_for_one_that_went_away(flaky, connected, monkeypatch):
+    retry = RetryPolicy(window=10_000, first_window=0.5)  # the suite's own limit ends the former
+    monkeypatch.setattr(connected.channel, "retry", retry)
+    with holdfast.start_run():
+        with pytest.raises(UnavailableError):
+            holdfast.log_text("no", "no.txt")
+        assert connected.channel.window == retry.first_window
+        flaky.start()
+        holdfast.flush(60)
+        holdfast.log_text("yes", "yes.txt")
+        assert connected.channel.window == retry.window

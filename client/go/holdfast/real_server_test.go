@@ -39,6 +39,9 @@ func (s *server) start(t *testing.T, arguments ...string) {
 		_, err = os.Stat(interpreter)
 	}
 	if err != nil {
+		if os.Getenv("HOLDFAST_REQUIRE_LANGUAGES") == "1" {
+			t.Fatal("there is no server to test against; run `make venv` in the root of the repository")
+		}
 		t.Skip("SKIPPED: there is no server to test against; run `make venv` in the root of the repository")
 	}
 	s.directory, err = os.MkdirTemp("", "holdfast-go-")

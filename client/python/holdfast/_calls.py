@@ -77,7 +77,7 @@ class Calls:
             UnavailableError: The server stays away as long as the client waits for one.
         """
         sender = self._sender
-        if sender.waiting and not sender.flush(SETTLE_SECONDS, away_timeout=self._channel.retry.window):
+        if sender.waiting and not sender.flush(SETTLE_SECONDS, away_timeout=self._channel.window):
             outage = sender.outage
             if isinstance(outage, UnavailableError):
                 raise outage

@@ -159,7 +159,7 @@ class Channel:
         patience: float | None,
         failure: errors.HoldfastError,
     ) -> Patience:
-        window = min(self.retry.window if connection.answered else self.retry.first_window, time_left())
+        window = min(self._window_of(connection), time_left())
         if patience is not None:
             window = min(window, patience)
         elif stopped is None or not stopped.is_set():
@@ -167,6 +167,14 @@ class Channel:
             what = "does not answer" if retry_after(failure) is None else "is busy"
             logger.warning("%s %s; trying again for up to %g s", self.target.uri, what, window)
         return Patience(self.retry, window)
+
+    @property
+    def window(self) -> float:
+        """Seconds for which a server that is away is waited for: longer once it was heard."""
+        return self._window_of(self._open)
+
+    def _window_of(self, connection: Connection | None) -> float:
+        return self.retry.window if connection is not None and connection.answered else self.retry.first_window
 
     def note_answer(self) -> None:
         """Note that the server was heard in a call that does not pass through ``run``; it is waited for longer then."""

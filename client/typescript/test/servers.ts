@@ -14,10 +14,14 @@ export const PACKAGE = fileURLToPath(new URL("../../../", import.meta.url));
 
 const PYTHON = process.env["HOLDFAST_TEST_PYTHON"] ?? join(ROOT, ".venv/bin/python");
 
+// As in CI, where a missing server is a failure.
+const REQUIRED = process.env["HOLDFAST_REQUIRE_LANGUAGES"] === "1";
+
 /** Why tests with a server are skipped; false when they are not. */
-export const SKIPPED: string | false = existsSync(PYTHON)
-  ? false
-  : `NO SERVER TO TEST AGAINST: ${PYTHON} is not there; run \`make venv\` in the repository, or set HOLDFAST_TEST_PYTHON`;
+export const SKIPPED: string | false =
+  REQUIRED || existsSync(PYTHON)
+    ? false
+    : `NO SERVER TO TEST AGAINST: ${PYTHON} is not there; run \`make venv\` in the repository, or set HOLDFAST_TEST_PYTHON`;
 
 /** A server that serves. */
 export class Server {
