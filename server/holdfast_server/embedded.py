@@ -20,6 +20,7 @@ from holdfast_server import logs
 from holdfast_server.app import App
 from holdfast_server.config import ServerConfig
 from holdfast_server.errors import DomainError
+from holdfast_server.timing_out import within
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ async def serve(data_dir: Path, socket: Path, ready_fd: int) -> None:
     lock = os.open(data_dir / CLIENTS_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     while not stopped.is_set() and not _alone(lock):
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(stopped.wait(), POLL_SECONDS)
+            async with within(POLL_SECONDS):
+                await stopped.wait()
     # The exclusive lock is held from here on: a client that comes now waits, finds no address, and starts a server.
     if not stopped.is_set():
         await app.leases.end_embedded()

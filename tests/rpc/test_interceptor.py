@@ -1,8 +1,9 @@
-"""What the interceptor does when the peer goes away at the moment that it is answered."""
+"""What the interceptor does when a call ends at a bad moment."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -43,12 +44,63 @@ async def test_a_peer_that_is_gone_when_it_is_answered_is_no_defect(failure: Exc
     def refuse(data: bytes) -> bytes:
         raise ValueError(data)
 
+    handler = await intercepted(grpc.unary_unary_rpc_method_handler(behavior, refuse, None))
+    with pytest.raises(asyncio.CancelledError):
+        await handler.stream_unary(None, Context(failure, message))
+
+
+class Peer:
+    """One whose messages come, and who takes answers, when the test says so."""
+
+    def __init__(self) -> None:
+        self.turns: asyncio.Queue[None] = asyncio.Queue()
+        self.moves = 0
+
+    @staticmethod
+    def peer() -> str:
+        return "unix:"
+
+    async def write(self, answer: bytes) -> None:
+        await self._move()
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        while True:
+            await self._move()
+            yield b"message"
+
+    async def _move(self) -> None:
+        await self.turns.get()
+        self.moves += 1
+
+
+@pytest.mark.parametrize("moving", ["up", "down"])
+async def test_a_stream_ends_that_is_ended_as_a_message_passes(moving: str) -> None:
+    async def behavior(requests: Any, context: Any) -> AsyncIterator[bytes]:
+        if moving == "up":
+            async for _ in requests:
+                pass
+        while True:
+            yield b"answer"
+
+    peer = Peer()
+    handler = await intercepted(grpc.stream_stream_rpc_method_handler(behavior, bytes, bytes))
+    task = asyncio.create_task(handler.stream_stream(peer.messages(), peer))
+    for rounds in range(1, 4):
+        peer.turns.put_nowait(None)
+        while peer.moves < rounds:  # noqa: ASYNC110 - the stream is to be ended at the next step of the loop, not later
+            await asyncio.sleep(0)
+    task.cancel()
+    _, going = await asyncio.wait([task], timeout=5)
+    task.cancel()
+    assert not going
+    assert task.cancelled()
+
+
+async def intercepted(method: Any) -> Any:
     async def continuation(_: Any) -> Any:
-        return grpc.unary_unary_rpc_method_handler(behavior, refuse, None)
+        return method
 
     class Details:
         method = "/holdfast.v1.RunService/GetRun"
 
-    handler = await ErrorInterceptor(idle_timeout=60).intercept_service(continuation, Details())  # type: ignore[arg-type]
-    with pytest.raises(asyncio.CancelledError):
-        await handler.stream_unary(None, Context(failure, message))
+    return await ErrorInterceptor(idle_timeout=60).intercept_service(continuation, Details())  # type: ignore[arg-type]

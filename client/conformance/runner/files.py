@@ -12,6 +12,7 @@ from client.conformance.runner.drivers import shortened
 from client.conformance.runner.errors import ConformanceError
 
 PIECE = 8 << 20
+SMALLEST = 16
 # Where a marker stands in a block, again and again: a header of HTTP/2 may split one, never all.
 MARKER_PLACES = tuple(range(1_000, 100_000, 5_003))
 # Clients keep there what came of a download that did not end; nobody takes it for a file of theirs.
@@ -37,13 +38,15 @@ def make_tree(path: Path, files: int, source: random.Random, largest: int) -> No
     for number in range(files):
         folder = path / f"part-{number // 100:02}"
         folder.mkdir(exist_ok=True)
-        (folder / f"file {number:04}.bin").write_bytes(source.randbytes(source.randrange(1, largest)))
+        # With fewer bytes it could be one that the server has from another scenario.
+        size = source.randrange(SMALLEST, largest)
+        (folder / f"file {number:04}.bin").write_bytes(source.randbytes(size))
     odd = path / "Übung" / "数据"
     odd.mkdir(parents=True)
     (odd / "naïve +=@,()-#&;'\"$.txt").write_bytes(source.randbytes(100))
     # UTF-16 sorts these two the other way round than UTF-8 does.
-    (odd / "\uf8ff").write_bytes(source.randbytes(10))
-    (odd / "😀").write_bytes(source.randbytes(10))
+    (odd / "\uf8ff").write_bytes(source.randbytes(SMALLEST))
+    (odd / "😀").write_bytes(source.randbytes(SMALLEST))
     (odd / "empty file").touch()
     script = path / "run.sh"
     script.write_bytes(b"#!/bin/sh\n" + source.randbytes(8).hex().encode())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
@@ -18,6 +17,7 @@ from holdfast_server.rpc.errors import status_code, to_domain_error, told_messag
 from holdfast_server.rpc.guard import Guard
 from holdfast_server.rpc.handlers import behavior_of, kind_of, of_kind
 from holdfast_server.rpc.limits import CountedCall, Limits, LimitTerms
+from holdfast_server.timing_out import within
 
 Parse = Callable[[bytes], Any]
 # Takes the bytes of a message, and waits for as long as they want.
@@ -152,31 +152,13 @@ async def _only(context: Any, idle_timeout: float) -> bytes:
         InvalidArgument: MALFORMED_REQUEST, the call ended without it.
         IdleTimeout: It did not come.
     """
-    task = asyncio.current_task()
-    assert task is not None, "handlers run in tasks"
-    # Cheaper than `wait_for`, which makes a task for each call.
-    is_late = False
-
-    def give_up() -> None:
-        nonlocal is_late
-        is_late = True
-        task.cancel()
-
-    timer = asyncio.get_running_loop().call_later(idle_timeout, give_up)
-    message: Any = None
     try:
-        message = await context.read()
-    except asyncio.CancelledError:
-        if not is_late:
-            raise
-        if sys.version_info >= (3, 11):
-            task.uncancel()
+        async with within(idle_timeout):
+            message = await context.read()
+    except asyncio.TimeoutError:
+        raise IdleTimeout(f"The call's message did not come within {idle_timeout:g} seconds.") from None
     except _CALL_IS_OVER:
         raise asyncio.CancelledError from None
-    finally:
-        timer.cancel()
-    if message is None:
-        raise IdleTimeout(f"The call's message did not come within {idle_timeout:g} seconds.")
     if message is grpc.aio.EOF:
         raise InvalidArgument("The call ended without its message.", reason=Reason.MALFORMED_REQUEST)
     return bytes(message)
@@ -191,7 +173,8 @@ async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_time
     async with contextlib.aclosing(answers):
         async for answer in answers:
             try:
-                await asyncio.wait_for(context.write(answer), idle_timeout)
+                async with within(idle_timeout):
+                    await context.write(answer)
             except asyncio.TimeoutError:
                 raise IdleTimeout(f"Nothing was taken for {idle_timeout:g} seconds. Go on where you were.") from None
             except _CALL_IS_OVER:
@@ -212,7 +195,8 @@ async def _drain(requests: AsyncIterator[bytes]) -> None:
     end = time.monotonic() + DRAIN_SECONDS
     with contextlib.suppress(asyncio.TimeoutError, StopAsyncIteration):
         while time.monotonic() < end:
-            await asyncio.wait_for(requests.__anext__(), DRAIN_PAUSE)
+            async with within(DRAIN_PAUSE):
+                await anext(requests)
 
 
 def _parser(from_string: Parse) -> Parse:
@@ -234,7 +218,8 @@ async def _parsed(
     iterator = requests.__aiter__()
     while True:
         try:
-            request = await asyncio.wait_for(iterator.__anext__(), idle_timeout)
+            async with within(idle_timeout):
+                request = await anext(iterator)
         except StopAsyncIteration:
             return
         except asyncio.TimeoutError:

@@ -21,6 +21,7 @@ from holdfast_server.rpc.block_assembly import BlockAssembler
 from holdfast_server.rpc.byte_budget import ByteBudget, Share, read_attentively
 from holdfast_server.services.artifacts import ArtifactService
 from holdfast_server.services.ports.spool import Spool
+from holdfast_server.timing_out import within
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +176,8 @@ class _Stream:
         """Wait until an answer is sent, though not for longer than a stream may keep others waiting."""
         self.sent.clear()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.sent.wait(), byte_budget.PATIENCE)
+            async with within(byte_budget.PATIENCE):
+                await self.sent.wait()
 
 
 def _decode(raw: bytes) -> Chunk | service_pb.WriteBlocksRequest:

@@ -12,6 +12,7 @@ from holdfast_server.domain.event import Event, Scope, Subject, concerns_runs
 from holdfast_server.errors import DomainError, Unavailable
 from holdfast_server.services.cursors import WatchStart, check_kept
 from holdfast_server.services.ports.database import Database, Transaction
+from holdfast_server.timing_out import within
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,8 @@ class EventHub:
                 if found:
                     await asyncio.sleep(PAUSE)
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._interval)
+                    async with within(self._interval):
+                        await self._wake.wait()
         finally:
             self._task = None
 
@@ -199,7 +201,8 @@ class Watch:
     async def _wait(self, timeout: float) -> None:
         self._ready = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait_for(self._ready, timeout)
+            async with within(timeout):
+                await self._ready
         except asyncio.TimeoutError:
             pass
         finally:

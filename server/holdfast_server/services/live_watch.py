@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from holdfast_server.errors import DomainError, Unavailable
 from holdfast_server.services.ports.database import Database
+from holdfast_server.timing_out import within
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ class LiveWatch:
         if self._task is None:
             self._task = asyncio.create_task(self._look())
         try:
-            await asyncio.wait_for(place, timeout)
+            async with within(timeout):
+                await place
         except asyncio.TimeoutError:
             return False
         finally:

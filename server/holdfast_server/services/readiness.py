@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from holdfast_server.errors import DomainError
+from holdfast_server.timing_out import within
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,8 @@ class Readiness:
         running = self._running.get(name) or asyncio.ensure_future(self._probes[name]())
         self._running[name] = running
         try:
-            await asyncio.wait_for(asyncio.shield(running), self._limit)
+            async with within(self._limit):
+                await asyncio.shield(running)
         except asyncio.TimeoutError:
             return f"It did not answer a probe within {self._limit:g} seconds."
         except DomainError as error:
