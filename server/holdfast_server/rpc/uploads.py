@@ -32,8 +32,10 @@ UNAVAILABLE = service_pb.BLOCK_STATUS_UNAVAILABLE
 Result = service_pb.BlockResult
 Response = service_pb.WriteBlocksResponse
 
-# How often a stream hears what was taken of it.
+# How often a stream hears what was taken of it, in bytes: each answer costs both sides, and who may have much under way
+# does not wait for it.
 TAKEN_STEP = 256 << 10
+TAKEN_STEPS_OF_WINDOW = 16
 # Bytes that all streams together should have under way, what one has at least and at most. The least is what a client
 # may not have heard of yet and one message of 1 MiB beside it: with less, it could wait for news that wait for it.
 WINDOW_TOTAL = 48 << 20
@@ -87,6 +89,7 @@ class BlockReceiver:
         # More only once some was taken: who still waits for a first turn would fill what it was told before.
         grown = WINDOW_MIN + 2 * stream.taken
         window = max(WINDOW_MIN, min(WINDOW_MAX, WINDOW_TOTAL // self._streams, grown))
+        stream.step = max(TAKEN_STEP, window // TAKEN_STEPS_OF_WINDOW)
         return Response(taken_bytes=stream.taken, window_bytes=window)
 
     async def _read(self, requests: AsyncIterator[bytes], stream: _Stream) -> None:
@@ -110,7 +113,7 @@ class BlockReceiver:
                     del blocks
                 else:
                     await arriving.keep()
-                if assembler.rejected or stream.taken - stream.told >= TAKEN_STEP:
+                if assembler.rejected or stream.taken - stream.told >= stream.step:
                     stream.told = stream.taken
                     stream.results.put_nowait(assembler.rejected)
                     assembler.rejected = []
@@ -159,11 +162,12 @@ class BlockReceiver:
 
 @dataclass(slots=True)
 class _Stream:
-    """State of one stream: results that wait to be sent, and bytes that were taken, and told as such."""
+    """State of one stream: results that wait to be sent, bytes that were taken, and told as such, and when to tell more."""
 
     results: asyncio.Queue[list[Result] | None] = field(default_factory=asyncio.Queue)
     taken: int = 0
     told: int = 0
+    step: int = TAKEN_STEP
     failure: ResourceExhausted | None = None
     sent: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -449,8 +449,8 @@ type WriteBlocksResponse struct {
 	// Bytes of this stream's messages that the server took so far.
 	TakenBytes int64 `protobuf:"varint,2,opt,name=taken_bytes,json=takenBytes,proto3" json:"taken_bytes,omitempty"`
 	// Bytes that should at most be under way: sent, and not yet among `taken_bytes`. It shrinks when many streams are open,
-	// so that what slow disks make wait stays with the clients. Never less than 1.5 MiB: `taken_bytes` is told each 256 KiB, so
-	// that a message of 1 MiB fits as soon as the server took those before.
+	// so that what slow disks make wait stays with the clients. Never less than 1.5 MiB: `taken_bytes` is told each 256 KiB, or
+	// each sixteenth of a larger window, so that a message of 1 MiB fits as soon as the server took those before.
 	WindowBytes   int64 `protobuf:"varint,3,opt,name=window_bytes,json=windowBytes,proto3" json:"window_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -13,6 +13,7 @@ import io.grpc.MethodDescriptor;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
 import io.grpc.netty.shaded.io.netty.channel.ChannelOption;
+import io.grpc.netty.shaded.io.netty.channel.WriteBufferWaterMark;
 import io.grpc.stub.ClientCalls;
 import io.grpc.stub.MetadataUtils;
 import java.util.List;
@@ -29,6 +30,12 @@ final class Connection implements AutoCloseable {
 
   /** Bytes of a stream that wait to be written before its sender is told to wait. */
   private static final int SEND_AHEAD = 2 * MIB;
+
+  /**
+   * Bytes that wait for the socket. By Netty's default of 64 KiB it would stop and start again all
+   * the time, which costs more than to send.
+   */
+  private static final WriteBufferWaterMark WRITE_AHEAD = new WriteBufferWaterMark(MIB, 2 * MIB);
 
   private static final long CALL_SECONDS = 120;
   private static final int CONNECT_MILLIS = 5_000;
@@ -229,6 +236,7 @@ final class Connection implements AutoCloseable {
       builder = Grpc.newChannelBuilder(target.address(), TlsFiles.credentials(target));
       if (builder instanceof NettyChannelBuilder netty) {
         netty.flowControlWindow(RECEIVE_WINDOW);
+        netty.withOption(ChannelOption.WRITE_BUFFER_WATER_MARK, WRITE_AHEAD);
         if (!target.address().startsWith("unix:")) {
           netty.withOption(ChannelOption.CONNECT_TIMEOUT_MILLIS, CONNECT_MILLIS);
         }
