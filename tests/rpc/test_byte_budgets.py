@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -186,3 +187,67 @@ async def test_a_peer_that_reads_no_answers_gives_its_room_to_others(monkeypatch
     await until(lambda: budget.used == 8 * MIB)
     await asyncio.wait_for(budget.acquire(8 * MIB), LONG)
     await answers.aclose()
+
+
+async def put(artifacts: Any, owner: artifact_pb.TreeOwner, path: str, data: bytes) -> None:
+    """Upload a file in blocks."""
+    digests = []
+    for start in range(0, len(data), 8 * MIB):
+        block = data[start : start + 8 * MIB]
+        (result,) = await upload_within_the_window(artifacts, block, MIB)
+        digests.append(result.digest)
+    entry = pb.NewEntry(path=path, kind=artifact_pb.ENTRY_KIND_FILE, size=len(data), block_digests=digests)
+    await commit(artifacts, owner, [[entry]])
+
+
+def read_file(channel: grpc.aio.Channel, owner: artifact_pb.TreeOwner) -> Any:
+    call = ArtifactServiceStub(channel).ReadFile(pb.ReadFileRequest(owner=owner, path="large"))
+    return call, lambda message: message.chunk.data
+
+
+def read_files(channel: grpc.aio.Channel, owner: artifact_pb.TreeOwner) -> Any:
+    request = pb.ReadFilesRequest(owner=owner, path="large", max_data_size=64 * MIB)
+    call = ArtifactServiceStub(channel).ReadFiles(request)
+    return call, lambda message: b"".join(part.data for part in message.parts)
+
+
+def tail(channel: grpc.aio.Channel, owner: artifact_pb.TreeOwner) -> Any:
+    request = live_pb.TailArtifactRequest(uri=f"runs:/{owner.run_id}/large")
+    return LiveArtifactServiceStub(channel).TailArtifact(request), lambda message: message.data.data
+
+
+@pytest.mark.parametrize(("begin", "size"), [(read_file, 16), (read_files, 16), (read_files, 1), (tail, 16)])
+async def test_readers_that_stand_still_give_way_and_get_the_rest_later(
+    app: App, artifacts, owner, *, monkeypatch, begin, size
+):
+    """``size`` of the files, in MiB."""
+    data = hashlib.shake_128(b"large").digest(16 * MIB)
+    for start in range(0, 16, size):
+        path = "large" if size == 16 else f"large/{start:02}"
+        await put(artifacts, owner, path, data[start * MIB : (start + size) * MIB])
+    monkeypatch.setattr(byte_budget, "PATIENCE", 0.5)
+    budget = app._budgets["tails" if begin is tail else "downloads"]
+
+    async def rest(call: Any, data_of: Callable[[Any], bytes], got: bytes = b"") -> bytes:
+        parts = [got]
+        while (message := await call.read()) is not grpc.aio.EOF:
+            parts.append(data_of(message))
+        return b"".join(parts)
+
+    async with contextlib.AsyncExitStack() as opened:
+
+        async def call() -> Any:
+            # A connection of its own, whose window is the stream's.
+            address = f"127.0.0.1:{app.ports[0]}"
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            return begin(await opened.enter_async_context(grpc.aio.insecure_channel(address, options=options)), owner)
+
+        stalled = []
+        for _ in range(3 if size > 1 else 9):
+            reader, data_of = await call()
+            stalled.append((reader, data_of, data_of(await reader.read())))
+        await until(lambda: not budget.has_free(8 * MIB))
+        assert await asyncio.wait_for(rest(*await call()), LONG) == data
+        for each in stalled:
+            assert await asyncio.wait_for(rest(*each), LONG) == data
+    await until(lambda: budget.used == 0)

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Seconds that a stream may keep others waiting for bytes that it holds while its peer sends what belongs to them.
+# Seconds that a stream may keep others waiting for bytes that it holds while its peer sends what belongs to them, or
+# takes what it holds.
 PATIENCE = 3.0
 
 
@@ -20,6 +21,7 @@ class ByteBudget:
     def __init__(self, limit: int) -> None:
         self._limit = self._free = limit
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._lent: dict[Share, None] = {}
 
     @property
     def limit(self) -> int:
@@ -46,7 +48,10 @@ class ByteBudget:
         return not self._waiting and min(size, self._limit) <= self._free
 
     async def acquire(self, size: int) -> None:
-        """Wait until ``size`` bytes are free, and take them. More than the limit counts as the limit."""
+        """Wait until ``size`` bytes are free, and take them. More than the limit counts as the limit.
+
+        Meanwhile those give way whose peers take nothing.
+        """
         size = min(size, self._limit)
         if self.has_free(size):
             self._free -= size
@@ -54,7 +59,10 @@ class ByteBudget:
         place = asyncio.get_running_loop().create_future()
         self._waiting.append((size, place))
         try:
-            await place
+            while not (await asyncio.wait({place}, timeout=PATIENCE / 4))[0]:
+                for share in list(self._lent):
+                    if share.is_overdue:
+                        share.give_way()
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
                 self.release(size)  # the bytes came in the same moment
@@ -68,6 +76,14 @@ class ByteBudget:
         """Give bytes back."""
         self._free += min(size, self._limit)
         self._hand_out()
+
+    def lend(self, share: Share) -> None:
+        """Remember who may be asked to give way."""
+        self._lent[share] = None
+
+    def forget(self, share: Share) -> None:
+        """Ask it no more."""
+        self._lent.pop(share, None)
 
     def _hand_out(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._free:
@@ -83,6 +99,7 @@ class Share:
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
         self._since = 0.0
+        self._let_go: Callable[[], None] | None = None
         self.held = 0
 
     @property
@@ -103,8 +120,27 @@ class Share:
             self._since = asyncio.get_running_loop().time()
         self.held += size
 
+    def lend(self, let_go: Callable[[], None]) -> None:
+        """Let what is held be taken back when others wait and the peer takes nothing; ``let_go`` is called then."""
+        self._let_go = let_go
+        self._since = asyncio.get_running_loop().time()
+        self._budget.lend(self)
+
+    def touch(self) -> None:
+        """The peer took something."""
+        self._since = asyncio.get_running_loop().time()
+
+    def give_way(self) -> None:
+        """Give all of it back, and tell who lent it."""
+        let_go = self._let_go
+        self.keep(0)
+        if let_go is not None:
+            let_go()
+
     def keep(self, size: int) -> None:
-        """Give back what is held over ``size``."""
+        """Give back what is held over ``size``. Nobody is asked to give way any more."""
+        self._let_go = None
+        self._budget.forget(self)
         size = min(size, self.held)
         self._budget.release(self.held - size)
         self.held = size

@@ -10,7 +10,7 @@ from holdfast.format.chunks import Chunk, encode_chunk
 from holdfast.format.digests import BLOCK_SIZE
 from holdfast.v1 import artifact_service_pb2 as service_pb
 from holdfast_server.domain.artifacts import Entry, FileBlock
-from holdfast_server.rpc.byte_budget import ByteBudget
+from holdfast_server.rpc.byte_budget import ByteBudget, Share
 from holdfast_server.rpc.convert.artifacts import describe_entry
 from holdfast_server.services.artifacts import ArtifactService
 
@@ -27,10 +27,10 @@ class FileSender:
 
     async def send_range(self, entry: Entry, first: int, last: int) -> AsyncIterator[bytes]:
         """Serialized chunks of the blocks from position ``first`` to before ``last``."""
-        async for block, data in self._read_ahead(self._service.list_blocks(entry, first, last)):
-            view, digest = memoryview(data), block.digest
-            for start in range(0, len(data), CHUNK):
-                yield encode_chunk(Chunk(digest, len(data) if digest else 0, view[start : start + CHUNK]))
+        async for block in self._read_ahead(self._service.list_blocks(entry, first, last)):
+            digest = block.digest
+            for start in range(0, await block.size(), CHUNK):
+                yield encode_chunk(Chunk(digest, await block.size() if digest else 0, await block.part(start)))
                 digest = b""
 
     async def send_files(
@@ -44,12 +44,16 @@ class FileSender:
                 async for message in self._pieces(batch[0], blocks[batch[0].file_id]):
                     yield message
                 continue
-            # Held until the peer took the batch and asks for the next: it is in memory twice, as data and as message.
-            await self._budget.acquire(2 * CHUNK)
+            # It is in memory twice, as data and as message. The message stays there until the peer takes it; who stalls
+            # gives way all the same, as elsewhere the one message that a stream waits with is not counted either.
+            share = Share(self._budget)
+            await share.acquire(2 * CHUNK)
             try:
-                yield await self._batch(batch, blocks, max_data_size)
+                message = await self._batch(batch, blocks, max_data_size)
+                share.lend(_nothing)
+                yield message
             finally:
-                self._budget.release(2 * CHUNK)
+                share.keep(0)
 
     async def _batch(
         self, entries: Sequence[Entry], blocks: dict[int, list[FileBlock]], max_data_size: int
@@ -70,18 +74,18 @@ class FileSender:
                 yield block
 
         first = True
-        async for _, data in self._read_ahead(listed()):
-            for start in range(0, len(data), CHUNK):
+        async for block in self._read_ahead(listed()):
+            for start in range(0, await block.size(), CHUNK):
                 message = service_pb.ReadFilesResponse()
-                part = message.parts.add(data=data[start : start + CHUNK])
+                part = message.parts.add(data=bytes(await block.part(start)))
                 if first:
                     describe_entry(part.entry, entry)
                 yield message
                 first = False
 
-    async def _read_ahead(self, blocks: AsyncIterator[FileBlock]) -> AsyncIterator[tuple[FileBlock, bytes]]:
-        """Each block with its data; the budget holds it until the next one is asked for."""
-        ahead: deque[tuple[FileBlock, asyncio.Task[list[bytes]]]] = deque()
+    async def _read_ahead(self, blocks: AsyncIterator[FileBlock]) -> AsyncIterator[_HeldBlock]:
+        """Each block; it is held until the next one is asked for."""
+        ahead: deque[_HeldBlock] = deque()
         following = await anext(blocks, None)
         try:
             while following is not None or ahead:
@@ -89,19 +93,71 @@ class FileSender:
                     # Only the first may wait for the budget: waiting for a second while holding one could starve.
                     if ahead and self._budget.limit - self._budget.used < BLOCK_SIZE:
                         break
-                    await self._budget.acquire(following.extent.length)
-                    ahead.append((following, asyncio.create_task(self._service.read_blocks([following]))))
+                    block = _HeldBlock(self._service, self._budget, following)
+                    await block.begin()
+                    ahead.append(block)
                     following = await anext(blocks, None)
                 if ahead:
-                    block, task = ahead.popleft()
+                    block = ahead.popleft()
                     try:
-                        yield block, (await task)[0]
+                        yield block
                     finally:
-                        self._budget.release(block.extent.length)
+                        block.close()
         finally:
-            for block, task in ahead:
-                task.cancel()
-                self._budget.release(block.extent.length)
+            for block in ahead:
+                block.close()
+
+
+class _HeldBlock:
+    """A block in memory, read again if its room had to be given back while the peer took nothing of it."""
+
+    def __init__(self, service: ArtifactService, budget: ByteBudget, block: FileBlock) -> None:
+        self._service, self._block = service, block
+        self._share = Share(budget)
+        self._reading: asyncio.Task[None] | None = None
+        self._data: bytes | None = None
+        self.digest = block.digest
+
+    async def begin(self) -> None:
+        """Take room for it, and begin to read it."""
+        await self._share.acquire(self._block.extent.length)
+        self._reading = asyncio.create_task(self._read())
+
+    async def size(self) -> int:
+        """Its size in bytes."""
+        return len(await self._whole())
+
+    async def part(self, start: int) -> memoryview:
+        """The chunk from ``start`` on; hold it no longer than until something is yielded."""
+        data = await self._whole()
+        self._share.touch()
+        return memoryview(data)[start : start + CHUNK]
+
+    def close(self) -> None:
+        """Give its room back."""
+        if self._reading is not None and not self._reading.cancel() and not self._reading.cancelled():
+            self._reading.exception()  # nobody else looks
+        self._drop()
+        self._share.keep(0)
+
+    async def _whole(self) -> bytes:
+        while self._data is None:
+            if self._reading is None:
+                await self.begin()
+            assert self._reading is not None
+            await self._reading
+        return self._data
+
+    async def _read(self) -> None:
+        (self._data,) = await self._service.read_blocks([self._block])
+        self._share.lend(self._drop)
+
+    def _drop(self) -> None:
+        self._reading = self._data = None
+
+
+def _nothing() -> None:
+    """There is nothing that could be let go."""
 
 
 def _batches(entries: Sequence[Entry], max_data_size: int) -> Iterator[list[Entry]]:

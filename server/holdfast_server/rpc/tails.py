@@ -32,9 +32,12 @@ class TailSender:
                 source, pieces = await self._look(source, offset, share)
                 if pieces:
                     source, chunks = await self._service.read(source, pieces, offset)
+                    if share.held:
+                        share.lend(chunks.clear)  # what is not sent then is read again
                     while chunks:
                         digest, data = chunks.pop(0)
                         yield pb.TailArtifactResponse(data=pb.TailData(offset=offset, data=data, digest=digest))
+                        share.touch()
                         offset += len(data)
                     data = b""  # who follows a log keeps nothing while it waits, perhaps for hours
                 share.keep(0)  # the peer took the last of it and asks for more
