@@ -247,7 +247,7 @@ def test_ctrl_c_ends_the_pause_between_retries(tmp_path):
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=30)
         assert (process.returncode, out) == (9, "[]\n")
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 10  # of the 30 s for which it would go on trying; a busy machine takes some
 
 
 def test_a_download_without_progress_ends(client, server, run_id, tmp_path):
