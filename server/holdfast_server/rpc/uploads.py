@@ -162,7 +162,7 @@ class BlockReceiver:
 
 @dataclass(slots=True)
 class _Stream:
-    """State of one stream: results that wait to be sent, bytes that were taken, and told as such, and when to tell more."""
+    """State of one stream: results that wait to be sent, bytes that were taken, and what of them was told."""
 
     results: asyncio.Queue[list[Result] | None] = field(default_factory=asyncio.Queue)
     taken: int = 0
