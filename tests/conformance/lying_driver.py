@@ -304,6 +304,14 @@ class SendsOnce(Operations):
         sending.ATTEMPTS = 1
 
 
+class CommitsOnce(Operations):
+    """A small file that does not arrive as it was is an error at once."""
+
+    def __init__(self):
+        super().__init__()
+        committing.MAX_DAMAGED = 1
+
+
 class SendsNoDigests(Operations):
     """What a small file should have is not said."""
 

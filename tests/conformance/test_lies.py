@@ -68,6 +68,7 @@ LIES = [
     ("unknown_file", "ClaimsSuccess", "NOT_FOUND.* was expected"),
     ("bit_flipped_on_its_way_up", "SendsOnce", "an error came"),
     ("bit_flipped_in_a_small_file_on_its_way_up", "SendsNoDigests", "bytes in place of|has other bytes|is not"),
+    ("bit_flipped_in_a_small_file_on_its_way_up", "CommitsOnce", "an error came"),
     ("bit_flipped_on_its_way_down", "LeavesWhatIsDamaged", "is to hold"),
     ("bit_flipped_in_a_directory", "LeavesWhatIsDamaged", "bytes in place of"),
     ("bit_flipped_in_the_store", "ClaimsSuccess", "DATA_LOSS.* was expected"),

@@ -90,7 +90,7 @@ def _play(step: Step, stage: Stage) -> None:
 
 
 def _judge(step: Step, stage: Stage, answer: Answer) -> None:
-    error = step.or_error if answer.error is not None and step.or_error is not None else step.expect_error
+    error = step.expect_error
     if error is not None:
         if answer.error is None:
             raise ConformanceError(f"the error {shortened(error)} was expected, and {answer} came")

@@ -44,7 +44,7 @@ OPS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     )
 }
 _DRIVER_STEPS = ("ask", "begin", "answer")
-_FIELDS = {"with", "by", "expect", "expect_error", "or_error", "save"}
+_FIELDS = {"with", "by", "expect", "expect_error", "save"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,6 @@ class Step:
         by: The language that does it in place of the one on trial; empty for that one.
         expect: What the answer has; None when an error is expected.
         expect_error: What the error has.
-        or_error: What an error has, if one comes in place of an answer, as it may.
         save: Names for fields of the answer, for later steps.
         steps: What each other language does.
     """
@@ -70,7 +69,6 @@ class Step:
     by: str = ""
     expect: Mapping[str, Any] | None = None
     expect_error: Mapping[str, Any] | None = None
-    or_error: Mapping[str, Any] | None = None
     save: Mapping[str, str] = field(default_factory=dict)
     steps: Sequence[Step] = ()
 
@@ -177,7 +175,6 @@ def _driver_step(kind: str, given: Mapping[str, Any], where: str) -> Step:
         by=given.get("by", ""),
         expect=given.get("expect", {}) if error is None else None,
         expect_error=error,
-        or_error=given.get("or_error"),
         save=given.get("save", {}),
     )
 

@@ -23,13 +23,15 @@ const (
 	entryOverhead = 120
 	// Digests that are remembered as sent, so that equal files of one tree are sent once.
 	maxRemembered = 65_536
+	// Times that a commit is sent whose contents were damaged on their way, before it is an error.
+	maxDamaged = 3
 )
 
 // errMissing says that a commit names blocks that the server lacks.
 var errMissing = errors.New("the server lacks blocks of this commit")
 
 // commit is a set of entries that becomes visible at once, with the contents of small files. It may be tried again after
-// an interruption: what the server has by then is named by digest and not sent again.
+// an interruption, or a bit that flipped on the way: what the server has by then is named by digest and not sent again.
 type commit struct {
 	conn      *connection
 	owner     *pb.TreeOwner
@@ -40,10 +42,17 @@ type commit struct {
 // run commits entries, whose blocks were written, and the files of small, which are read here.
 func (c *commit) run(ctx context.Context, entries []*pb.NewEntry, small []source) error {
 	var response *pb.CommitFilesResponse
-	err := c.conn.persist(ctx, func() int64 { return c.reached }, func(ctx context.Context) (err error) {
-		response, err = c.attempt(ctx, entries, small)
-		return err
-	})
+	var err error
+	for range maxDamaged {
+		err = c.conn.persist(ctx, func() int64 { return c.reached }, func(ctx context.Context) (err error) {
+			response, err = c.attempt(ctx, entries, small)
+			return err
+		})
+		// Damaged on the way, as what was read is what was hashed.
+		if failure := (*Error)(nil); !errors.As(err, &failure) || failure.Reason != "CONTENT_MISMATCH" {
+			break
+		}
+	}
 	if err == nil && response.GetMissing() != nil {
 		return errMissing
 	}

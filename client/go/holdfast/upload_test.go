@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -62,6 +63,47 @@ func TestABlockThatIsAlwaysChangedOnItsWayIsDataLoss(t *testing.T) {
 	}
 	if server.committed != nil {
 		t.Error("something was committed")
+	}
+}
+
+// mismatch is how a server refuses a content that does not have its digest.
+func mismatch(t *testing.T) error {
+	t.Helper()
+	refused, err := status.New(codes.InvalidArgument, "its digest is not that of its blocks").
+		WithDetails(&errdetails.ErrorInfo{Domain: errorDomain, Reason: "CONTENT_MISMATCH"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return refused.Err()
+}
+
+func TestASmallFileThatWasChangedOnItsWayIsSentAgain(t *testing.T) {
+	refused := mismatch(t)
+	server := &fakeServer{}
+	server.onCommit = func(n int) (*pb.CommitFilesResponse, error) {
+		if n < maxDamaged {
+			return nil, refused
+		}
+		return nil, nil
+	}
+	client := server.serve(t)
+	if err := client.Run("run").LogArtifact(context.Background(), makeFile(t, 10), ""); err != nil {
+		t.Fatal(err)
+	}
+	if len(server.requests) != maxDamaged || server.requests[0] != server.requests[maxDamaged-1] {
+		t.Errorf("the request ids are %q", server.requests)
+	}
+}
+
+func TestASmallFileThatIsAlwaysChangedOnItsWayIsAnError(t *testing.T) {
+	refused := mismatch(t)
+	server := &fakeServer{}
+	server.onCommit = func(int) (*pb.CommitFilesResponse, error) { return nil, refused }
+	client := server.serve(t)
+	err := client.Run("run").LogArtifact(context.Background(), makeFile(t, 10), "")
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Reason != "CONTENT_MISMATCH" || len(server.requests) != maxDamaged {
+		t.Errorf("%v after %d attempts", err, len(server.requests))
 	}
 }
 

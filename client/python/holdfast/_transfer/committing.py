@@ -15,6 +15,7 @@ from holdfast._transfer.following import FollowedCall
 from holdfast._transfer.hashing import HashedBlock, SourceHashing
 from holdfast._transfer.progress import Progress
 from holdfast._transfer.sources import Source
+from holdfast.errors import InvalidArgumentError
 from holdfast.v1 import artifact_pb2 as artifact_pb
 from holdfast.v1 import artifact_service_pb2 as pb
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
@@ -28,6 +29,8 @@ DIGESTS_PER_MESSAGE = 16_384
 ENTRY_BYTES = 120
 # Digests that are remembered as sent, so that equal files of one tree are sent once.
 MAX_REMEMBERED = 65_536
+# Times that a commit is sent whose contents were damaged on their way, before it is an error.
+MAX_DAMAGED = 3
 
 
 class MissingError(Exception):
@@ -48,7 +51,8 @@ ANYTHING = Expectation()
 class Commit:
     """A set of entries that becomes visible at once, with the contents of small files.
 
-    It may be tried again after an interruption: what the server has by then is named by digest and not sent again.
+    It may be tried again after an interruption, or a bit that flipped on the way: what the server has by then is named
+    by digest and not sent again.
     """
 
     def __init__(self, channel: Channel, owner: artifact_pb.TreeOwner, request_id: str, progress: Progress) -> None:
@@ -65,7 +69,16 @@ class Commit:
             LocalFileError: A small file changed or cannot be read; nothing is visible.
             HoldfastError: As the server says; nothing is visible.
         """
-        response = self._channel.run(lambda: self._attempt(entries, small, expected), position=lambda: self._reached)
+        for damaged in range(1, MAX_DAMAGED + 1):
+            try:
+                response = self._channel.run(
+                    lambda: self._attempt(entries, small, expected), position=lambda: self._reached
+                )
+                break
+            except InvalidArgumentError as refused:
+                # Damaged on the way, as what was read is what was hashed.
+                if refused.reason != "CONTENT_MISMATCH" or damaged == MAX_DAMAGED:
+                    raise
         if response.WhichOneof("outcome") == "missing":
             raise MissingError
         return response.committed

@@ -4,6 +4,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ClientWritableStream } from "@grpc/grpc-js";
 
 import { newRequestId, type Channel } from "../channel.js";
+import { HoldfastError } from "../errors.js";
 import { EntryKind, type Tree, type TreeOwnerSchema } from "../gen/holdfast/v1/artifact_pb.js";
 import {
   ArtifactService,
@@ -27,6 +28,8 @@ const DIGEST_BYTES = 34;
 const ENTRY_BYTES = 120;
 /** Digests that are remembered as sent, so that equal files of one tree are sent once. */
 const MAX_REMEMBERED = 65_536;
+/** Times that a commit is sent whose contents were damaged on their way, before it is an error. */
+const MAX_DAMAGED = 3;
 
 export type Owner = MessageInitShape<typeof TreeOwnerSchema>;
 export type NewEntry = MessageInitShape<typeof NewEntrySchema>;
@@ -40,7 +43,8 @@ export interface LargeFile {
 /**
  * A set of entries that becomes visible at once, with the contents of small files.
  *
- * It may be tried again after an interruption: what the server has by then is named by digest and not sent again.
+ * It may be tried again after an interruption, or a bit that flipped on the way: what the server has by then is named by
+ * digest and not sent again.
  */
 export class Commit {
   private readonly requestId = newRequestId();
@@ -65,10 +69,18 @@ export class Commit {
     large: readonly LargeFile[],
     small: readonly Source[],
   ): Promise<Tree | undefined> {
-    const answer = await this.channel.run(() => this.attempt(directories, large, small), {
-      position: () => this.reached,
-    });
-    return answer.outcome.case === "committed" ? answer.outcome.value : undefined;
+    for (let damaged = 1; ; damaged += 1) {
+      try {
+        const answer = await this.channel.run(() => this.attempt(directories, large, small), {
+          position: () => this.reached,
+        });
+        return answer.outcome.case === "committed" ? answer.outcome.value : undefined;
+      } catch (error) {
+        // Damaged on the way, as what was read is what was hashed.
+        const isDamaged = error instanceof HoldfastError && error.reason === "CONTENT_MISMATCH";
+        if (!isDamaged || damaged === MAX_DAMAGED) throw error;
+      }
+    }
   }
 
   private async attempt(

@@ -20,8 +20,8 @@ import java.util.Set;
  * Makes a set of entries visible at once: one CommitFiles stream, which brings the contents of
  * small files along.
  *
- * <p>It may be tried again after an interruption: what the server has by then is named by digest
- * and not sent again.
+ * <p>It may be tried again after an interruption, or a bit that flipped on the way: what the server
+ * has by then is named by digest and not sent again.
  */
 final class Commit {
   /** Contents up to this size go inside the commit. */
@@ -36,6 +36,9 @@ final class Commit {
 
   /** Digests that are remembered as sent, so that equal files of one tree are sent once. */
   private static final int MAX_REMEMBERED = 65_536;
+
+  /** Times that it is sent when contents are damaged on their way, before it is an error. */
+  private static final int MAX_DAMAGED = 3;
 
   private final Connection connection;
   private final CommitHeader header;
@@ -55,7 +58,16 @@ final class Commit {
    * @throws HoldfastException As the server says, or a small file changed; nothing is visible.
    */
   CommitFilesResponse run(List<NewEntry> entries, List<Source> small) {
-    return connection.run(() -> attempt(entries, small), () -> reached);
+    for (int damaged = 1; ; damaged++) {
+      try {
+        return connection.run(() -> attempt(entries, small), () -> reached);
+      } catch (HoldfastException.InvalidArgument refused) {
+        // Damaged on the way, as what was read is what was hashed.
+        if (!refused.reason().equals("CONTENT_MISMATCH") || damaged == MAX_DAMAGED) {
+          throw refused;
+        }
+      }
+    }
   }
 
   /** The entry of a file, by the digests of its blocks. */
