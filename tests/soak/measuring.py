@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -42,6 +43,16 @@ class Samples:
             for end, later in kept[number + 1 :]
         ]
         return statistics.median(slopes)
+
+    def medians(self, parts: int) -> list[float]:
+        """The median of each part of the time, one after the other: what a single look at a busy process would hide."""
+        count = len(self.values)
+        cuts = [count * part // parts for part in range(parts + 1)]
+        return [
+            statistics.median(value for _, value in self.values[begin:end])
+            for begin, end in pairwise(cuts)
+            if begin < end
+        ]
 
 
 async def timed(call: Callable[[], Awaitable[object]], count: int) -> list[float]:
