@@ -31,6 +31,11 @@ def test_an_empty_store_in_place_of_the_known_one_is_refused() -> None:
         check_identity(MemoryObjectStore(), "a" * 32, "its data directory", known_as="s3://models?endpoint=x")
 
 
+def test_a_database_without_its_blocks_says_what_is_missing() -> None:
+    with pytest.raises(FailedPrecondition, match=r"in its data directory, where the store's marker .* missing"):
+        check_identity(MemoryObjectStore(), "a" * 32, "its data directory", known_as="its data directory")
+
+
 @pytest.mark.minio
 async def test_a_data_directory_is_served_with_one_store_only(tmp_path: Path, minio_store_url: str) -> None:
     with_s3 = ServerConfig(data_dir=tmp_path / "data", addresses=("127.0.0.1:0",), store=minio_store_url)

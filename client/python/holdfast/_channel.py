@@ -125,7 +125,8 @@ class Channel:
                 connection.answered = True
                 raise failure
             told = retry_after(failure)
-            connection.answered = connection.answered or told is not None
+            # A reason is the server's own: it was heard, and its store or database is what is away.
+            connection.answered = connection.answered or told is not None or bool(failure.reason)
             if not connection.answered and self._refuse_bad_tls(connection, failure):
                 continue
             self.refuse_if_closed()
@@ -164,7 +165,11 @@ class Channel:
             window = min(window, patience)
         elif stopped is None or not stopped.is_set():
             # Otherwise a program would stand still without a word.
-            what = "does not answer" if retry_after(failure) is None else "is busy"
+            what = "does not answer"
+            if retry_after(failure) is not None:
+                what = "is busy"
+            elif failure.reason:
+                what = f"cannot do it now: {failure.message}"
             logger.warning("%s %s; trying again for up to %g s", self.target.uri, what, window)
         return Patience(self.retry, window)
 

@@ -129,7 +129,8 @@ def _check_dates(certificate: x509.Certificate, path: Path) -> None:
     if certificate.not_valid_before_utc > now:
         raise TlsFileError(
             f"The certificate in {path} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on: "
-            "check this machine's clock, or wait."
+            "check this machine's clock, or wait.",
+            valid_from=certificate.not_valid_before_utc,
         )
 
 

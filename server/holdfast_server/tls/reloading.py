@@ -34,6 +34,8 @@ class ReloadingCertificates:
         self._files = files
         self._lock = threading.Lock()
         self._seen = _fingerprint(files)
+        # When files that were refused may be good without another change.
+        self._look_again_at: dt.datetime | None = None
         self._current = Certificates.read(files)
         self._remind_at = dt.datetime.min.replace(tzinfo=dt.timezone.utc)
         self._tell(self._current)
@@ -73,12 +75,14 @@ class ReloadingCertificates:
 
     def _look(self) -> None:
         found = _fingerprint(self._files)
-        if found == self._seen:
+        is_due = self._look_again_at is not None and dt.datetime.now(dt.timezone.utc) >= self._look_again_at
+        if found == self._seen and not is_due:
             return
-        self._seen = found
+        self._seen, self._look_again_at = found, None
         try:
             self._current = Certificates.read(self._files)
         except TlsFileError as error:
+            self._look_again_at = error.valid_from
             logger.warning("the changed TLS files cannot be used, the ones before stay in use: %s", error)
             return
         self._remind_at = dt.datetime.min.replace(tzinfo=dt.timezone.utc)

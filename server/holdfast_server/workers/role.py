@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -51,7 +52,8 @@ class WorkerRole:
 
     def announce(self, announcement: Announcement) -> None:
         """Tell the parent, once."""
-        os.write(self.pipe, announcement.to_bytes())
+        with contextlib.suppress(BrokenPipeError):  # it is gone, which ends this one, too
+            os.write(self.pipe, announcement.to_bytes())
         os.close(self.pipe)
 
     def when_orphaned(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

@@ -30,6 +30,12 @@ def check_identity(objects: ObjectStore, expected: str, description: str, *, kno
             f"The store {description} belongs to another database. Use another bucket, prefix or data directory: two "
             "databases cannot share a store, as each would take the other's blocks for garbage."
         )
+    if known_as == description:
+        raise FailedPrecondition(
+            f"The database keeps its blocks in {description}, where the store's marker ({MARKER}) is missing: it is a "
+            "copy without its blocks, or they were removed. Copy the whole directory while no server runs, or restore "
+            "a backup."
+        )
     if known_as:
         raise FailedPrecondition(
             f"The database keeps its blocks in {known_as}, not in {description}. Start the server with that store, or "

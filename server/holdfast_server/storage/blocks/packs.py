@@ -63,7 +63,7 @@ class PackedBlockStore:
                 if len(piece) != extent.length:
                     raise DataLoss(
                         f"Block {digest.hex()} is damaged: {len(piece)} of {extent.length} bytes are left. Restore the "
-                        "store from a backup, or log the file again."
+                        "store from a backup, or log the file again after `holdfast fsck --deep --repair`."
                     )
                 found[index] = piece
         return [found[index] for index in range(len(blocks))]
@@ -79,7 +79,7 @@ class PackedBlockStore:
         except KeyError:
             raise DataLoss(
                 f"Block {digest.hex()} is lost: the store has no object for it. Restore the store from a backup, or "
-                "log the file again."
+                "log the file again after `holdfast fsck --repair`."
             ) from None
 
     def _discard(self, key: str) -> None:

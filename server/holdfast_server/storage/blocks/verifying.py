@@ -43,7 +43,7 @@ class VerifyingBlockStore:
             if hashlib.sha256(data).digest() != digest:
                 raise DataLoss(
                     f"Block {digest.hex()} is damaged: its bytes do not have this digest. Restore the store from a "
-                    "backup, or log the file again."
+                    "backup, or log the file again after `holdfast fsck --deep --repair`."
                 )
         return found
 
