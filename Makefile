@@ -172,13 +172,13 @@ FUZZ_VENV := .venv-fuzz
 FUZZ_STAMP := $(FUZZ_VENV)/.installed
 
 .PHONY: fuzz
-fuzz: $(FUZZ_STAMP) ## Fuzz a parser with atheris, such as ARGS='filters -max_total_time=60'; without ARGS it lists them
+fuzz: $(FUZZ_STAMP) ## Fuzz a parser or the whole server with atheris, such as ARGS='filters -max_total_time=60'; without ARGS it lists them
 	@$(FUZZ_VENV)/bin/python -m tests.fuzz $(ARGS)
 
 $(FUZZ_STAMP): $(STAMP) pyproject.toml $(PROTOS)
 	@test -x $(FUZZ_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(FUZZ_VENV)
 	$(BIN)/uv pip install --quiet --python $(FUZZ_VENV)/bin/python --reinstall-package holdfast \
-	  -e '.[server,sklearn]' 'atheris>=3.0'
+	  -e '.[server,sklearn]' 'atheris>=3.0' hypothesis pytest
 	@touch $@
 
 .PHONY: clean

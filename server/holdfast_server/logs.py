@@ -73,11 +73,12 @@ def escaped(text: str) -> str:
 
 
 def _calm(record: logging.LogRecord) -> bool:
-    """Tell in one line of metadata that is no text: gRPC writes a traceback with the value, which anybody can send."""
+    """Leave out tracebacks that anybody can cause; one line tells of metadata that is no text, without the value."""
     if str(record.msg).startswith("Invalid encoding on"):
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args, record.exc_info = "a call came with metadata that is not UTF-8", (), None
-    return True
+    # That a call is over before its answer was sent, as when what came could not be unpacked, is no defect of ours.
+    return not str(record.msg).startswith("ExecuteBatchError raised in core")
 
 
 def _time(record: logging.LogRecord) -> str:

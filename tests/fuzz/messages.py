@@ -100,6 +100,15 @@ RIGHT: dict[str, list[Any]] = {
     "kind": [1, 2],
     "mode": [1, 2, 3],
 }
+# Most calls have none, so that these do not stand in the way of what the messages find.
+METADATA: st.SearchStrategy[tuple[tuple[str, str | bytes], ...]] = st.just(()) | st.lists(
+    st.tuples(
+        st.sampled_from(["authorization", "x-holdfast-request-id", "x-odd", "traceparent", "cookie"]),
+        st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=80),
+    )
+    | st.tuples(st.sampled_from(["x-odd-bin", "grpc-trace-bin", "grpc-tags-bin"]), st.binary(max_size=60)),
+    max_size=4,
+).map(tuple)
 
 
 def methods() -> Iterator[MethodDescriptor]:

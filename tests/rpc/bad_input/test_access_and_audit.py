@@ -298,5 +298,5 @@ BY_PRINCIPAL = [
 
 
 @pytest.mark.parametrize("case", [*NAMES, *ROLES, *SECRETS, *GIVEN, *REQUEST_IDS, *PAGES, *CONDITIONS, *BY_PRINCIPAL])
-def test_bad_input_about_access_and_the_audit_log_is_refused(open_or_guarded_world: World, case: Case) -> None:
-    check_refused(open_or_guarded_world, case)
+def test_bad_input_about_access_and_the_audit_log_is_refused(any_world: World, case: Case) -> None:
+    check_refused(any_world, case)

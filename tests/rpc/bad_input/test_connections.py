@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import socket
 import struct
+import zlib
 
 import pytest
 from tests.rpc.bad_input.world import RUN, World
@@ -12,8 +14,8 @@ from tests.rpc.bad_input.world import RUN, World
 from holdfast.v1 import run_service_pb2
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, WINDOW = 0, 1, 3, 4, 6, 7, 8
-END_STREAM, END_HEADERS = 1, 4
+DATA, HEADERS, PRIORITY, RESET, SETTINGS, PROMISE, PING, GOAWAY, WINDOW, CONTINUATION = range(10)
+END_STREAM, END_HEADERS, PADDED = 1, 4, 8
 BATCH = run_service_pb2.LogBatchRequest(run_id=RUN, metrics=[{"key": "connection"}])
 
 
@@ -34,11 +36,12 @@ def headers(*, method: str = "LogBatch", stream: int = 1, flags: int = END_HEADE
         "te": "trailers",
         **{name.replace("_", "-"): value for name, value in changed.items()},
     }
-    block = b"".join(
-        b"\0" + bytes((len(name),)) + name.encode() + bytes((len(value),)) + value.encode("latin-1")
-        for name, value in pairs.items()
-    )
-    return frame(HEADERS, block, flags=flags, stream=stream)
+    return frame(HEADERS, b"".join(literal(*pair) for pair in pairs.items()), flags=flags, stream=stream)
+
+
+def literal(name: str, value: str) -> bytes:
+    """A header in full, of fewer than 127 bytes each."""
+    return b"\0" + bytes((len(name),)) + name.encode() + bytes((len(value),)) + value.encode("latin-1")
 
 
 def message(payload: bytes, *, compressed: int = 0, length: int | None = None, stream: int = 1) -> bytes:
@@ -87,6 +90,58 @@ CASES = [
         id="flood-of-calls-that-are-reset",
     ),
     pytest.param(BEGUN + headers(stream=1) + frame(GOAWAY, bytes(8)) + message(GOOD[:-1]), id="goes-away"),
+    pytest.param(BEGUN + frame(GOAWAY, bytes(8) + b"\x1b[2J" * 20) * 5_000, id="flood-of-goodbyes"),
+    pytest.param(BEGUN + frame(RESET, bytes(4)), id="reset-of-stream-zero"),
+    pytest.param(BEGUN + frame(PROMISE, bytes((0, 0, 0, 2)), flags=END_HEADERS, stream=1), id="promise-by-a-client"),
+    pytest.param(BEGUN + frame(PRIORITY, bytes((0, 0, 0, 1, 0)), stream=1) * 5_000, id="stream-that-waits-for-itself"),
+    pytest.param(BEGUN + frame(SETTINGS, struct.pack(">HI", 5, 0)), id="frames-of-no-size"),
+    pytest.param(
+        BEGUN + headers(flags=0) + frame(CONTINUATION, literal("x-a", "a" * 100), stream=1) * 20_000,
+        id="headers-that-go-on-and-on",
+    ),
+    pytest.param(
+        BEGUN + headers(flags=0) + frame(CONTINUATION, stream=1) * 50_000, id="headers-that-go-on-with-nothing"
+    ),
+    pytest.param(
+        BEGUN + frame(HEADERS, b"\x40\x01x\x7e" + b"b" * 126 + b"\xbe" * 16_000, flags=END_HEADERS, stream=1),
+        id="header-repeated-from-the-table",
+    ),
+    pytest.param(
+        BEGUN + frame(HEADERS, b"\x3f" + b"\xff" * 20, flags=END_HEADERS, stream=1), id="table-larger-than-any-number"
+    ),
+    pytest.param(BEGUN + headers(x_upper="a").replace(b"x-upper", b"X-UPPER") + message(GOOD), id="header-in-capitals"),
+    pytest.param(BEGUN + headers().replace(b":path", b":pest") + message(GOOD), id="call-of-no-path"),
+    pytest.param(BEGUN + headers(**{":method": "GET"}) + message(GOOD), id="method-get"),
+    pytest.param(BEGUN + headers(**{":method": "CONNECT"}) + message(GOOD), id="method-connect"),
+    pytest.param(BEGUN + headers(grpc_timeout="1X") + message(GOOD), id="deadline-in-no-unit"),
+    pytest.param(BEGUN + headers(grpc_timeout="9" * 100 + "H") + message(GOOD[:-1]), id="deadline-of-a-hundred-digits"),
+    pytest.param(BEGUN + headers(x_odd_bin="!!!") + message(GOOD), id="binary-header-that-is-no-base64"),
+    pytest.param(
+        BEGUN + headers(x_holdfast_request_id="a\nERROR: Traceback") + message(GOOD[:-1]), id="request-id-of-two-lines"
+    ),
+    pytest.param(BEGUN + headers(user_agent="\x1b[2J\xff" * 20) + message(GOOD[:-1]), id="agent-that-steers-terminals"),
+    pytest.param(
+        BEGUN + headers() + frame(DATA, b"\xff" + b"x" * 10, flags=PADDED | END_STREAM, stream=1),
+        id="padding-longer-than-its-frame",
+    ),
+    pytest.param(BEGUN + headers() + frame(DATA, stream=1) * 50_000, id="flood-of-empty-frames"),
+    pytest.param(
+        BEGUN + headers() + frame(WINDOW, struct.pack(">I", (1 << 31) - 1), stream=1) * 2, id="window-over-its-most"
+    ),
+    pytest.param(
+        BEGUN + headers(grpc_encoding="gzip") + message(gzip.compress(GOOD)[:-9], compressed=1), id="gzip-cut"
+    ),
+    pytest.param(
+        BEGUN + headers(grpc_encoding="gzip") + message(gzip.compress(GOOD) * 2, compressed=1), id="gzip-twice-in-a-row"
+    ),
+    pytest.param(
+        BEGUN + headers(grpc_encoding="gzip, gzip") + message(gzip.compress(gzip.compress(GOOD)), compressed=1),
+        id="gzip-within-gzip",
+    ),
+    pytest.param(
+        BEGUN + headers(grpc_encoding="deflate") + message(zlib.compress(bytes(15 << 20)), compressed=1),
+        id="deflated-to-fifteen-mebibytes",
+    ),
 ]
 
 

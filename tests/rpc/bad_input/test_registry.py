@@ -330,5 +330,5 @@ ALIASES = [
 
 
 @pytest.mark.parametrize("case", [*EXPERIMENTS, *LOGGED_MODELS, *REGISTERED_MODELS, *VERSIONS, *ALIASES])
-def test_bad_input_about_experiments_and_models_is_refused(local_world: World, case: Case) -> None:
-    check_refused(local_world, case)
+def test_bad_input_about_experiments_and_models_is_refused(any_world: World, case: Case) -> None:
+    check_refused(any_world, case)

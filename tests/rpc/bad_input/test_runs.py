@@ -91,6 +91,9 @@ IDS = [
         INVALID_CURSOR,
         "cursor",
     ),
+    # Of a field that comes twice the last counts, for checks as for what is done.
+    bad("RunService/GetRun", "id-twice", b"\x0a\x20" + RUN.encode() + b"\x0a\x20" + NO_RUN.encode(), RUN_NOT_FOUND),
+    bad("RunService/RenewLeases", "id-with-nul", {"run_ids": [RUN, "\0"]}, INVALID_NAME, "run_ids"),
     bad("RunService/RenewLeases", "too-many", {"run_ids": [RUN] * 1_001}, LIMIT_EXCEEDED, "run_ids"),
 ]
 
@@ -265,5 +268,5 @@ READING = [
 
 
 @pytest.mark.parametrize("case", [*IDS, *CREATING, *CHANGING, *LOGGING, *LINKING, *READING])
-def test_bad_input_about_runs_is_refused(local_world: World, case: Case) -> None:
-    check_refused(local_world, case)
+def test_bad_input_about_runs_is_refused(any_world: World, case: Case) -> None:
+    check_refused(any_world, case)

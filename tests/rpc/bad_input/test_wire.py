@@ -129,18 +129,25 @@ FLOODS = [
 
 
 @pytest.mark.parametrize("case", [*CUT, *NOT_UTF8, *MALFORMED, *UNKNOWN, *SIZES, *MANY, *FLOODS])
-def test_what_no_method_can_read_is_refused(local_world: World, case: Case) -> None:
-    check_refused(local_world, case)
+def test_what_no_method_can_read_is_refused(any_world: World, case: Case) -> None:
+    check_refused(any_world, case)
 
 
-def test_a_message_that_decompresses_to_too_much_is_refused_unopened(local_world: World) -> None:
-    """A few kilobytes on the wire must not become what the server has memory for."""
-    call = local_world.channel.unary_unary(f"/{PACKAGE}.{GET}", request_serializer=None, response_deserializer=None)
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate], ids=["gzip", "deflate"])
+@pytest.mark.parametrize("method", [GET, "RunService/WatchRun", COMMIT, WRITE])
+def test_a_message_that_decompresses_to_too_much_is_refused_unopened(
+    any_world: World, method: str, compression: grpc.Compression
+) -> None:
+    """A few kilobytes on the wire must not become what the server has memory for, nor lines in its log."""
+    before, complaints = any_world.contents(), any_world.complaints()
+    call = any_world.channel.stream_stream(f"/{PACKAGE}.{method}", request_serializer=None, response_deserializer=None)
     bomb = FILLER + b"\x80\x80\x80\x20" + bytes(64 << 20)
     with pytest.raises(grpc.RpcError) as caught:
-        call(bomb, timeout=WAIT, compression=grpc.Compression.Gzip)
+        list(call(iter([bomb]), timeout=WAIT, compression=compression))
     assert (caught.value.code().name, *described(caught.value)) == (TOO_LARGE.code, "", "")
-    local_world.check_works()
+    any_world.check_works()
+    assert any_world.complaints() == complaints, any_world.server.lines
+    assert any_world.contents() == before
 
 
 @pytest.mark.parametrize("milliseconds", [0.01, 0.5, 1, 2, 4, 8, 16])

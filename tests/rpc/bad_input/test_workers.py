@@ -44,5 +44,5 @@ WORKERS = [
 
 
 @pytest.mark.parametrize("case", WORKERS)
-def test_bad_input_about_tokens_of_workers_is_refused(open_or_guarded_world: World, case: Case) -> None:
-    check_refused(open_or_guarded_world, case)
+def test_bad_input_about_tokens_of_workers_is_refused(any_world: World, case: Case) -> None:
+    check_refused(any_world, case)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -41,6 +42,38 @@ BLOCK_DIGEST = hashlib.sha256(BLOCK).digest()
 LAST_SECOND = 253_402_300_799  # of the year 9999, the last one that a Timestamp has
 USED_REQUEST_ID = "used-before"
 WAIT = 60.0
+_COMPLAINT = re.compile(r"\bERROR\b|\bCRITICAL\b|Traceback|error id")
+
+
+class Rows:
+    """The rows of a database's tables, read again only when somebody has written: most calls change none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: Any = None
+        self._version, self._rows = -1, dict[str, Any]()
+
+    def read(self) -> dict[str, Any]:
+        """All rows by table, but for what is no content: a planner's statistics, and when a token was last used."""
+        if self._connection is None:
+            self._connection = connect(self._path, read_only=True)
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version:
+            self._version, self._rows = version, {name: self._table(name) for name in self._names()}
+        return self._rows
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _names(self) -> list[str]:
+        found = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return [name for (name,) in map(tuple, found) if not name.startswith("sqlite_stat")]
+
+    def _table(self, name: str) -> list[str]:
+        kept = [row[1] for row in self._connection.execute(f'PRAGMA table_info("{name}")') if row[1] != "last_use_time"]
+        selected = ", ".join(f'"{column}"' for column in kept)
+        return sorted(map(repr, map(tuple, self._connection.execute(f'SELECT {selected} FROM "{name}"'))))
 
 
 @dataclass(slots=True)
@@ -62,6 +95,10 @@ class World:
     writer: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, tuple[str, str]] = field(default_factory=dict)
+    rows: Rows = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows = Rows(self.data_dir / "holdfast.db")
 
     def build(self) -> None:
         """Make something of everything."""
@@ -88,22 +125,12 @@ class World:
 
     def contents(self) -> dict[str, Any]:
         """All that is kept: the rows of each table, the objects of the store, and what waits in files."""
-        connection = connect(self.data_dir / "holdfast.db", read_only=True)
-        try:
-            names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            # Statistics for SQLite's planner are no contents; it refreshes them when it likes.
-            rows: dict[str, Any] = {
-                name: sorted(map(repr, map(tuple, connection.execute(f'SELECT * FROM "{name}"'))))
-                for name in names
-                if not name.startswith("sqlite_stat")
-            }
-        finally:
-            connection.close()
+        rows = self.rows.read()
         return {**rows, "objects": sorted((found.key, found.size) for found in self.objects.list_objects())}
 
     def complaints(self) -> list[str]:
         """What the server wrote that tells of a defect."""
-        return [line for line in self.server.lines if "Traceback" in line or "error id" in line]
+        return [line for line in self.server.lines if _COMPLAINT.search(line)]
 
     def _make_runs(self) -> None:
         for name in ("second", "gone"):
