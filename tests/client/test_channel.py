@@ -17,6 +17,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2, status_pb2
 
 from holdfast import errors
 from holdfast._channel import Channel
@@ -32,8 +33,10 @@ QUICK = RetryPolicy(window=10.0, first_window=0.3, initial_delay=0.02, max_delay
 class EchoServer:
     """Answers /test.Service/Echo with the request, after failing as often as asked."""
 
-    def __init__(self, port: int = 0, failures: int = 0, status: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> None:
-        self.failures, self.status = failures, status
+    def __init__(
+        self, port: int = 0, failures: int = 0, status: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE, reason: str = ""
+    ) -> None:
+        self.failures, self.status, self.reason = failures, status, reason
         self.calls: list[dict[str, object]] = []
         handlers = {"Echo": grpc.unary_unary_rpc_method_handler(self._echo)}
         self._server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
@@ -44,6 +47,10 @@ class EchoServer:
     def _echo(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         self.calls.append(dict(context.invocation_metadata()))
         if len(self.calls) <= self.failures:
+            if self.reason:
+                told = status_pb2.Status(code=self.status.value[0], message="not now")
+                told.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain="holdfast"))
+                context.set_trailing_metadata([("grpc-status-details-bin", told.SerializeToString())])
             context.abort(self.status, "not now")
         return request
 
@@ -78,6 +85,16 @@ def test_a_call_is_repeated_that_a_server_refuses_for_now_or_cuts_off_without_a_
     with EchoServer(failures=3, status=status) as server:
         assert echo(channel_to(server.port)) == b"hello"
     assert len(server.calls) == 4
+
+
+def test_a_server_that_says_what_is_away_was_heard_and_is_waited_for_as_such(caplog):
+    retry = RetryPolicy(window=30.0, first_window=0.0, initial_delay=0.01, max_delay=0.02)
+    with EchoServer(failures=3, reason="UNAVAILABLE") as server:
+        assert echo(channel_to(server.port, retry)) == b"hello"
+    assert len(server.calls) == 4
+    (warning,) = caplog.messages
+    assert "cannot do it now: not now" in warning
+    assert "30 s" in warning
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNKNOWN, grpc.StatusCode.ABORTED, grpc.StatusCode.NOT_FOUND])
