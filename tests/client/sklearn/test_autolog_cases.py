@@ -58,9 +58,9 @@ def _names(run):
 
 
 def _rounded(value):
-    """Without times that differ each time, and with numbers that may differ in their last digits."""
+    """Without times, and with numbers that differ between processors: a solver stops a step earlier or later."""
     if isinstance(value, dict):
         return {key: "a time" if key.endswith("_time") else _rounded(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_rounded(item) for item in value]
-    return pytest.approx(value, rel=1e-5, abs=1e-7) if isinstance(value, float) else value
+    return pytest.approx(value, rel=1e-3, abs=1e-7) if isinstance(value, float) else value
