@@ -59,9 +59,11 @@ class TlsDirectory:
             temporary.replace(old)
 
 
-def write_dated(directory: Path, *, begins: dt.timedelta, ends: dt.timedelta) -> tuple[Path, Path]:
+def write_dated(
+    directory: Path, *, begins: dt.timedelta, ends: dt.timedelta, now: dt.datetime | None = None
+) -> tuple[Path, Path]:
     """A certificate of its own authority that is valid between two moments seen from now, and its key."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.timezone.utc)
+    key, now = ec.generate_private_key(ec.SECP256R1()), now or dt.datetime.now(dt.timezone.utc)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dated")])
     certificate = (
         x509.CertificateBuilder()

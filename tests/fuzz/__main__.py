@@ -17,8 +17,8 @@ with atheris.instrument_imports(include=["holdfast", "holdfast_server", "tests.f
     from tests.fuzz.wire_target import Wire, seeds
 
 KEPT = Path(".fuzz")
-# An input that takes longer has found a hang; a call over the wire has a deadline of its own before.
 WIRE, WIRE_DATA = "wire", KEPT / "wire-data"
+# An input that takes longer has found a hang; a call over the wire has a deadline of its own before.
 DEFAULTS = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=4096", f"-artifact_prefix={KEPT}/"]
 WIRE_DEFAULTS = [*DEFAULTS, "-timeout=90"]
 

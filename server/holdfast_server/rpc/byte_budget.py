@@ -120,7 +120,7 @@ class Share:
             self._since = asyncio.get_running_loop().time()
         self.held += size
 
-    def lend(self, let_go: Callable[[], None]) -> None:
+    def lend(self, let_go: Callable[[], None] | None = None) -> None:
         """Let what is held be taken back when others wait and the peer takes nothing; ``let_go`` is called then."""
         self._let_go = let_go
         self._since = asyncio.get_running_loop().time()

@@ -50,7 +50,7 @@ class FileSender:
             await share.acquire(2 * CHUNK)
             try:
                 message = await self._batch(batch, blocks, max_data_size)
-                share.lend(_nothing)
+                share.lend()
                 yield message
             finally:
                 share.keep(0)
@@ -154,10 +154,6 @@ class _HeldBlock:
 
     def _drop(self) -> None:
         self._reading = self._data = None
-
-
-def _nothing() -> None:
-    """There is nothing that could be let go."""
 
 
 def _batches(entries: Sequence[Entry], max_data_size: int) -> Iterator[list[Entry]]:
