@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import sklearn
+from tests.autolog_rounding import rounded
 
 import holdfast
 import holdfast.sklearn
@@ -18,9 +19,6 @@ GOLDEN = json.loads((HERE / "autolog_cases.json").read_text())
 CASES = runpy.run_path(str(HERE / "autolog_cases.py"))["CASES"]
 OBSERVE = runpy.run_path(str(HERE.parents[1] / "interop" / "autolog_observed.py"))["observe"]
 SAME_VERSIONS = {"sklearn": sklearn.__version__, "pandas": pd.__version__} == GOLDEN["versions"]
-
-# Of probabilities, which follow where the solver stops: a step sooner or later on another processor.
-OF_PROBABILITIES = {"training_log_loss", "training_roc_auc"}
 
 # MLflow takes folds for trainings of their own when cross_val_score was imported before autologging was turned on.
 GOLDEN["cases"]["cross validation"] = []
@@ -51,20 +49,10 @@ def test_a_training_leaves_what_mlflow_s_does(case, fluent, name):
         runs, golden = map(_names, runs), map(_names, golden)
         assert list(runs) == list(golden)
         return
-    assert _rounded(runs) == _rounded(golden)
+    assert rounded(runs) == rounded(golden)
 
 
 def _names(run):
     models = [{"name": model["name"], "metrics": sorted(model["metrics"])} for model in run["models"]]
     kept = {"status": run["status"], "artifacts": run["artifacts"], "tags": run["tags"], "models": models}
     return kept | {"metrics": sorted(run["metrics"]), "children": [_names(child) for child in run["children"]]}
-
-
-def _rounded(value, name=""):
-    """Without times that differ each time, and with numbers that may differ in their last digits."""
-    if isinstance(value, dict):
-        return {key: "a time" if key.endswith("_time") else _rounded(item, key) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_rounded(item, name) for item in value]
-    tolerance = 1e-3 if name in OF_PROBABILITIES else 1e-5
-    return pytest.approx(value, rel=tolerance, abs=1e-7) if isinstance(value, float) else value
