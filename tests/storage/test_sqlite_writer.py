@@ -158,6 +158,7 @@ async def test_what_fails_in_sqlite_is_told_without_its_text_and_the_next_write_
     for hidden in ("damaged.db", "experiment", "malformed", "readonly", "disk or"):
         assert hidden not in caught.value.message
     assert "sqlite3" in caplog.text  # which says why
+    assert ("Traceback" in caplog.text) == (error is DataLoss)  # a full disk fails each write; a line says all
     assert await write(damaged, add("later")) == "later"
     assert await damaged.read(names) == {"later"}
 
