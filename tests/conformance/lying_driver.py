@@ -6,6 +6,7 @@ Each is the driver of Python but for its lie.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import struct
@@ -269,6 +270,14 @@ class GivesUp(Operations):
         answer = super().connect(**arguments)
         self._connected = holdfast.Client(arguments["uri"], retry=AT_ONCE, strict=True)
         return answer
+
+
+class WaitsBriefly(Operations):
+    """A server that says what it lacks is as good as none."""
+
+    def connect(self, **arguments):
+        holdfast.Client = functools.partial(holdfast.Client, retry=RetryPolicy(window=5.0))
+        return super().connect(**arguments)
 
 
 class ExpectsNothing(Operations):

@@ -25,6 +25,7 @@ LIES = [
     ("missing_token", "ClaimsSuccess", "UNAUTHENTICATED.* was expected"),
     ("unknown_authority", "ClaimsSuccess", "UNAVAILABLE.* was expected"),
     ("nobody_answers", "ClaimsSuccess", "UNAVAILABLE.* was expected"),
+    ("store_is_away_at_first", "WaitsBriefly", "an error came"),
     ("digest_vectors", "DigestsWithoutBlocks", "digest of 8,388,609 zero bytes"),
     ("digest_vectors", "DigestsTreesWithoutFlags", "digest of tree"),
     ("run_from_begin_to_end", "FinishesEveryRun", '"FAILED", and is "FINISHED"'),

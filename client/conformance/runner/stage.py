@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from client.conformance.runner.away import AwayServer
 from client.conformance.runner.drivers import Answer, Driver
 from client.conformance.runner.errors import ConformanceError, ScenarioFileError
 from client.conformance.runner.languages import PYTHON, Language, driver_environment
@@ -45,6 +46,7 @@ class Stage:
         self._drivers: dict[str, Driver] = {}
         self._on_trial = ""
         self._proxy: CountingProxy | None = None
+        self._away: AwayServer | None = None
 
     @property
     def driver(self) -> Driver:
@@ -123,6 +125,8 @@ class Stage:
             driver.kill()
         if self._proxy is not None:
             self._proxy.close()
+        if self._away is not None:
+            self._away.close()
 
     def _started(self, language: Language) -> Driver:
         return Driver(
@@ -142,6 +146,7 @@ class Stage:
             "network": lambda: f"holdfast://{HOST}:{self.proxy.port}",
             "guarded_uri": lambda: f"holdfast+tls://localhost:{self.place.guarded_server.port}",
             "nobody": lambda: f"holdfast://{HOST}:{self._silent_port()}",
+            "away": lambda: f"holdfast://{HOST}:{self._away_port()}",
             "ca_file": lambda: str(self.place.ca_file),
             "token": lambda: self.place.token,
             "dir": lambda: str(self.folder),
@@ -157,6 +162,11 @@ class Stage:
         """A port that refuses everybody."""
         self.proxy.refuse()
         return self.proxy.port
+
+    def _away_port(self) -> int:
+        """The port of a server whose store is away for some seconds from its first call on."""
+        self._away = AwayServer(HOST, self.place.open_server.port)
+        return self._away.port
 
 
 def expect_error_free(answer: Answer) -> Mapping[str, Any]:

@@ -128,6 +128,9 @@ func (e *Error) isInterruption() bool {
 	return e.Code == codes.Unavailable || e.Reason == "IDLE" || e.retryAfter > 0
 }
 
+// isAnswer tells whether a server said it, though it is an interruption: it is busy, or its store is away.
+func (e *Error) isAnswer() bool { return e.Reason != "" || e.retryAfter > 0 }
+
 // translate says in Holdfast's terms what went wrong, with what the server told about it and what to do.
 func translate(ctx context.Context, err error, trailer metadata.MD, target *target) error {
 	answered, ok := status.FromError(err)

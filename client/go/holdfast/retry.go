@@ -85,7 +85,7 @@ func (c *connection) persist(ctx context.Context, reached func() int64, attempt 
 			c.answered.Store(c.answered.Load() || failure.Reason != "")
 			return err
 		}
-		if failure.retryAfter > 0 {
+		if failure.isAnswer() {
 			c.answered.Store(true)
 		}
 		if !c.answered.Load() {
@@ -98,14 +98,23 @@ func (c *connection) persist(ctx context.Context, reached func() int64, attempt 
 		}
 		if pauses == nil {
 			pauses = c.newPatience()
-			// Otherwise a program would stand still without a word.
-			c.logger.LogAttrs(ctx, slog.LevelWarn, "The Holdfast server does not answer; trying again.",
-				slog.String("uri", c.target.uri), slog.Duration("for", pauses.window))
+			c.tellOfWaiting(ctx, failure, pauses.window)
 		}
 		if !pauses.pause(ctx, failure.retryAfter) {
 			return orEnded(ctx, err)
 		}
 	}
+}
+
+// tellOfWaiting logs why a program stands still.
+func (c *connection) tellOfWaiting(ctx context.Context, failure *Error, window time.Duration) {
+	what := "The Holdfast server does not answer; trying again."
+	attributes := []slog.Attr{slog.String("uri", c.target.uri), slog.Duration("for", window)}
+	if failure.isAnswer() {
+		what = "The Holdfast server cannot do it now; trying again."
+		attributes = append(attributes, slog.String("reason", failure.Reason), slog.String("message", failure.Message))
+	}
+	c.logger.LogAttrs(ctx, slog.LevelWarn, what, attributes...)
 }
 
 func (c *connection) newPatience() *patience {

@@ -54,7 +54,8 @@ impl Patience {
             return Err(failure);
         }
         let told = failure.retry_after();
-        if told.is_some() {
+        // A reason is the server's own: it was heard, and its store or database is what is away.
+        if told.is_some() || !failure.reason().is_empty() {
             self.connection.note_answer();
         }
         if failure.kind() == ErrorKind::Tls && !self.connection.answered() {

@@ -204,8 +204,9 @@ export class Channel {
         throw failure;
       }
       const told = retryAfter(failure);
-      connection.answered ||= told !== undefined;
-      if (!connection.answered && !failure.reason && pauses === undefined) {
+      // A reason is the server's own: it was heard, and its store or database is what is away.
+      connection.answered ||= told !== undefined || failure.reason !== "";
+      if (!connection.answered && pauses === undefined) {
         const problem = await probeTls(this.target);
         if (problem !== undefined) throw new TlsError(problem, { cause: failure });
       }

@@ -126,8 +126,8 @@ final class Connection implements AutoCloseable {
         answered = true;
         throw failure;
       }
-      if (failure.retryAfter().isPresent()) {
-        answered = true;
+      if (failure.retryAfter().isPresent() || !failure.reason().isEmpty()) {
+        answered = true; // a reason is the server's own: its store or database is what is away
       }
       if (!answered) {
         refuseBadTls(failure);
