@@ -18,6 +18,8 @@ const CHUNK = 1 << 20;
 const SMALL = 64 << 10;
 /** Bytes that may be under way before the server has said how many. */
 const INITIAL_WINDOW = 1 << 20;
+/** Messages that are given to gRPC before the first of them is written; what waits is encoded when its turn comes. */
+const WRITE_AHEAD = 2;
 /** What a small block takes in a message besides its data, at most. */
 const BLOCK_OVERHEAD = 48;
 
@@ -30,6 +32,7 @@ export class WriteStream {
   private readonly queued = new Signal();
   private readonly answered = new Signal();
   private sent = 0;
+  private unwritten = 0;
   private taken = 0;
   private window = INITIAL_WINDOW;
   private failure: Error | undefined;
@@ -84,7 +87,12 @@ export class WriteStream {
         for (const { message, sent } of this.encoding.messages(blocks)) {
           if (!(await this.waitForRoom(message.length))) return;
           this.sent += message.length;
-          this.call.write(message, sent);
+          this.unwritten += 1;
+          this.call.write(message, () => {
+            this.unwritten -= 1;
+            sent();
+            this.queued.raise();
+          });
         }
       } else if (this.closed || this.failure !== undefined) {
         return;
@@ -102,7 +110,8 @@ export class WriteStream {
     for (;;) {
       if (this.closed || this.failure !== undefined) return false;
       const underWay = this.sent - this.taken;
-      if (underWay === 0 || underWay + size <= this.window) return true;
+      const hasRoom = underWay === 0 || underWay + size <= this.window;
+      if (hasRoom && this.unwritten < WRITE_AHEAD) return true;
       await this.queued.wait();
     }
   }
