@@ -91,7 +91,7 @@ def start_minio(binary: Path) -> MinioServer:
 def _launch(binary: Path) -> MinioServer:
     directory = tempfile.TemporaryDirectory(prefix="holdfast-minio-")
     log = (Path(directory.name) / "log").open("w+b")
-    endpoint = f"http://127.0.0.1:{_free_port()}"
+    endpoint = f"http://127.0.0.1:{free_port()}"
     server = MinioServer(endpoint, secrets.token_hex(8), secrets.token_hex(16), directory, log)
     server.process = _spawn(binary, server)
     return server
@@ -139,7 +139,8 @@ def _answers(server: MinioServer) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody has at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
