@@ -18,6 +18,7 @@ from pathlib import Path
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from tests.ports import free_port
 
 from holdfast import errors
 from holdfast._channel import Channel
@@ -37,6 +38,7 @@ class EchoServer:
         self, port: int = 0, failures: int = 0, status: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE, reason: str = ""
     ) -> None:
         self.failures, self.status, self.reason = failures, status, reason
+        self.without_reason = 0
         self.calls: list[dict[str, object]] = []
         handlers = {"Echo": grpc.unary_unary_rpc_method_handler(self._echo)}
         self._server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
@@ -47,7 +49,7 @@ class EchoServer:
     def _echo(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         self.calls.append(dict(context.invocation_metadata()))
         if len(self.calls) <= self.failures:
-            if self.reason:
+            if self.reason and len(self.calls) > self.without_reason:
                 told = status_pb2.Status(code=self.status.value[0], message="not now")
                 told.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain="holdfast"))
                 context.set_trailing_metadata([("grpc-status-details-bin", told.SerializeToString())])
@@ -72,12 +74,6 @@ def echo(channel: Channel, request: bytes = b"hello", timeout: float | None = No
     return channel.call(channel.grpc.unary_unary("/test.Service/Echo"), request, timeout=timeout)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.mark.parametrize(
     "status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL], ids=lambda s: s.name
 )
@@ -95,6 +91,13 @@ def test_a_server_that_says_what_is_away_was_heard_and_is_waited_for_as_such(cap
     (warning,) = caplog.messages
     assert "cannot do it now: not now" in warning
     assert "30 s" in warning
+
+
+def test_a_server_that_is_heard_while_it_is_waited_for_is_waited_for_anew():
+    retry = RetryPolicy(window=30.0, first_window=0.2, initial_delay=0.01, max_delay=0.4)
+    with EchoServer(failures=12, reason="UNAVAILABLE") as server:
+        server.without_reason = 2
+        assert echo(channel_to(server.port, retry)) == b"hello"
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNKNOWN, grpc.StatusCode.ABORTED, grpc.StatusCode.NOT_FOUND])

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from tests.counting_proxy import CountingProxy, counting_proxy
-from tests.faults.test_server_killed import PATIENT, free_port, server_arguments
+from tests.faults.test_server_killed import PATIENT, server_arguments
+from tests.ports import free_port
 from tests.server_process import clean_environment, running_server
 
 from holdfast._client import Client

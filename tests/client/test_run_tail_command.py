@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from tests.client.cli_runs import json_lines
-from tests.client.test_watch import free_port, server_on
+from tests.client.test_watch import server_on
+from tests.ports import free_port
 from tests.server_process import clean_environment
 
 from holdfast._client import Client

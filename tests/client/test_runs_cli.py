@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 from tests.client.cli_runs import PROGRAM, in_process, in_terminal, json_lines, rows
 from tests.client.conftest import ServerThread
-from tests.client.test_watch import free_port
+from tests.ports import free_port
 from tests.server_process import clean_environment
 
 from holdfast.cli import paging, tables

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 from tests.server_process import ServerProcess, clean_environment, running_server
 
 import holdfast
@@ -24,12 +24,6 @@ from holdfast.errors import InvalidArgumentError, NotFoundError, OutOfRangeError
 from holdfast_server.storage.sql.connection import connect
 
 QUICK = RetryPolicy(window=20, first_window=5, initial_delay=0.02, max_delay=0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 from client.conformance.runner.__main__ import REQUIRE_VARIABLE
 from client.conformance.runner.errors import ToolchainMissingError
-from client.conformance.runner.languages import CLIENTS, LANGUAGES, ROOT, Language, build
+from client.conformance.runner.languages import CLIENTS, LANGUAGES, ROOT, Language, build, locked
 from tests.conformance.toolchains import LEFT_OUT
 from tests.e2e.pages import blocks
-from tests.minio_server import free_port
+from tests.ports import free_port
 from tests.server_process import clean_environment, running_server
 
 import holdfast
 
 # A toolchain may take its time for a first build.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_000)]
 
 SECONDS = 1_500
 # What ends a shell's server with it.
@@ -66,6 +68,20 @@ def saved(name: str, text: str) -> str:
     return f"printf %s {shlex.quote(text)} > {name}"
 
 
+def moved(script: str) -> str:
+    """The script for a reader who has the repository here, and a port of the test's own that is waited for."""
+    port = str(free_port())
+    wait = f"until (: </dev/tcp/127.0.0.1/{port}) 2>/dev/null; do kill -0 $!; sleep 0.1; done"
+    for there, here in (
+        ("~/holdfast ", f"{shlex.quote(str(ROOT))} "),
+        ('/bin/holdfast" server & ', f'/bin/holdfast" server --port={port} &\n{wait} #'),
+        ("127.0.0.1:5600", f"127.0.0.1:{port}"),
+    ):
+        assert script.count(there) == 1, there
+        script = script.replace(there, here)
+    return script
+
+
 @pytest.mark.parametrize("language", LANGUAGES[1:], ids=lambda language: language.name)
 def test_what_the_readme_prints_leads_to_an_artifact(language: Language, tmp_path: Path) -> None:
     try:
@@ -76,18 +92,21 @@ def test_what_the_readme_prints_leads_to_an_artifact(language: Language, tmp_pat
             pytest.fail(told, pytrace=False)
         pytest.skip(told)
     script = SCRIPTS[language.name]((CLIENTS / language.name / "README.md").read_text(encoding="utf-8"))
-    # Where the reader has the repository, and a port of this test's own.
-    assert "~/holdfast " in script
-    script = script.replace("~/holdfast ", f"{shlex.quote(str(ROOT))} ")
-    port = free_port()
-    script = script.replace("127.0.0.1:5600", f"127.0.0.1:{port}")
-    script = script.replace('holdfast" server &', f'holdfast" server --port={port} &')
-    done = subprocess.run(
-        ["bash", "-c", BEGIN + script], cwd=tmp_path, timeout=SECONDS, check=False,
-        env=clean_environment({"MAKEFLAGS": "", "MFLAGS": "", "MAKELEVEL": ""}),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    script = BEGIN + moved(script)
+    with locked(language), (tmp_path / "said").open("w+") as said:
+        shell = subprocess.Popen(
+            ["bash", "-c", script], cwd=tmp_path, start_new_session=True,
+            env=clean_environment({"MAKEFLAGS": "", "MFLAGS": "", "MAKELEVEL": ""}),
+            stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            code = shell.wait(SECONDS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)  # what is left of it
+            shell.wait()
+        said.seek(0)
+        assert code == 0, said.read()
     (data,) = tmp_path.rglob(".holdfast")
     with (
         running_server("--port=0", f"--data-dir={data}") as server,

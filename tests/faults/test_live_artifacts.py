@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from tests.faults.test_server_killed import free_port
 from tests.minio_server import MinioServer
+from tests.ports import free_port
 from tests.server_process import clean_environment, running_server
 
 from holdfast._client import Client

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import secrets
 import shutil
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import pytest
 from tests.counting_proxy import counting_proxy
 from tests.faults.backends import socket_directory
 from tests.faults.faulty_proxy import FaultyProxy
+from tests.ports import free_port
 from tests.server_process import running_server
 
 from holdfast._client import Client
@@ -24,12 +24,6 @@ from holdfast.errors import HoldfastError, UnavailableError
 NO_RETRIES = RetryPolicy(window=0, first_window=0)
 PATIENT = RetryPolicy(window=60, first_window=60)
 ONCE_IT_ANSWERED = RetryPolicy(window=60, first_window=0)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_set(folder: Path, source: random.Random) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import socket
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +19,15 @@ def anonymous_bytes(pid: int) -> int:
     found = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
     assert found, status
     return int(found[1]) << 10
+
+
+def heap_bytes(path: Path) -> int:
+    """What the heap of a ``watched_server`` holds."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(60)
+        asking.connect(str(path))
+        with asking.makefile("rb") as answer:
+            return int(answer.read())
 
 
 def descriptors(pid: int) -> int:

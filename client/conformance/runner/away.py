@@ -17,7 +17,8 @@ _TEXT = "The block store does not answer; the server tries again."
 class AwayServer(grpc.GenericRpcHandler):
     """Refuses calls for some seconds from the first one on, and then hands them on to a server that does them.
 
-    It knows calls of one message and one answer, of any service.
+    The first one it refuses without a reason, as what stands before a server that is only starting would. It knows
+    calls of one message and one answer, of any service.
 
     Attributes:
         port: Where it listens.
@@ -25,6 +26,7 @@ class AwayServer(grpc.GenericRpcHandler):
 
     def __init__(self, host: str, port: int) -> None:
         self._back_at: float | None = None
+        self._refused = False
         self._lock = threading.Lock()
         self._behind = grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)])
         self._server = grpc.server(ThreadPoolExecutor(2), handlers=[self], options=[("grpc.so_reuseport", 0)])
@@ -37,6 +39,8 @@ class AwayServer(grpc.GenericRpcHandler):
 
         def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
             if self._is_away():
+                if self._is_first():
+                    context.abort(grpc.StatusCode.UNAVAILABLE, "no upstream")
                 status = status_pb2.Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message=_TEXT)
                 status.details.add().Pack(error_details_pb2.ErrorInfo(reason="UNAVAILABLE", domain="holdfast"))
                 context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
@@ -50,6 +54,11 @@ class AwayServer(grpc.GenericRpcHandler):
         """End it, with the calls that it has."""
         self._server.stop(None).wait()
         self._behind.close()
+
+    def _is_first(self) -> bool:
+        with self._lock:
+            first, self._refused = not self._refused, True
+            return first
 
     def _is_away(self) -> bool:
         with self._lock:

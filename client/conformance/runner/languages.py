@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +56,7 @@ def build(language: Language) -> None:
     folder = CLIENTS / language.name
     if not (folder / "Makefile").is_file():
         raise ToolchainMissingError(f"there is no client/{language.name} yet")
-    with _lock_of(folder).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(language):
         done = subprocess.run(
             ["make", "-C", str(folder), "driver"],
             env={**clean_environment(), "LC_ALL": "C", "MAKEFLAGS": "", "MFLAGS": "", "MAKELEVEL": ""},
@@ -81,6 +81,11 @@ def driver_environment(folder: Path) -> Mapping[str, str]:
     }
 
 
-def _lock_of(folder: Path) -> Path:
-    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"holdfast-driver-{os.getuid()}-{name}.lock"
+@contextlib.contextmanager
+def locked(language: Language) -> Iterator[None]:
+    """Have what a language builds to oneself, among all processes of this user."""
+    name = hashlib.sha256(os.fsencode(CLIENTS / language.name)).hexdigest()[:16]
+    path = Path(tempfile.gettempdir()) / f"holdfast-driver-{os.getuid()}-{name}.lock"
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

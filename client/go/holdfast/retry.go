@@ -85,8 +85,8 @@ func (c *connection) persist(ctx context.Context, reached func() int64, attempt 
 			c.answered.Store(c.answered.Load() || failure.Reason != "")
 			return err
 		}
-		if failure.isAnswer() {
-			c.answered.Store(true)
+		if failure.isAnswer() && !c.answered.Swap(true) {
+			pauses = nil // it is waited for longer
 		}
 		if !c.answered.Load() {
 			if explained := c.explainTLS(ctx, failure); explained != nil {

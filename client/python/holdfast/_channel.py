@@ -125,8 +125,7 @@ class Channel:
                 connection.answered = True
                 raise failure
             told = retry_after(failure)
-            # A reason is the server's own: it was heard, and its store or database is what is away.
-            connection.answered = connection.answered or told is not None or bool(failure.reason)
+            pauses = self._heard(connection, failure, pauses)
             if not connection.answered and self._refuse_bad_tls(connection, failure):
                 continue
             self.refuse_if_closed()
@@ -136,6 +135,15 @@ class Channel:
             if not pauses.pause(stopped, told=told):
                 raise failure
             self._revive(connection)
+
+    @staticmethod
+    def _heard(connection: Connection, failure: errors.HoldfastError, pauses: Patience | None) -> Patience | None:
+        """Note who said that something is away; a server that was heard by it is waited for anew, and longer."""
+        # A reason is the server's own: it is its store or database that is away.
+        if connection.answered or (retry_after(failure) is None and not failure.reason):
+            return pauses
+        connection.answered = True
+        return None
 
     def _refuse_bad_tls(self, connection: Connection, failure: errors.HoldfastError) -> bool:
         """Raise if TLS is why a server was never heard: trying again would only put off the message.

@@ -23,18 +23,18 @@ const MAX_DOUBLINGS: u32 = 10;
 pub(crate) struct Patience {
     connection: Connection,
     failures: u32,
-    give_up: Option<Instant>,
+    began: Option<Instant>,
     endless: bool,
 }
 
 impl Patience {
     pub(crate) fn new(connection: Connection) -> Self {
-        Self { connection, failures: 0, give_up: None, endless: false }
+        Self { connection, failures: 0, began: None, endless: false }
     }
 
     /// Begin the window anew: there was progress.
     pub(crate) fn restart(&mut self) {
-        (self.failures, self.give_up) = (0, None);
+        (self.failures, self.began) = (0, None);
     }
 
     /// Look for a server that went away for as long as it takes.
@@ -63,7 +63,7 @@ impl Patience {
         }
         let now = Instant::now();
         let window = if self.connection.answered() { WINDOW } else { FIRST_WINDOW };
-        let give_up = *self.give_up.get_or_insert(now + window);
+        let give_up = *self.began.get_or_insert(now) + window;
         let delay = pause_length(self.failures, told, fraction());
         if !self.endless && now + delay > give_up {
             return Err(failure);

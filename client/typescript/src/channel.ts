@@ -205,7 +205,10 @@ export class Channel {
       }
       const told = retryAfter(failure);
       // A reason is the server's own: it was heard, and its store or database is what is away.
-      connection.answered ||= told !== undefined || failure.reason !== "";
+      if (!connection.answered && (told !== undefined || failure.reason !== "")) {
+        connection.answered = true;
+        pauses = undefined; // it is waited for longer
+      }
       if (!connection.answered && pauses === undefined) {
         const problem = await probeTls(this.target);
         if (problem !== undefined) throw new TlsError(problem, { cause: failure });

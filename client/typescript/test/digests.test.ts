@@ -3,6 +3,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
+import { sha256 } from "../src/format/digests.js";
 import { BLOCK_SIZE, fileDigest, hashFile, LocalFileError, treeDigest } from "../src/index.js";
 import { BlockBuffers } from "../src/transfer/buffers.js";
 import { HashThreads } from "../src/transfer/hash-threads.js";
@@ -60,6 +61,20 @@ describe("digests", () => {
       await threads?.close();
     });
   }
+
+  test("threads read into the same memory again, and refuse when they have ended", async () => {
+    const path = join(directory.path, "parts");
+    writeFileSync(path, Buffer.concat([Buffer.alloc(3 << 20, 1), Buffer.alloc(3 << 20, 2)]));
+    const threads = new HashThreads();
+    const memory = new BlockBuffers(true).take(3 << 20);
+    for (const part of [0, 1, 0, 1]) {
+      const answer = await threads.load(path, part * memory.length, memory);
+      assert.ok("digest" in answer && (await sha256(Buffer.alloc(3 << 20, part + 1))).equals(answer.digest));
+      assert.equal(memory[memory.length - 1], part + 1);
+    }
+    await threads.close();
+    await assert.rejects(threads.load(path, 0, memory), /thread that hashes ended/);
+  });
 
   test("a tree has the digest that the protocol's page gives, whatever order its entries come in", () => {
     const [name, expected] = [...VECTORS].at(-1) ?? [];

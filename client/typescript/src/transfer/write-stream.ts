@@ -18,7 +18,7 @@ const CHUNK = 1 << 20;
 const SMALL = 64 << 10;
 /** Bytes that may be under way before the server has said how many. */
 const INITIAL_WINDOW = 1 << 20;
-/** Messages that are given to gRPC before the first of them is written; what waits is encoded when its turn comes. */
+/** Messages that gRPC has and has not written; the end of a call, which may leave some unwritten, ends the waiting, too. */
 const WRITE_AHEAD = 2;
 /** What a small block takes in a message besides its data, at most. */
 const BLOCK_OVERHEAD = 48;
@@ -83,7 +83,7 @@ export class WriteStream {
     for (;;) {
       const blocks = this.queue.shift();
       if (blocks !== undefined) {
-        // Encoded when there is room, so that encoded copies do not pile up.
+        // One is encoded ahead of the room for it, so that encoded copies do not pile up.
         for (const { message, sent } of this.encoding.messages(blocks)) {
           if (!(await this.waitForRoom(message.length))) return;
           this.sent += message.length;

@@ -45,9 +45,9 @@ def failure_of_group(error: BaseException) -> Unavailable:
     return _caused(Unavailable(_UNKNOWN if text is None or text == _DAMAGED else text), error)
 
 
-def is_state_of_machine(error: BaseException) -> bool:
-    """Whether it is known what is wrong, as with a full disk: a line of the log says all, and each write may add it."""
-    return _text_of(error) not in (None, _UNKNOWN, _DAMAGED)
+def is_no_room(error: BaseException) -> bool:
+    """Whether nothing can be written, on a full or read-only disk: a line of the log says all, for each write."""
+    return _text_of(error) in (_TEXTS[8], _TEXTS[13])
 
 
 def _text_of(error: BaseException) -> str | None:

@@ -17,7 +17,7 @@ from holdfast_server.calls import request_id
 from holdfast_server.errors import Unavailable
 from holdfast_server.services.ports.database import Clock, Ids, RequestKey, Transaction
 from holdfast_server.storage.sql.connection import Connection, DatabaseError, connect
-from holdfast_server.storage.sql.failures import failure_of, failure_of_group, is_state_of_machine
+from holdfast_server.storage.sql.failures import failure_of, failure_of_group, is_no_room
 from holdfast_server.storage.sql.migrate import migrate
 from holdfast_server.storage.sql.requests import SqlRequests
 from holdfast_server.storage.sql.transaction import SqlTransaction
@@ -209,7 +209,7 @@ class SqliteDatabase:
                 text = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
                 logger.exception(
                     "a group of %d transactions failed, of these calls: %s: %s", len(group), calls, text,
-                    exc_info=not is_state_of_machine(error),
+                    exc_info=not is_no_room(error),
                 )  # fmt: skip
                 self._give_up_connection()
                 for job in group:

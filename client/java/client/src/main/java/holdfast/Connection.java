@@ -126,8 +126,10 @@ final class Connection implements AutoCloseable {
         answered = true;
         throw failure;
       }
-      if (failure.retryAfter().isPresent() || !failure.reason().isEmpty()) {
-        answered = true; // a reason is the server's own: its store or database is what is away
+      // A reason is the server's own: it was heard, and its store or database is what is away.
+      if (!answered && (failure.retryAfter().isPresent() || !failure.reason().isEmpty())) {
+        answered = true;
+        patience = null; // it is waited for longer
       }
       if (!answered) {
         refuseBadTls(failure);
