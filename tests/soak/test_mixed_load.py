@@ -32,8 +32,8 @@ CLIENTS = 6
 MAX_GROWTH = 48 * MIB
 # Seconds after which the clients rest, and the heap is looked at.
 REST_EVERY = 5.0
-# MiB an hour of the heap, in a run that is long enough to tell.
-LONG, MAX_SLOPE = 1_800, 1.0
+# MiB an hour of the heap, in a run that is long enough to tell: 200 bytes that are kept of each round would make more.
+LONG, MAX_SLOPE = 1_800, 10.0
 # And of any, as in a short one caches still fill.
 MAX_HEAP_GROWTH = 24 * MIB
 
@@ -150,8 +150,9 @@ async def test_mixed_load_leaves_memory_and_descriptors_flat(tmp_path):
         rests = Rests()
         clients = [Client(server.address, rests) for _ in range(CLIENTS)]
         memory, files, heap = Samples(), Samples(), Samples()
-        # Until caches are full, threads have begun and the allocator has what it needs at the worst moment.
-        warm_up = begin + max(30.0, SECONDS / 3) if SECONDS >= 90 else begin + SECONDS / 3
+        # Until caches are full, which takes over ten thousand rounds, threads have begun and the allocator has what it needs
+        # at the worst moment.
+        warm_up = begin + (max(30.0, SECONDS / 3) if 90 <= SECONDS < LONG else SECONDS * 2 / 3)
         next_rest = warm_up
         work = [asyncio.create_task(client.work(begin + SECONDS)) for client in clients]
         while not all(task.done() for task in work):
