@@ -150,8 +150,8 @@ async def test_mixed_load_leaves_memory_and_descriptors_flat(tmp_path):
         rests = Rests()
         clients = [Client(server.address, rests) for _ in range(CLIENTS)]
         memory, files, heap = Samples(), Samples(), Samples()
-        # Until caches are full, which takes over ten thousand rounds, threads have begun and the allocator has what it needs
-        # at the worst moment.
+        # Until caches are full, which takes over ten thousand rounds, threads have begun and the allocator has what it
+        # needs at the worst moment.
         warm_up = begin + (max(30.0, SECONDS / 3) if 90 <= SECONDS < LONG else SECONDS * 2 / 3)
         next_rest = warm_up
         work = [asyncio.create_task(client.work(begin + SECONDS)) for client in clients]
