@@ -35,10 +35,15 @@ class EchoServer:
     """Answers /test.Service/Echo with the request, after failing as often as asked."""
 
     def __init__(
-        self, port: int = 0, failures: int = 0, status: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE, reason: str = ""
+        self,
+        port: int = 0,
+        failures: int = 0,
+        status: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE,
+        reason: str = "",
+        without_reason: int = 0,
     ) -> None:
         self.failures, self.status, self.reason = failures, status, reason
-        self.without_reason = 0
+        self.without_reason = without_reason
         self.calls: list[dict[str, object]] = []
         handlers = {"Echo": grpc.unary_unary_rpc_method_handler(self._echo)}
         self._server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
@@ -95,8 +100,7 @@ def test_a_server_that_says_what_is_away_was_heard_and_is_waited_for_as_such(cap
 
 def test_a_server_that_is_heard_while_it_is_waited_for_is_waited_for_anew():
     retry = RetryPolicy(window=30.0, first_window=0.2, initial_delay=0.01, max_delay=0.4)
-    with EchoServer(failures=12, reason="UNAVAILABLE") as server:
-        server.without_reason = 2
+    with EchoServer(failures=12, reason="UNAVAILABLE", without_reason=2) as server:
         assert echo(channel_to(server.port, retry)) == b"hello"
 
 

@@ -26,7 +26,6 @@ class AwayServer(grpc.GenericRpcHandler):
 
     def __init__(self, host: str, port: int) -> None:
         self._back_at: float | None = None
-        self._refused = False
         self._lock = threading.Lock()
         self._behind = grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)])
         self._server = grpc.server(ThreadPoolExecutor(2), handlers=[self], options=[("grpc.so_reuseport", 0)])
@@ -38,9 +37,10 @@ class AwayServer(grpc.GenericRpcHandler):
         method = handler_call_details.method
 
         def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
-            if self._is_away():
-                if self._is_first():
-                    context.abort(grpc.StatusCode.UNAVAILABLE, "no upstream")
+            is_first, is_away = self._look()
+            if is_first:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "no upstream")
+            if is_away:
                 status = status_pb2.Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message=_TEXT)
                 status.details.add().Pack(error_details_pb2.ErrorInfo(reason="UNAVAILABLE", domain="holdfast"))
                 context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
@@ -55,14 +55,10 @@ class AwayServer(grpc.GenericRpcHandler):
         self._server.stop(None).wait()
         self._behind.close()
 
-    def _is_first(self) -> bool:
+    def _look(self) -> tuple[bool, bool]:
+        """Whether a call is the first one, and whether the store is away."""
         with self._lock:
-            first, self._refused = not self._refused, True
-            return first
-
-    def _is_away(self) -> bool:
-        with self._lock:
-            now = time.monotonic()
+            now, is_first = time.monotonic(), self._back_at is None
             if self._back_at is None:
                 self._back_at = now + AWAY_SECONDS
-            return now < self._back_at
+            return is_first, now < self._back_at
