@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.counting_proxy import CountingProxy, counting_proxy
@@ -20,14 +21,18 @@ from holdfast_server.config import ServerConfig
 
 
 class ServerThread:
-    """A server with an event loop of its own in a thread of this process."""
+    """A server with an event loop of its own in a thread of this process.
 
-    def __init__(self, data_dir: Path, *addresses: str, **settings: str) -> None:
+    It tries its store out once, at its start: no file comes and goes there while a test looks.
+    """
+
+    def __init__(self, data_dir: Path, *addresses: str, **settings: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="test-server", daemon=True)
         self._thread.start()
         listens = addresses or ("127.0.0.1:0",)
-        config = ServerConfig(data_dir=data_dir, addresses=listens, drain_timeout=0.2, **settings)
+        quiet = {"drain_timeout": 0.2, "probe_interval": 86_400.0}
+        config = ServerConfig(data_dir=data_dir, addresses=listens, **{**quiet, **settings})
         # The loop's thread must own what it makes.
         self.app = self._run(self._started(config))
         self.port = self.app.ports[0]
@@ -46,6 +51,7 @@ class ServerThread:
     async def _started(config: ServerConfig) -> App:
         app = App(config)
         await app.start()
+        await app._readiness.recent()
         return app
 
 

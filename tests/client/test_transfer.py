@@ -379,13 +379,13 @@ def test_a_store_that_cannot_be_written_is_unavailable_not_data_loss(tmp_path):
         with Client(server.uri, retry=RetryPolicy(window=0.3)) as client:
             run_id = client.create_run("0").info.run_id
             incoming = tmp_path / "data/store/.incoming"
-            incoming.rmdir()
+            incoming.rename(tmp_path / "away")
             incoming.write_text("in the way")
             for size in (100, 3 * MIB):
                 with pytest.raises(UnavailableError, match="block store cannot be written"):
                     client.log_bytes(run_id, secrets.token_bytes(size), "f")
             incoming.unlink()
-            incoming.mkdir()
+            (tmp_path / "away").rename(incoming)
             client.log_bytes(run_id, b"x", "f")
     finally:
         server.stop()

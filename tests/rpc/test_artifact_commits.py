@@ -18,7 +18,7 @@ from holdfast.v1 import (
     run_service_pb2,
 )
 from holdfast_server.domain.artifacts import NewEntry
-from holdfast_server.rpc import artifact_service
+from holdfast_server.rpc import artifact_service, interceptor
 from holdfast_server.rpc.commit_stream import CommitStream
 from holdfast_server.services.commits import FIRST_STAGE_SIZE, InlineEntry
 
@@ -328,3 +328,22 @@ async def test_a_listing_goes_on_in_its_snapshot(api: ArtifactApi) -> None:
     await api.commit(owner, inline("2x"))
     rest = await api.stub.ListFiles(pb.ListFilesRequest(owner=owner, page_size=9, page_token=page.next_page_token))
     assert [e.path for e in page.entries] + [e.path for e in rest.entries] == ["0", "1", "2", "3"]
+
+
+async def test_a_refused_commit_is_read_to_its_end(api: ArtifactApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interceptor, "DRAIN_PAUSE", 30.0)
+    is_read = False
+
+    async def parts() -> AsyncIterator[pb.CommitFilesRequest]:
+        nonlocal is_read
+        header, *rest = commit_parts(pb.CommitHeader(owner=artifact_pb.TreeOwner(run_id="x")), [inline("a")])
+        yield header
+        await asyncio.sleep(
+            0.1
+        )  # the header alone is refused by then, and gRPC's Python loses a status while it writes
+        for part in rest:
+            yield part
+        is_read = True
+
+    assert (await failure(api.stub.CommitFiles(parts())))[:2] == (grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND")
+    assert is_read

@@ -14,7 +14,7 @@ from holdfast.v1 import artifact_service_pb2_grpc as service_grpc
 from holdfast_server.domain.artifacts import MAX_INLINE, NewEntry, Owner
 from holdfast_server.domain.names import check_count, check_request_id
 from holdfast_server.domain.paths import check_path
-from holdfast_server.errors import Conflict, DomainError, InvalidArgument
+from holdfast_server.errors import Conflict, InvalidArgument
 from holdfast_server.rpc.byte_budget import ByteBudget, Share
 from holdfast_server.rpc.commit_stream import CommitStream
 from holdfast_server.rpc.convert import artifacts as convert
@@ -114,10 +114,8 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
         except BlocksMissing as missing:
             await commit.abandon()
             return pb.CommitFilesResponse(missing=pb.MissingBlocks(digests=missing.digests))
-        except BaseException as error:
+        except BaseException:
             await commit.abandon()
-            if isinstance(error, DomainError):
-                await _drain(request)
             raise
         finally:
             inline.close()
@@ -239,13 +237,6 @@ class ArtifactServicer(service_grpc.ArtifactServiceServicer):
 def _check_worker(entries: Sequence[NewEntry | InlineEntry], owner: Owner) -> None:
     for entry in entries:
         check_entry(entry.entry if isinstance(entry, InlineEntry) else entry, in_run=not owner.is_model)
-
-
-async def _drain(request: AsyncIterator[Any]) -> None:
-    """Read what the peer still sends: gRPC loses a status that is sent while the peer writes."""
-    with contextlib.suppress(DomainError):
-        async for _ in request:
-            pass
 
 
 def _sequence(request: Any) -> int | None:

@@ -26,8 +26,9 @@ Pace = Callable[[int], Awaitable[None]]
 _REFUSALS = (Unauthenticated, PermissionDenied)
 # What gRPC raises when the peer went away while something was on its way to it. There is nobody to tell.
 _CALL_IS_OVER = (grpc.aio.InternalError, grpc.aio.UsageError)
-# How long a peer that is refused may go on sending, and how long nothing comes before it counts as done.
-DRAIN_SECONDS, DRAIN_PAUSE = 3.0, 0.2
+# How long a peer that is refused may go on sending: one that was not let in, and one that was. It counts as done once
+# nothing comes for a while.
+DRAIN_SECONDS, DRAIN_ADMITTED_SECONDS, DRAIN_PAUSE = 3.0, 30.0, 0.2
 
 
 def raw_requests(method: Any) -> Any:
@@ -118,7 +119,9 @@ class _Method:
             cause = error.__context__
             if self._streams[1] and isinstance(cause, asyncio.CancelledError) and not isinstance(error, _REFUSALS):
                 raise cause from None  # the peer went away in the middle of a message, which is no defect
-            await self._refuse(error, None if is_let_in else request, context)
+            if self._streams[0]:
+                await _drain(context, DRAIN_ADMITTED_SECONDS if is_let_in else DRAIN_SECONDS)
+            await _abort(error, context, self._name)
 
     def _pace(self, call: CountedCall) -> Pace | None:
         return call.pace if self._limits.paces else None
@@ -137,12 +140,6 @@ class _Method:
         if in_vain:
             return await _discard(answer)
         return await _write_all(answer, context, self._idle_timeout, self._pace(call))
-
-    async def _refuse(self, error: Exception, request: Any, context: Any) -> NoReturn:
-        """Answer with an error. ``request``: what is still to be read of a call that was not let in."""
-        if request is not None and self._streams[0]:
-            await _drain(request)
-        await _abort(error, context, self._name)
 
 
 async def _only(context: Any, idle_timeout: float) -> bytes:
@@ -190,13 +187,15 @@ async def _discard(answers: AsyncGenerator[Any, None]) -> None:
             return
 
 
-async def _drain(requests: AsyncIterator[bytes]) -> None:
-    """Read what a refused peer is about to send: gRPC loses a status that is sent while the peer writes."""
-    end = time.monotonic() + DRAIN_SECONDS
-    with contextlib.suppress(asyncio.TimeoutError, StopAsyncIteration):
+async def _drain(context: Any, seconds: float) -> None:
+    """Read what a refused peer is about to send: some clients lose a status that comes while they write."""
+    end = time.monotonic() + seconds
+    # What was waited for in vain before cannot be waited for again: gRPC says so by an error.
+    with contextlib.suppress(asyncio.TimeoutError, *_CALL_IS_OVER):
         while time.monotonic() < end:
             async with within(DRAIN_PAUSE):
-                await anext(requests)
+                if await context.read() is grpc.aio.EOF:
+                    return
 
 
 def _parser(from_string: Parse) -> Parse:
