@@ -118,7 +118,12 @@ describe("artifacts", { skip: SKIPPED }, () => {
 
   test("a run that is not there is named by the error, with the reason and the request", async () => {
     const missing = client.run("0".repeat(32));
-    for (const work of [missing.get(), missing.logParam("a", 1), missing.logArtifact(at("set", "two-blocks.bin"))]) {
+    const works = [
+      () => missing.get(),
+      () => missing.logParam("a", 1),
+      () => missing.logArtifact(at("set", "two-blocks.bin")),
+    ];
+    for (const work of works) {
       await assert.rejects(work, (error) => {
         return error instanceof holdfast.NotFoundError && error.reason === "RUN_NOT_FOUND" && error.requestId !== "";
       });

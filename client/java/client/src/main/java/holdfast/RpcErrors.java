@@ -9,10 +9,13 @@ import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import java.io.IOException;
 import java.time.Duration;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /** The one place where gRPC's errors become Holdfast's. */
 final class RpcErrors {
@@ -22,6 +25,10 @@ final class RpcErrors {
 
   /** To wait at most, whatever a server says. */
   private static final Duration MAX_DELAY = Duration.ofSeconds(60);
+
+  /** What gRPC may call a connection that broke, besides UNAVAILABLE. */
+  private static final Set<Status.Code> BREAKING =
+      EnumSet.of(Status.Code.CANCELLED, Status.Code.INTERNAL, Status.Code.UNKNOWN);
 
   /** How the texts begin of what would fail the same way again: a message of another version. */
   private static final List<String> LASTING =
@@ -37,7 +44,7 @@ final class RpcErrors {
     String text =
         status.getDescription() == null ? status.getCode().name() : status.getDescription();
     Status.Code code = status.getCode();
-    if (details.reason.isEmpty() && isBroken(code, text)) {
+    if (details.reason.isEmpty() && isBroken(status, text)) {
       code = Status.Code.UNAVAILABLE;
     }
     if (code == Status.Code.UNAVAILABLE && details.reason.isEmpty()) {
@@ -69,13 +76,22 @@ final class RpcErrors {
   }
 
   /** What gRPC makes of a connection that breaks at the wrong moment. */
-  private static boolean isBroken(Status.Code code, String text) {
-    return (code == Status.Code.CANCELLED
-            || code == Status.Code.INTERNAL
-            || code == Status.Code.UNKNOWN)
-        && text.matches(
-            "(?s).*(RST_STREAM|HTTP/2 error|[Cc]onnection|channel closed|closed for|GOAWAY).*")
+  private static boolean isBroken(Status status, String text) {
+    return BREAKING.contains(status.getCode())
+        && (text.matches(
+                "(?s).*(RST_STREAM|HTTP/2 error|[Cc]onnection|[Cc]hannel closed|closed for|GOAWAY).*")
+            || isOfChannel(status.getCause()))
         && LASTING.stream().noneMatch(text::startsWith);
+  }
+
+  /** Whether a socket's error is below: gRPC has several texts for those, and may change them. */
+  private static boolean isOfChannel(Throwable error) {
+    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+      if (cause instanceof IOException) {
+        return true;
+      }
+    }
+    return false;
   }
 
   private static String withAdvice(Status.Code code, String text, Target target) {
