@@ -123,6 +123,11 @@ def test_details_that_are_not_ours_are_passed_over(trailing):
     assert (str(error), error.reason, error.metadata) == ("no", "", {})
 
 
+@pytest.mark.parametrize(("text", "error"), [("Stream removed", errors.UnavailableError), ("?", errors.InternalError)])
+def test_a_stream_that_gRPC_has_lost_is_an_outage(text, error):  # noqa: N802 - its name
+    assert type(translate(FakeRpcError(grpc.StatusCode.UNKNOWN, text), TARGET)) is error
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [

@@ -39,6 +39,8 @@ ERRORS: dict[grpc.StatusCode, type[errors.HoldfastError]] = {
 # What gRPC makes of a connection that breaks at the wrong moment, and of a server that stops in good order. One that
 # has something to say gives a reason.
 _BROKEN = {grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL}
+# Its text, with UNKNOWN, for a stream of which it has lost the connection before anything came.
+_STREAM_REMOVED = "Stream removed"
 # Seconds to wait at most, whatever a server says.
 MAX_DELAY = 60.0
 # How the texts begin where a repetition would fail the same way: a message of another version, and a proxy's refusal.
@@ -73,7 +75,8 @@ def translate(error: grpc.RpcError, target: Target) -> errors.HoldfastError:
     reason, metadata = _error_info(error)
     if status is not grpc.StatusCode.RESOURCE_EXHAUSTED:
         metadata.pop("retry_after", None)
-    if status in _BROKEN and not reason and not text.startswith(_LASTING):
+    is_broken = status in _BROKEN or (status is grpc.StatusCode.UNKNOWN and text == _STREAM_REMOVED)
+    if is_broken and not reason and not text.startswith(_LASTING):
         status = grpc.StatusCode.UNAVAILABLE
     if status is grpc.StatusCode.UNAVAILABLE and not reason:
         problem = _tls.problem(target, text)
