@@ -9,8 +9,8 @@ import fcntl
 import gc
 import logging
 import os
-import signal
 import socket
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from holdfast_server import logs
 from holdfast_server.config import ServerConfig
 from holdfast_server.errors import DomainError, Unavailable
 from holdfast_server.exposure import UsageError, exposure_warning
-from holdfast_server.host import share_malloc_arenas
+from holdfast_server.host import raise_descriptor_limit, share_malloc_arenas, stopping_signals
 from holdfast_server.settings import Process, read, resolve
 from holdfast_server.settings.report import show_settings
 from holdfast_server.storage.privacy import make_data_directory, make_socket_directory
@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None, worker: WorkerRole | None = Non
         # gRPC's own lines, one for each handshake that fails, are in no format of ours and without end.
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         share_malloc_arenas()
+        raise_descriptor_limit()
         if worker is None:
             _warn_of_exposure(process.config)
             if process.workers > 1:
@@ -99,7 +100,7 @@ def _supervise(process: Process, arguments: Sequence[str]) -> int:
 
 
 async def serve(config: ServerConfig, worker: WorkerRole | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then let calls in progress finish. A second signal ends the process at once.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then let calls in progress finish. A second signal ends it at once.
 
     Raises:
         StartError: An address cannot be bound, or the data directory or a TLS file cannot be used.
@@ -108,12 +109,14 @@ async def serve(config: ServerConfig, worker: WorkerRole | None = None) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
+    numbers = stopping_signals()
+
     def stop() -> None:
         stopping.set()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in numbers:
         loop.add_signal_handler(number, stop)
     if worker is not None:
         worker.when_orphaned(loop, stop)
@@ -261,10 +264,21 @@ def _unix_socket_held(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StartError(f"The Unix socket {path} is in use by another server.") from None
+        if not _is_free_for_socket(path):
+            raise StartError(f"{path} is there and is no Unix socket: choose another path, or move away what is there.")
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            if _is_free_for_socket(path):
+                path.unlink(missing_ok=True)
+
+
+def _is_free_for_socket(path: Path) -> bool:
+    """Whether nothing is there, or a socket, which a server that was killed may have left."""
+    try:
+        return stat.S_ISSOCK(path.lstat().st_mode)
+    except FileNotFoundError:
+        return True
 
 
 def _shown_data(config: ServerConfig) -> str:

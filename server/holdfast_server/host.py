@@ -1,11 +1,13 @@
-"""What the host gives: time, random numbers and memory."""
+"""What the host gives: time, random numbers, memory, descriptors and signals."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
+import resource
 import secrets
+import signal
 import time
 
 # Of glibc's <malloc.h>.
@@ -38,3 +40,16 @@ def share_malloc_arenas() -> None:
     if "MALLOC_ARENA_MAX" not in os.environ:
         with contextlib.suppress(OSError, AttributeError, TypeError):
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, MALLOC_ARENAS)
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process have as many files and connections open as it may; most hosts begin at 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def stopping_signals() -> list[signal.Signals]:
+    """What asks a server to stop in good order: also its terminal that closes, unless ``nohup`` has it stay."""
+    kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if kept else [signal.SIGHUP])]

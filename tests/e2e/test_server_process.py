@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import queue
+import random
+import resource
 import signal
 import socket
 import stat
@@ -37,9 +39,10 @@ def test_it_serves_until_sigterm_and_exits_with_0(tmp_path: Path):
         assert health_check.ask(server.address) != ""
 
 
-def test_sigint_stops_it_too(tmp_path: Path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_ctrl_c_and_a_terminal_that_closes_stop_it_too(number: signal.Signals, tmp_path: Path):
     with running_server("--port=0", f"--data-dir={tmp_path}") as server:
-        server.process.send_signal(signal.SIGINT)
+        server.process.send_signal(number)
         assert server.process.wait(30) == 0
     assert not any("Traceback" in line for line in server.lines)
 
@@ -196,6 +199,52 @@ def test_a_data_directory_that_cannot_be_is_named(tmp_path: Path):
     assert done.returncode == 2
     assert f"The data directory {tmp_path / 'file' / 'data'} cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _make_file(path: Path) -> None:
+    path.write_text("precious")
+
+
+def _make_link(path: Path) -> None:
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("make", [_make_file, Path.mkdir, _make_link], ids=["file", "directory", "link"])
+def test_a_path_for_a_socket_where_something_else_is_stays_as_it_is(make: Callable[[Path], None], tmp_path: Path):
+    path = tmp_path / "there"
+    make(path)
+    before = path.lstat()
+    done = run_server(f"--unix={path}", f"--data-dir={tmp_path / 'data'}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{path} is there and is no Unix socket: choose another path, or move away what is there.\n"
+    assert (path.lstat().st_ino, path.lstat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def _spoil(path: Path) -> None:
+    path.write_bytes(random.Random(0).randbytes(9_000))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "exit_code", "message"),
+    [
+        pytest.param(_spoil, 2, "The database is damaged: file is not a database. Restore a backup", id="garbage"),
+        pytest.param(Path.mkdir, 1, "its files cannot be opened", id="directory"),
+    ],
+)
+def test_a_database_that_cannot_be_is_named(
+    spoil: Callable[[Path], None], exit_code: int, message: str, tmp_path: Path
+):
+    spoil(tmp_path / "holdfast.db")
+    done = run_server("--port=0", f"--data-dir={tmp_path}")
+    assert done.returncode == exit_code
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_it_may_have_as_many_files_open_as_the_host_allows(tmp_path: Path):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with running_server("--port=0", f"--data-dir={tmp_path}") as server:
+        assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE) == (limits[1], limits[1])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.rpc.access_requests import There, commit
 
 from holdfast.v1 import access_service_pb2 as pb
@@ -125,6 +126,18 @@ def _page_token_of(sequence: int, owner: str, path: str) -> str:
     from holdfast_server.rpc.page_tokens import encode_path_token
 
     return encode_path_token(sequence, "", f"{owner}\0{path}\0False")
+
+
+@pytest.mark.parametrize("sequence", [1 << 63, -(1 << 63) - 1, 10**300])
+async def test_a_page_token_of_a_snapshot_that_cannot_be_is_refused(sequence: int, server, refused):
+    run_id = await There(server.owner).run()
+    bob = await server.caller("bob", "none")
+    for owner in (run_id, "0" * 32):
+        request = {"owner": artifact_pb2.TreeOwner(run_id=owner), "page_token": _page_token_of(sequence, owner, "")}
+        call = bob.artifacts.ListFiles(artifact_pb.ListFilesRequest(**request))
+        await refused(call, "INVALID_ARGUMENT", "INVALID_PAGE_TOKEN")
+        call = bob.artifacts.ListFileBlocks(artifact_pb.ListFileBlocksRequest(**request, path="a"))
+        await refused(call, "INVALID_ARGUMENT", "INVALID_PAGE_TOKEN")
 
 
 async def test_a_page_token_is_no_good_to_another_principal(server, refused):

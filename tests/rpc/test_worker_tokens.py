@@ -79,6 +79,21 @@ async def test_a_worker_logs_to_its_run_and_is_told_nothing_of_what_others_logge
     assert list(found.missing_digests) == [digest]
 
 
+@pytest.mark.parametrize("ceiling", ["admin", "write"])
+async def test_the_worker_of_an_administrator_is_told_nothing_either(ceiling, server):
+    await server.caller("alice")
+    ada = await server.caller("ada", "admin", ceiling=ceiling)
+    run, hidden = await new_run(server, "alice"), await new_run(server, "alice")
+    await commit(ada, artifact_pb2.TreeOwner(run_id=hidden.run_id), inline("x", b"of ada"))
+    worker = await worker_of(server, ada, run.run_id, byte_budget=1)
+    digest = hashlib.sha256(b"of ada").digest()
+    found = await worker.artifacts.FindMissingBlocks(pb.FindMissingBlocksRequest(digests=[digest]))
+    assert list(found.missing_digests) == [digest]
+    taken = pb.NewEntry(path="x", kind=artifact_pb2.ENTRY_KIND_FILE, size=6, block_digests=[digest])
+    answer = await commit(worker, artifact_pb2.TreeOwner(run_id=run.run_id), taken)
+    assert list(answer.missing.digests) == [digest]
+
+
 async def test_a_worker_creates_and_fills_models_of_its_run_only(server, refused):
     alice = await server.caller("alice")
     run, other = await new_run(server, "alice"), await new_run(server, "alice")

@@ -37,9 +37,10 @@ def decode_path_token(token: str, query: str) -> tuple[int, str]:
 def sequence_of_token(token: str) -> int | None:
     """The snapshot that a token goes on in, whatever its query; None for what is no token."""
     try:
-        return int(base64.urlsafe_b64decode(token.encode()).decode().split("\0")[0])
+        number = int(base64.urlsafe_b64decode(token.encode()).decode().split("\0")[0])
     except (ValueError, binascii.Error):
         return None
+    return number if 0 <= number < _INT64 else None
 
 
 def decode_position_token(token: str, query: str) -> tuple[int, int]:

@@ -26,10 +26,10 @@ def may(tx: Transaction, role: Role, kind: ResourceKind, number: int) -> bool:
 def current_viewer() -> Viewer | None:
     """Whose searches are restricted to what the current caller may read; None for one who may read everything."""
     caller = current_caller()
+    if caller.worker is not None:  # whoever made its token, it reads nothing
+        return Viewer(caller.principal, sees_all=False, sees_granted=False)
     if caller.role is Role.ADMIN and caller.ceiling >= Role.READ:  # no grant counts for an administrator
         return None
-    if caller.worker is not None:
-        return Viewer(caller.principal, sees_all=False, sees_granted=False)
     return Viewer(caller.principal, caller.server_role >= Role.READ, caller.ceiling >= Role.READ)
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from holdfast_server.host import stopping_signals
 from holdfast_server.settings import Resolved
 from holdfast_server.workers.role import Announcement
 
@@ -22,7 +23,6 @@ logger = logging.getLogger("holdfast_server.workers")
 FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0
 # What a worker may take after its calls had the time to finish: to close the storage.
 CLOSING_SECONDS = 10.0
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def flags_of(settings: Sequence[Resolved], number: int, *, port: int, metrics_port: int) -> list[str]:
@@ -110,10 +110,11 @@ class Supervisor:
             for number in range(1, workers + 1)
         ]
         self._wake = self._lifeline = -1
+        self._stopping = stopping_signals()
         self._line, self._is_settled = "", False
 
     def run(self) -> int:
-        """Until SIGTERM or SIGINT, or until a worker fails before all have served; returns the exit code.
+        """Until SIGTERM, SIGINT or SIGHUP, or until a worker fails before all have served; returns the exit code.
 
         That of a failed start is the worker's, which said why. After a signal it is 0 when all ended in good order.
         """
@@ -170,7 +171,7 @@ class Supervisor:
         for pipe in ready:
             if pipe != self._wake:
                 self._hear(pipes[pipe])
-        return self._wake in ready and any(number in _STOPPING for number in os.read(self._wake, 4096))
+        return self._wake in ready and any(number in self._stopping for number in os.read(self._wake, 4096))
 
     def _hear(self, worker: _Worker) -> None:
         data = os.read(worker.pipe, 4096)
@@ -247,7 +248,7 @@ class Supervisor:
         self._wake, write = os.pipe()
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        for number in (*_STOPPING, signal.SIGCHLD):
+        for number in (*self._stopping, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
         try:
             yield

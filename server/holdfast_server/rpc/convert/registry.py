@@ -137,12 +137,13 @@ def registered_model_from_proto(message: pb.RegisteredModel, number: int = 0) ->
 
 
 def _tree_to_proto(source: ResolvedSource) -> artifact_pb2.Tree:
+    """The pinned tree. What there is beside a version's directory is told to nobody who may read but the version."""
     is_model = source.owner.startswith("m-")
     owner = artifact_pb2.TreeOwner(model_id=source.owner) if is_model else artifact_pb2.TreeOwner(run_id=source.owner)
     return artifact_pb2.Tree(
         owner=owner,
         sequence=source.sequence,
         digest=source.tree_digest,
-        file_count=source.file_count,
-        total_size=source.total_size,
+        file_count=0 if source.path else source.file_count,
+        total_size=0 if source.path else source.total_size,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from holdfast_server.calls import request_id
-from holdfast_server.errors import Unavailable
+from holdfast_server.errors import DataLoss, Unavailable
 from holdfast_server.services.ports.database import Clock, Ids, RequestKey, Transaction
 from holdfast_server.storage.sql.connection import Connection, DatabaseError, connect
 from holdfast_server.storage.sql.failures import failure_of, failure_of_group, is_no_room
@@ -51,7 +51,8 @@ class SqliteDatabase:
     """
 
     def __init__(self, path: Path, *, clock: Clock, ids: Ids, readers: int = 3) -> None:
-        migrate(path)
+        # Opened here, so that a database that cannot be written fails the start and not each write.
+        connection = _open(path)
         self._path, self._clock, self._ids = path, clock, ids
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
@@ -60,8 +61,7 @@ class SqliteDatabase:
         self._local = threading.local()
         self._reader_connections: list[Connection] = []
         self._readers = CallThreads(readers, name="sql-read")
-        # Opened here, so that a database that cannot be written fails the start and not each write.
-        self._connection: Connection | None = connect(path)
+        self._connection: Connection | None = connection
         self._writer = threading.Thread(target=self._write_loop, name="sql-write", daemon=True)
         self._writer.start()
 
@@ -263,6 +263,28 @@ class SqliteDatabase:
             connection.execute("ROLLBACK TO job")
             job.error = error
         connection.execute("RELEASE job")
+
+
+def _open(path: Path) -> Connection:
+    """A connection for writing to a database that has this version's schema.
+
+    Raises:
+        DataLoss: What is there is damaged, or is no database.
+        Unavailable: It cannot be opened.
+    """
+    try:
+        migrate(path)
+        return connect(path)
+    except DatabaseError as error:
+        failure = failure_of(error)
+        if failure is None:
+            raise
+        if isinstance(failure, DataLoss):
+            failure = DataLoss(
+                f"The database is damaged: {error}. Restore a backup by `holdfast restore`; keep what is there until "
+                "that is done."
+            )
+        raise failure from error
 
 
 def _answer(group: list[_Job]) -> None:
