@@ -51,6 +51,7 @@ class ServerThread:
     async def _started(config: ServerConfig) -> App:
         app = App(config)
         await app.start()
+        await app._readiness.stop()  # its rounds would begin while a test looks
         await app._readiness.recent()
         return app
 

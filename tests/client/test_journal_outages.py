@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.client.conftest import ServerThread, forget_connection
+from tests.ports import free_port
 from tests.server_process import clean_environment
 
 import holdfast
@@ -32,12 +32,6 @@ from holdfast.errors import (
 )
 
 QUICK = RetryPolicy(window=0.5, first_window=0.5, initial_delay=0.02, max_delay=0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Flaky:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.client.conftest import ServerThread
 from tests.client.logging_programs import start, steps
+from tests.ports import free_port
 from tests.server_process import clean_environment
 
 import holdfast
@@ -196,9 +196,7 @@ class Elsewhere:
     """A server that is not there yet."""
 
     def __init__(self, data_dir: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self._address = f"127.0.0.1:{free_port()}"
         self._data_dir, self.uri = data_dir, f"holdfast://{self._address}"
 
     @contextlib.contextmanager

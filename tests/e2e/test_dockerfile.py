@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.minio_server import COMMIT, MinioServer
+from tests.ports import free_port
 from tests.server_process import clean_environment, running_server
 from tests.tls_files import TlsDirectory
 
@@ -324,10 +325,3 @@ def default_of(value: str) -> str:
     match = re.fullmatch(r"\$\{[A-Z0-9_]+:-(.+)\}", value)
     assert match, value
     return match[1]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
