@@ -34,7 +34,7 @@ class ServerProcess:
             time.sleep(0.01)
         raise AssertionError(f"no line begins with {start!r}: {self.lines}")
 
-    def stop(self, *, timeout: float = 30) -> int:
+    def stop(self, *, timeout: float = 60) -> int:
         """Send SIGTERM and wait; returns the exit code."""
         self.process.terminate()
         return self.process.wait(timeout)

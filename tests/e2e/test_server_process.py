@@ -40,7 +40,7 @@ def test_it_serves_until_sigterm_and_exits_with_0(tmp_path: Path):
 def test_sigint_stops_it_too(tmp_path: Path):
     with running_server("--port=0", f"--data-dir={tmp_path}") as server:
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(30) == 0
+        assert server.process.wait(60) == 0
     assert not any("Traceback" in line for line in server.lines)
 
 
@@ -56,7 +56,7 @@ class Upload:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._requests: queue.SimpleQueue[WriteBlocksRequest | None] = queue.SimpleQueue()
-        self.call = ArtifactServiceStub(channel).WriteBlocks(iter(self._requests.get, None), timeout=60)
+        self.call = ArtifactServiceStub(channel).WriteBlocks(iter(self._requests.get, None), timeout=150)
 
     def send(self, data: bytes) -> int:
         """Send a block and return its status."""
@@ -71,7 +71,7 @@ class Upload:
 
 def test_a_stop_refuses_new_calls_and_lets_those_in_progress_finish(tmp_path: Path):
     with (
-        running_server("--port=0", "--drain-timeout=30", f"--data-dir={tmp_path}") as server,
+        running_server("--port=0", "--drain-timeout=600", f"--data-dir={tmp_path}") as server,
         grpc.insecure_channel(server.address) as channel,
     ):
         upload = Upload(channel)
@@ -82,7 +82,7 @@ def test_a_stop_refuses_new_calls_and_lets_those_in_progress_finish(tmp_path: Pa
         assert server.process.poll() is None
         upload.half_close()
         assert list(upload.call) == []
-        assert server.process.wait(15) == 0
+        assert server.process.wait(60) == 0
 
 
 def test_a_call_that_does_not_end_is_cut_off_after_the_drain_timeout(tmp_path: Path):
@@ -93,8 +93,8 @@ def test_a_call_that_does_not_end_is_cut_off_after_the_drain_timeout(tmp_path: P
         upload = Upload(channel)
         upload.send(b"one")
         started = time.monotonic()
-        assert server.stop() == 0
-        assert time.monotonic() - started < 15
+        assert server.stop(timeout=60) == 0
+        assert time.monotonic() - started < 60  # of the 150 s of the call
         upload.half_close()
 
 
@@ -108,13 +108,13 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path):
         server.process.terminate()
         _wait_until(lambda: any("stopping" in line for line in server.lines))
         server.process.terminate()
-        assert server.process.wait(10) == -signal.SIGTERM
+        assert server.process.wait(60) == -signal.SIGTERM
         upload.half_close()
 
 
 def test_a_watch_of_its_health_is_told_that_it_stops(tmp_path: Path):
     with (
-        running_server("--port=0", "--drain-timeout=30", f"--data-dir={tmp_path}") as server,
+        running_server("--port=0", "--drain-timeout=600", f"--data-dir={tmp_path}") as server,
         grpc.insecure_channel(server.address) as channel,
     ):
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
@@ -122,10 +122,10 @@ def test_a_watch_of_its_health_is_told_that_it_stops(tmp_path: Path):
         server.process.terminate()
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
         watch.cancel()
-        assert server.process.wait(15) == 0
+        assert server.process.wait(60) == 0
 
 
-def _wait_until(holds: Callable[[], bool], timeout: float = 30) -> None:
+def _wait_until(holds: Callable[[], bool], timeout: float = 60) -> None:
     deadline = time.monotonic() + timeout
     while not holds():
         assert time.monotonic() < deadline, "it did not come to hold in time"

@@ -180,8 +180,8 @@ async def test_the_budget_balances_whatever_streams_do(tmp_path: Path) -> None:
         task.cancel()
     results = await asyncio.wait_for(asyncio.gather(*refused, *cut_short, *stalled, *fine, return_exceptions=True), 60)
     assert {type(result).__name__ for result in results} == {"InvalidArgument", "NoneType", "CancelledError"}
-    await asyncio.wait_for(settled(lambda: budget.used), 60)
-    assert budget.used == 0
+    while budget.used:  # noqa: ASYNC110 - it has no event for it
+        await asyncio.sleep(0.01)
 
 
 async def test_streams_that_are_all_half_way_do_not_wait_for_each_other(
