@@ -210,7 +210,7 @@ def test_a_client_closed_during_a_call_says_so():
         def attempt() -> bytes:
             connection = channel._connection()
             channel.close()
-            return connection.channel.unary_unary("/test.Service/Echo")(b"", timeout=60)
+            return connection.channel.unary_unary("/test.Service/Echo")(b"", timeout=120)
 
         with pytest.raises(errors.FailedPreconditionError, match="closed"):
             channel.run(attempt)
@@ -396,7 +396,7 @@ def test_forked_processes_open_connections_of_their_own(server):
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, server.uri],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -43,7 +43,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def left_by_a_killed_process(server, journals: Path, code: str = KILLED) -> str:
     """The run whose points wait in ``journals``."""
     with start(code, server, journals) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, err
     return out.strip()
 
@@ -130,7 +130,7 @@ def test_a_journal_whose_server_is_away_stays(journals, tmp_path):
         env=clean_environment({"HOLDFAST_JOURNAL_DIR": str(journals)}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -153,7 +153,7 @@ def test_the_command_sends_what_waits(server, client, journals):
             env=clean_environment({"HOLDFAST_JOURNAL_DIR": str(journals)}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert not done.stderr

@@ -80,7 +80,7 @@ def test_systemd_takes_the_unit_and_rates_it_as_safe(tmp_path: Path) -> None:
     unit.write_text(text)
     for command in (["verify"], ["security", "--offline=true", "--threshold=20"]):
         done = subprocess.run(
-            ["systemd-analyze", *command, str(unit)], capture_output=True, text=True, timeout=60, check=False
+            ["systemd-analyze", *command, str(unit)], capture_output=True, text=True, timeout=120, check=False
         )
         complaints = [line for line in done.stderr.splitlines() if "holdfast" in line]
         assert done.returncode == 0, done.stdout + done.stderr
@@ -173,7 +173,7 @@ def test_nginx_carries_what_is_large_and_what_is_long(short_folder: Path) -> Non
                 holdfast(client, "artifacts", "put", str(weights), f"runs:/{run}")
                 holdfast(client, "artifacts", "get", f"runs:/{run}/weights.bin", str(short_folder / "got"))
                 holdfast(client, "runs", "end", run)
-                output, _ = watch.communicate(timeout=60)
+                output, _ = watch.communicate(timeout=120)
             finally:
                 watch.kill()
                 watch.wait()

@@ -151,11 +151,11 @@ def test_the_image_builds_serves_and_is_healthy(stages: list[Stage], compose: di
     with running_server(command=[python, *entrypoint[1:]], environment=environment) as server:
         assert not any("WARNING" in line for line in server.lines)
         assert any(line.endswith(f", data in {places['/data']}") for line in server.lines)
-        healthy = subprocess.run([python, *health_check[1:]], env=environment, cwd=tmp_path, check=False, timeout=60)
+        healthy = subprocess.run([python, *health_check[1:]], env=environment, cwd=tmp_path, check=False, timeout=120)
         assert healthy.returncode == 0
         assert server.stop() == 0
         gone = subprocess.run(
-            [python, *health_check[1:]], env=environment, cwd=tmp_path, check=False, timeout=60, capture_output=True
+            [python, *health_check[1:]], env=environment, cwd=tmp_path, check=False, timeout=120, capture_output=True
         )
         assert gone.returncode == 1
     assert (places["/data"] / "holdfast.db").exists()

@@ -93,7 +93,7 @@ def test_a_call_that_does_not_end_is_cut_off_after_the_drain_timeout(tmp_path: P
         upload = Upload(channel)
         upload.send(b"one")
         started = time.monotonic()
-        assert server.stop(timeout=60) == 0
+        assert server.stop(timeout=120) == 0
         assert time.monotonic() - started < 60  # of the 150 s of the call
         upload.half_close()
 
@@ -117,7 +117,7 @@ def test_a_watch_of_its_health_is_told_that_it_stops(tmp_path: Path):
         running_server("--port=0", "--drain-timeout=600", f"--data-dir={tmp_path}") as server,
         grpc.insecure_channel(server.address) as channel,
     ):
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=120)
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         server.process.terminate()
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -255,7 +255,7 @@ def test_the_health_check_fails_with_a_line_where_nothing_serves():
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

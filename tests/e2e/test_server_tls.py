@@ -52,7 +52,7 @@ def connected(server: ServerProcess, ca: Path, *client: Path) -> Iterator[health
 
 def serves(stub: health_pb2_grpc.HealthStub) -> bool:
     try:
-        stub.Check(health_pb2.HealthCheckRequest(), timeout=60)
+        stub.Check(health_pb2.HealthCheckRequest(), timeout=120)
     except grpc.RpcError:
         return False
     return True
@@ -275,7 +275,7 @@ def test_the_health_check_of_its_own_host_needs_nothing_but_the_server_s_setting
             env=clean_environment(environment),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

@@ -19,7 +19,7 @@ from holdfast.models._mlmodel import FORMAT_VERSION
 def curl(server, *arguments):
     """Status and body."""
     done = subprocess.run(
-        ["curl", "-sS", "-w", "\n%{http_code}", *arguments], capture_output=True, text=True, check=True, timeout=60
+        ["curl", "-sS", "-w", "\n%{http_code}", *arguments], capture_output=True, text=True, check=True, timeout=120
     )
     body, _, status = done.stdout.rpartition("\n")
     return int(status), body
