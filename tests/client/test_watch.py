@@ -23,7 +23,7 @@ from holdfast.entities import Event, Experiment, RegisteredModel, Run
 from holdfast.errors import InvalidArgumentError, NotFoundError, OutOfRangeError, UnavailableError
 from holdfast_server.storage.sql.connection import connect
 
-QUICK = RetryPolicy(window=20, first_window=5, initial_delay=0.02, max_delay=0.1)
+QUICK = RetryPolicy(window=120, first_window=60, initial_delay=0.02, max_delay=0.1)
 
 
 @contextlib.contextmanager
