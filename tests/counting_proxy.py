@@ -31,20 +31,25 @@ class CountingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.sent = self.received = self.refused = 0
-        self._let_sent = self._let_received = _FOR_EVER
+        self._let_sent = self._let_received = self._answers_end_at = _FOR_EVER
         self.holding = self._refusing = self._closed = False
         self._changed = threading.Condition()
         self._sockets: set[socket.socket] = set()
         self._threads = [threading.Thread(target=self._accept, name="counting-proxy", daemon=True)]
         self._threads[0].start()
 
-    def hold(self, *, sent: int | None = None, received: int | None = None) -> None:
-        """Stand still in a direction once about so many bytes more have passed; connections stay open."""
+    def hold(self, *, sent: int | None = None, received: int | None = None, answers_after: int | None = None) -> None:
+        """Stand still in a direction once about so many bytes more have passed; connections stay open.
+
+        ``answers_after``: nothing more is received once so many bytes more were sent.
+        """
         with self._changed:
             if sent is not None:
                 self._let_sent = self.sent + sent
             if received is not None:
                 self._let_received = self.received + received
+            if answers_after is not None:
+                self._answers_end_at = self.sent + answers_after
 
     def refuse(self) -> None:
         """Cut all connections and close new ones at once, as a server does that is being restarted."""
@@ -65,7 +70,7 @@ class CountingProxy:
     def go_on(self) -> None:
         """Forward everything again."""
         with self._changed:
-            self._let_sent = self._let_received = _FOR_EVER
+            self._let_sent = self._let_received = self._answers_end_at = _FOR_EVER
             self.holding = self._refusing = False
             self._changed.notify_all()
 
@@ -138,6 +143,8 @@ class CountingProxy:
                 self._changed.wait_for(lambda: self._closed or self._refusing or self._may_pass(up=up))
             if up:
                 self.sent += size
+                if self.sent >= self._answers_end_at:
+                    self._let_received, self._answers_end_at = self.received, _FOR_EVER
             else:
                 self.received += size
             self._changed.notify_all()

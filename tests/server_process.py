@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 120.0
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class ServerProcess:
             time.sleep(0.01)
         raise AssertionError(f"no line begins with {start!r}: {self.lines}")
 
-    def stop(self, *, timeout: float = 30) -> int:
+    def stop(self, *, timeout: float = 60) -> int:
         """Send SIGTERM and wait; returns the exit code."""
         self.process.terminate()
         return self.process.wait(timeout)
@@ -102,6 +102,6 @@ def run_server(*arguments: str, **environment: str) -> subprocess.CompletedProce
         env=clean_environment(environment),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )

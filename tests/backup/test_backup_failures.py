@@ -69,7 +69,7 @@ def test_an_interrupted_backup_says_so_and_leaves_nothing_half_made(
     while not objects_below(backups / "objects"):
         assert process.poll() is None
     process.send_signal(number)
-    output, told = process.communicate(timeout=60)
+    output, told = process.communicate(timeout=120)
     assert (process.returncode, output, told.strip()) == (130, "", "Interrupted.")
     assert list((backups / "backups").iterdir()) == []
     assert holdfast("restore", backups, "--list").stdout == ""

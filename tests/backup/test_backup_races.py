@@ -119,14 +119,15 @@ class Uploader:
 
     def __init__(self, uri: str, folder: Path, number: int) -> None:
         self._uri, self._folder, self._number = uri, folder, number
+        self.rounds = 0
 
-    def run(self, stop: threading.Event) -> int:
-        source, rounds = random.Random(self._number), 0
+    def run(self, stop: threading.Event) -> None:
+        source = random.Random(self._number)
         runs: list[str] = []
         shared = random.Random(0).randbytes(3_000)
         with Client(self._uri, retry=PATIENT) as client:
             while not stop.is_set():
-                folder = self._folder / f"{self._number}-{rounds}"
+                folder = self._folder / f"{self._number}-{self.rounds}"
                 contents = {f"small-{n}": source.randbytes(source.randrange(1, 5_000)) for n in range(12)}
                 contents |= {"shared": shared, "large": source.randbytes(600_000)}
                 try:
@@ -138,8 +139,7 @@ class Uploader:
                         client.delete_artifacts(runs[-1], f"small-{n}")
                 if len(runs) > 3:
                     client.delete_run(runs.pop(source.randrange(len(runs))))
-                rounds += 1
-        return rounds
+                self.rounds += 1
 
 
 @pytest.mark.slow
@@ -153,23 +153,29 @@ def test_backups_taken_while_others_upload_delete_and_collect_are_whole(
         kept = new_contents()
         kept_run = log_files(client, tmp_path / "kept", kept)
 
-        def collect_always() -> int:
-            rounds = 0
+        collected = 0
+
+        def collect_always() -> None:
+            nonlocal collected
             with Client(backend.uri, retry=PATIENT) as collector:
                 while not stop.wait(0.3):  # uploads need some time without
                     collect(collector)
-                    rounds += 1
-            return rounds
+                    collected += 1
 
-        working = [pool.submit(Uploader(backend.uri, tmp_path, number).run, stop) for number in range(2)]
+        uploaders = [Uploader(backend.uri, tmp_path, number) for number in range(2)]
+        working = [pool.submit(uploader.run, stop) for uploader in uploaders]
         working.append(pool.submit(collect_always))
         try:
             until = time.monotonic() + 20
-            while len(made) < 4 or time.monotonic() < until:
+            while len(made) < 4 or time.monotonic() < until or min(collected, *(u.rounds for u in uploaders)) < 2:
+                for future in working:
+                    if future.done():
+                        future.result()  # raises what ended it
                 made.append(holdfast.json("backup", backups, "--data-dir", backend.data_dir))
         finally:
             stop.set()
-        assert all(future.result() >= 2 for future in working)
+        for future in working:
+            future.result()
         assert client.check_storage(deep=True).problems == 0
     assert all(backup["problems"] == [] for backup in made)
     for number, backup in enumerate(made):

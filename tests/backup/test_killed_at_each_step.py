@@ -26,7 +26,7 @@ PROGRAM = Path(__file__).with_name("killed_program.py")
 def run_until(step: int, *arguments: object) -> int:
     """Run a backup or a restore that dies at a step; returns its exit code."""
     command = [sys.executable, str(PROGRAM), str(step), *map(str, arguments)]
-    done = subprocess.run(command, check=False, timeout=60, capture_output=True, env=clean_environment())
+    done = subprocess.run(command, check=False, timeout=120, capture_output=True, env=clean_environment())
     assert done.returncode in {0, -signal.SIGKILL}, done.stderr
     return done.returncode
 

@@ -51,6 +51,7 @@ class ServerThread:
     async def _started(config: ServerConfig) -> App:
         app = App(config)
         await app.start()
+        await app._readiness.stop()  # its rounds would begin while a test looks
         await app._readiness.recent()
         return app
 
@@ -71,7 +72,7 @@ def _nothing_waits_for_a_server_that_is_gone() -> Iterator[None]:
 def drop_unsent(target: Target) -> str:
     """Send what waits for a server; if that is gone, forget all of it and tell how much it was."""
     sender = processes._held[target].sender
-    if sender.flush(10, away_timeout=1):
+    if sender.flush(60, away_timeout=1):
         return ""
     waiting = sender.waiting
     sender.delivered = sender.journal.appended  # so that its journal is removed, which sync would find otherwise

@@ -20,7 +20,7 @@ def server_pid(data_dir: Path) -> int | None:
     return None
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Wait for what another process does."""
     end = time.monotonic() + seconds
     while not condition():

@@ -41,7 +41,7 @@ def run_command(guarded: GuardedServer) -> Command:
         uri = guarded.uri if secret else f"unix:{guarded.socket}"
         program = [str(Path(sys.executable).parent / "holdfast"), "--uri", uri, *args]
         environment = clean_environment({"HOLDFAST_TOKEN": secret} if secret else {})
-        done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False, env=environment)
+        done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False, env=environment)
         assert done.returncode == expect, done.stdout + done.stderr
         return done
 

@@ -182,7 +182,7 @@ def test_get_fetches_to_here_or_to_a_directory_and_reports(server, run, filled, 
     assert (tmp_path / "data/x.txt").read_text() == "x" * 2_000
     here = subprocess.run(
         [HOLDFAST, "--uri", server.uri, "artifacts", "get", f"runs:/{filled}/a.txt"],
-        cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,
+        cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     assert here.stdout == "a.txt\n"
     assert (tmp_path / "a.txt").read_text() == "hello"
@@ -227,7 +227,7 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly(server, client, 
     )  # fmt: skip
     assert process.stdout.read(10) == bytes(10)
     process.stdout.close()
-    assert (process.stderr.read(), process.wait(30)) == (b"", 141)
+    assert (process.stderr.read(), process.wait(120)) == (b"", 141)
     process.stderr.close()
 
 
@@ -242,7 +242,7 @@ def test_ctrl_c_ends_quietly_with_130(server, run_id, tmp_path):
         )  # fmt: skip
         proxy.wait_until(lambda proxy: proxy.holding)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
@@ -374,7 +374,7 @@ def test_rm_asks_on_a_terminal(server, client, run_id, answer):
         stdin=child, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(),
     )  # fmt: skip
     os.write(parent, f"{answer}\n".encode())
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     os.close(child)
     os.close(parent)
     assert f"Remove runs:/{run_id}/d with 1 file, 1 B?" in err.decode()
@@ -424,7 +424,7 @@ def test_mistakes_say_what_to_do(run, args, exit_code, message):
 def test_a_server_that_is_not_there_is_one_line(tmp_path):
     done = subprocess.run(
         [HOLDFAST, "--uri", str(tmp_path / "typo"), "artifacts", "ls", f"runs:/{'0' * 32}"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1

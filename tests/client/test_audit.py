@@ -213,7 +213,7 @@ def holdfast_command(data: Path) -> Command:
     def run(*args: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
         program = [str(Path(sys.executable).parent / "holdfast"), "--uri", f"unix:{data.parent / 's'}", *args]
         done = subprocess.run(
-            program, capture_output=True, text=True, timeout=60, check=False, env=clean_environment({})
+            program, capture_output=True, text=True, timeout=120, check=False, env=clean_environment({})
         )
         assert done.returncode == expect, done.stdout + done.stderr
         return done

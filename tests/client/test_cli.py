@@ -23,7 +23,7 @@ def holdfast(*args: str, uri: str | None = None, expect: int = 0) -> str:
     """Run the command as a user does; returns what it prints, or its errors when it shall fail."""
     where = [] if uri is None else ["--uri", uri]
     program = [str(Path(sys.executable).parent / "holdfast"), *where, *args]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == expect, done.stderr
     return done.stderr if expect else done.stdout
 
@@ -111,12 +111,12 @@ def test_a_server_starts_and_takes_the_signal(tmp_path):
         with Client(uri[0]) as client:
             assert client.get_experiment("0").name == "Default"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_the_server_s_options_are_its_own():
     program = [sys.executable, "-m", "holdfast_server", "--help"]
-    expected = subprocess.run(program, capture_output=True, text=True, timeout=60, check=True).stdout
+    expected = subprocess.run(program, capture_output=True, text=True, timeout=120, check=True).stdout
     assert holdfast("server", "--help") == expected
     assert "--data-dir" in expected
 

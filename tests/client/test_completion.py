@@ -31,7 +31,7 @@ def completed(words: str) -> list[str]:
     environment["PATH"] = f"{Path(PROGRAM).parent}:{environment['PATH']}"
     done = subprocess.run(
         ["bash", "--norc", "-c", _ASK.format(words=words)],
-        capture_output=True, text=True, timeout=60, check=False, env=environment,
+        capture_output=True, text=True, timeout=120, check=False, env=environment,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split()

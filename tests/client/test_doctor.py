@@ -112,13 +112,13 @@ def test_a_directory_with_a_store_is_asked_through_its_embedded_server(tmp_path:
 
 @pytest.mark.slow
 def test_a_store_that_cannot_be_written_is_found_through_the_server(tmp_path: Path):
-    server = ServerThread(tmp_path / "data")
+    server = ServerThread(tmp_path / "data", probe_interval=0.1)
     try:
         store = tmp_path / "data" / "store"
         store.rename(tmp_path / "away")
         store.write_text("not a directory")
         while (result := doctor(server.uri))[0] == 0:
-            time.sleep(0.1)  # what was found before is told for some seconds
+            time.sleep(0.1)  # what was found before is told for a moment
         assert result[1]["store"]["status"] == "failure"
         assert "cannot be written" in result[1]["store"]["message"]
         assert result[1]["database"]["status"] == "ok"

@@ -29,7 +29,7 @@ def python(code: str, server, *, expect: int = 0, **environ: str) -> str:
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env=clean_environment({"HOLDFAST_URI": server.uri, **environ}),
     )
@@ -68,7 +68,7 @@ def test_without_configuration_there_is_a_server_of_one_s_own(tmp_path):
     )
     program = [sys.executable, "-c", code]
     done = subprocess.run(
-        program, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
+        program, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / ".holdfast").is_dir()

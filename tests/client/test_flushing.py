@@ -79,7 +79,7 @@ def test_a_flush_of_everything_has_one_end_for_all_of_it(fluent, upload):
             file.write("line")
             run.log_metric("m", 1.0)
             with pytest.raises(UnsentError) as told:
-                holdfast.flush(3)
+                holdfast.flush(10)
             assert not upload.ended.is_set()
             assert (told.value.uploading, told.value.waiting) == (1, 0)
             assert [info.file_size for info in fluent.list_live_artifacts(run.info.run_id)] == [4]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.client.conftest import ServerThread, forget_connection
+from tests.ports import free_port
 from tests.server_process import clean_environment
 
 import holdfast
@@ -32,12 +32,7 @@ from holdfast.errors import (
 )
 
 QUICK = RetryPolicy(window=0.5, first_window=0.5, initial_delay=0.02, max_delay=0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+PATIENT = RetryPolicy(window=120, first_window=120)
 
 
 class Flaky:
@@ -163,7 +158,7 @@ def test_logging_does_not_wait_for_a_server_that_is_known_to_be_away(flaky, conn
         for step in range(200):
             holdfast.log_metric("m", 1.0, step=step)
             holdfast.log_param(f"p{step}", step)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30  # of the 40 s of 200 changes that each waited for as long as the first
     flaky.start()
     holdfast.flush(60)
 
@@ -173,7 +168,9 @@ def test_what_a_strict_client_logs_fails_while_the_server_is_away(flaky, monkeyp
         with pytest.raises(UnavailableError):
             client.create_run("0")
         flaky.start()
+        client.channel.retry = PATIENT  # gRPC may look again only a while after it found nobody
         run_id = client.create_run("0").info.run_id
+        client.channel.retry = QUICK
         client.log_metric(run_id, "m", 1.0, step=0)
         client.flush()
         flaky.stop()
@@ -282,7 +279,7 @@ def test_files_need_the_server(flaky, tmp_path):
             client.log_artifact(run_id, tmp_path / "file")
         flaky.start()
         client.flush(60)  # the run itself waited in the journal
-        client.channel.retry = RetryPolicy(first_window=60)
+        client.channel.retry = PATIENT
         client.log_artifact(run_id, tmp_path / "file")
         assert [info.path for info in client.list_artifacts(run_id)] == ["file"]
 
@@ -323,7 +320,7 @@ def test_a_program_that_ends_while_the_server_is_away_leaves_all_of_it_to_sync(f
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
     assert "Traceback" not in done.stderr
     assert "holdfast sync" in done.stderr
     flaky.start()
@@ -343,10 +340,11 @@ def test_a_closed_client_does_not_journal(flaky):
         client.log_param("0" * 32, "a", "b")
 
 
-def test_an_outage_is_over_for_who_logs_when_nothing_waits(flaky, connected):
+def test_an_outage_is_over_for_who_logs_when_nothing_waits(flaky, connected, monkeypatch):
     holdfast.set_experiment("chosen meanwhile")
     assert connected._sender.outage is not None
     flaky.start()
+    monkeypatch.setattr(connected.channel, "retry", PATIENT)
     assert holdfast.search_runs(output_format="list") == []
     with pytest.raises(NotFoundError):
         holdfast.start_run(experiment_id="4711")

@@ -82,7 +82,7 @@ def main():
             workers = [context.Process(target=load, args=(n + 4 * epoch, queue)) for n in range(4)]
             for worker in workers: worker.start()
             for _ in range(200):
-                queue.get(timeout=60)
+                queue.get(timeout=120)
                 holdfast.log_metric("batches", 1.0)
             for worker in workers: worker.join()
             assert [w.exitcode for w in workers] == ([0, 0, 0, -9] if epoch == 0 else [0] * 4)
@@ -182,7 +182,7 @@ def test_a_program_whose_server_is_away_says_so_once_and_what_remains_once(journ
     code = "import holdfast\nwith holdfast.start_run():\n  holdfast.log_metric('m', 1.0)"
     nobody = SimpleNamespace(uri="holdfast://127.0.0.1:1")
     with start(code, nobody, journals) as process:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert [line.split(".")[0].split(" at ")[0] for line in err.splitlines()] == [
         "What is logged waits on this machine and is sent as soon as that is possible; the program goes on",
@@ -208,7 +208,7 @@ print(run.info.run_id, child, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     with start(code, server, journals) as process:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=120)
     run_id, child = out.split()
     try:
         (result,) = holdfast.sync()
@@ -246,7 +246,7 @@ def unwritable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]
 
 def test_a_program_that_cannot_write_a_journal_logs_all_the_same_and_says_so_once(server, client, unwritable):
     with start(READ_ONLY, server, unwritable / "journals") as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert steps(client, out.strip(), "m") == list(range(5_000))
     (warning,) = (line for line in err.splitlines() if "journal" in line.lower())

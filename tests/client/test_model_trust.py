@@ -424,7 +424,7 @@ def test_the_command_shows_and_clears_it(tmp_path):
 
     def run(*args, env=environment, expect=0):
         done = subprocess.run(
-            [PROGRAM, "cache", *args], env=env, capture_output=True, text=True, check=False, timeout=60
+            [PROGRAM, "cache", *args], env=env, capture_output=True, text=True, check=False, timeout=120
         )
         assert done.returncode == expect, done.stderr
         return done.stdout + done.stderr

@@ -25,7 +25,7 @@ def holdfast(server: ServerThread) -> Command:
     def run(*args: str, expect: int = 0, uri: str = server.uri, typed: str | None = None) -> str:
         done = subprocess.run(
             [PROGRAM, "--uri", uri, *args],
-            capture_output=True, text=True, timeout=60, check=False, env=clean_environment(), input=typed,
+            capture_output=True, text=True, timeout=120, check=False, env=clean_environment(), input=typed,
         )  # fmt: skip
         assert done.returncode == expect, done.stdout + done.stderr
         return done.stderr if expect else done.stdout

@@ -52,7 +52,7 @@ def reading_ahead() -> list[threading.Thread]:
 
 def join_reading_ahead() -> None:
     for thread in reading_ahead():
-        thread.join(10)
+        thread.join(60)
     assert not reading_ahead()
 
 

@@ -333,7 +333,7 @@ def test_whoever_has_read_enough_ends_the_list_quietly(server, client, experimen
         assert process.stdout.readline().startswith(b"{")
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == 141
+        assert process.wait(120) == 141
 
 
 def test_ctrl_c_ends_a_list_quietly(server, client, experiment_id):
@@ -347,7 +347,7 @@ def test_ctrl_c_ends_a_list_quietly(server, client, experiment_id):
         while os.read(process.stdout.fileno(), 65_536):
             pass
         assert process.stderr.read() == b""
-        assert process.wait(30) == 130
+        assert process.wait(120) == 130
 
 
 def test_what_cannot_be_logged_is_an_error_and_waits_nowhere(journals):

@@ -49,7 +49,9 @@ def holdfast(own_server: ServerThread) -> Command:
 
     def run(*args: str, expect: int = 0, uri: str = own_server.uri) -> subprocess.CompletedProcess[str]:
         program = [str(Path(sys.executable).parent / "holdfast"), "--uri", uri, *args]
-        done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False, env=clean_environment())
+        done = subprocess.run(
+            program, capture_output=True, text=True, timeout=120, check=False, env=clean_environment()
+        )
         assert done.returncode == expect, done.stdout + done.stderr
         return done
 

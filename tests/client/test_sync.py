@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.client.conftest import ServerThread
 from tests.client.logging_programs import start, steps
+from tests.ports import free_port
 from tests.server_process import clean_environment
 
 import holdfast
@@ -43,7 +43,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def left_by_a_killed_process(server, journals: Path, code: str = KILLED) -> str:
     """The run whose points wait in ``journals``."""
     with start(code, server, journals) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, err
     return out.strip()
 
@@ -130,7 +130,7 @@ def test_a_journal_whose_server_is_away_stays(journals, tmp_path):
         env=clean_environment({"HOLDFAST_JOURNAL_DIR": str(journals)}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -153,7 +153,7 @@ def test_the_command_sends_what_waits(server, client, journals):
             env=clean_environment({"HOLDFAST_JOURNAL_DIR": str(journals)}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert not done.stderr
@@ -196,9 +196,7 @@ class Elsewhere:
     """A server that is not there yet."""
 
     def __init__(self, data_dir: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self._address = f"127.0.0.1:{free_port()}"
         self._data_dir, self.uri = data_dir, f"holdfast://{self._address}"
 
     @contextlib.contextmanager

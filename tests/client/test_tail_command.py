@@ -24,7 +24,7 @@ LINES = b"".join(b"line %d\n" % number for number in range(1, 101))
 def tail(server, *args: str, expect: int = 0) -> bytes:
     """Run the command; returns what it prints, or its errors when it shall fail."""
     command = [HOLDFAST, "--uri", server.uri, "artifacts", "tail", *args]
-    done = subprocess.run(command, env=clean_environment(), capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, timeout=120, check=False)
     assert done.returncode == expect, done.stderr
     return done.stderr if expect else done.stdout
 
@@ -66,7 +66,7 @@ def test_a_follower_goes_on_with_a_file_that_is_begun_anew(server, client, run_i
                 first.close()
             assert process.stdout.read() == "new\n"
             assert "begun anew" in process.stderr.read()
-            assert process.wait(30) == 0
+            assert process.wait(120) == 0
 
 
 def test_json_tells_offsets_and_in_the_end_what_became_of_the_file(server, client, run_id):
@@ -100,7 +100,7 @@ def test_a_follower_can_come_before_the_writer(server, client, run_id):
             file.write(LINES)
             file.flush()
             assert process.stdout.readline() == b"line 1\n"
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         assert b"line 1\n" + process.stdout.read() == LINES
     unknown = tail(server, "--wait", f"runs:/{'0' * 32}/log", expect=1).decode()
     assert "There is no run" in unknown
@@ -110,7 +110,7 @@ def test_a_closed_pipe_ends_it_quietly(server, client, run_id):
     client.log_bytes(run_id, LINES * 10_000, "log")
     command = f"'{HOLDFAST}' --uri {server.uri} artifacts tail --all runs:/{run_id}/log | head -n 1"
     done = subprocess.run(
-        command, shell=True, env=clean_environment(), capture_output=True, timeout=60, check=False, text=True
+        command, shell=True, env=clean_environment(), capture_output=True, timeout=120, check=False, text=True
     )
     assert (done.stdout, done.stderr) == ("line 1\n", "")
 
@@ -135,7 +135,7 @@ def test_a_server_that_is_not_there_is_one_line(server, run_id):
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     command = [HOLDFAST, "--uri", f"holdfast://127.0.0.1:{port}", "artifacts", "tail", f"runs:/{run_id}/log"]
-    done = subprocess.run(command, env=clean_environment(), capture_output=True, timeout=60, check=False, text=True)
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, timeout=120, check=False, text=True)
     assert done.returncode == 1
     assert re.search(r"^Error: No Holdfast server answers .*\n\Z", done.stderr, re.MULTILINE)
 

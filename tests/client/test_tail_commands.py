@@ -55,17 +55,17 @@ def test_an_experiment_is_followed_with_all_in_it_until_it_is_deleted(server, cl
             "experiment  tag        team = c",
             "experiment  deleted",
         ]
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     with tailing(server.uri, experiment_id, of="experiments") as process:
         assert without_time(process.stdout.read())[1] == "experiment  stage      deleted"
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_an_experiment_is_followed_on_behind_a_cursor_by_types_of_events(server, client, experiment_id):
     with tailing(server.uri, experiment_id, "--json", of="experiments") as process:
         cursor = json.loads(process.stdout.readline())["cursor"]
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(120) == 130
     run = client.create_run(experiment_id)
     client.log_metric(run.info.run_id, "loss", 1, synchronous=True)
     run.end()
@@ -73,11 +73,11 @@ def test_an_experiment_is_followed_on_behind_a_cursor_by_types_of_events(server,
     options = ["--cursor", cursor, "--json", "--type", "metrics", "--type", "deleted"]
     with tailing(server.uri, experiment_id, *options, of="experiments") as process:
         found = [json.loads(line) for line in process.stdout]
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     assert [(event["subject"], event["type"]) for event in found] == [("RUN", "METRICS"), ("EXPERIMENT", "DELETED")]
     with tailing(server.uri, experiment_id, "--cursor", found[-1]["cursor"], of="experiments") as process:
         assert process.stdout.read() == ""
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_a_model_is_followed_until_it_is_deleted(server, client, model, run_id):
@@ -105,7 +105,7 @@ def test_a_model_is_followed_until_it_is_deleted(server, client, model, run_id):
             f"model  name       {model}-2",
             "model  deleted",
         ]
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_only_what_an_alias_names_is_followed(server, client, model):
@@ -116,7 +116,7 @@ def test_only_what_an_alias_names_is_followed(server, client, model):
         assert without_time(process.stdout.readline()) == ["alias prod  names      version 2"]
         client.delete_registered_model(model)
         assert without_time(process.stdout.read()) == ["model  deleted"]
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_behind_the_end_of_a_model_there_is_nothing(server, client, model):
@@ -126,7 +126,7 @@ def test_behind_the_end_of_a_model_there_is_nothing(server, client, model):
         *_, last = watch
     with tailing(server.uri, model, "--cursor", last.cursor, of="models") as process:
         assert process.stdout.read() == ""
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_what_cannot_be_followed_is_an_error(server):

@@ -242,7 +242,7 @@ def test_the_command_line_says_it_in_one_line_and_exits_with_1(other, secured):
         env=clean_environment(other.trusting),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")

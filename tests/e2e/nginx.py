@@ -50,7 +50,7 @@ def running_nginx(server: str, folder: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()  # to the master, which ends its worker
-        process.wait(30)
+        process.wait(120)
 
 
 def _wait(process: subprocess.Popen[bytes], host: str, port: int, log: Path) -> None:

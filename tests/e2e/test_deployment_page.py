@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import yaml
 from tests.e2e.nginx import running_nginx
 from tests.e2e.pages import blocks, check_page, read_page
 from tests.minio_server import MinioServer
+from tests.ports import free_ports
 from tests.server_process import clean_environment, running_server
 from tests.tls_files import TlsDirectory
 
@@ -41,16 +41,6 @@ def printed_file(language: str, path: str) -> str:
     """A file that the page prints under a comment that names it."""
     (text,) = [block for block in blocks(PAGE, language) if block.startswith(f"# {path}\n")]
     return text
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 @pytest.mark.slow
@@ -90,7 +80,7 @@ def test_systemd_takes_the_unit_and_rates_it_as_safe(tmp_path: Path) -> None:
     unit.write_text(text)
     for command in (["verify"], ["security", "--offline=true", "--threshold=20"]):
         done = subprocess.run(
-            ["systemd-analyze", *command, str(unit)], capture_output=True, text=True, timeout=60, check=False
+            ["systemd-analyze", *command, str(unit)], capture_output=True, text=True, timeout=120, check=False
         )
         complaints = [line for line in done.stderr.splitlines() if "holdfast" in line]
         assert done.returncode == 0, done.stdout + done.stderr
@@ -183,7 +173,7 @@ def test_nginx_carries_what_is_large_and_what_is_long(short_folder: Path) -> Non
                 holdfast(client, "artifacts", "put", str(weights), f"runs:/{run}")
                 holdfast(client, "artifacts", "get", f"runs:/{run}/weights.bin", str(short_folder / "got"))
                 holdfast(client, "runs", "end", run)
-                output, _ = watch.communicate(timeout=60)
+                output, _ = watch.communicate(timeout=120)
             finally:
                 watch.kill()
                 watch.wait()

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.minio_server import COMMIT, MinioServer
+from tests.ports import free_port
 from tests.server_process import clean_environment, running_server
 from tests.tls_files import TlsDirectory
 
@@ -150,11 +151,11 @@ def test_the_image_builds_serves_and_is_healthy(stages: list[Stage], compose: di
     with running_server(command=[python, *entrypoint[1:]], environment=environment) as server:
         assert not any("WARNING" in line for line in server.lines)
         assert any(line.endswith(f", data in {places['/data']}") for line in server.lines)
-        healthy = subprocess.run([python, *health_check[1:]], env=environment, cwd=tmp_path, check=False, timeout=60)
+        healthy = subprocess.run([python, *health_check[1:]], env=environment, cwd=tmp_path, check=False, timeout=120)
         assert healthy.returncode == 0
         assert server.stop() == 0
         gone = subprocess.run(
-            [python, *health_check[1:]], env=environment, cwd=tmp_path, check=False, timeout=60, capture_output=True
+            [python, *health_check[1:]], env=environment, cwd=tmp_path, check=False, timeout=120, capture_output=True
         )
         assert gone.returncode == 1
     assert (places["/data"] / "holdfast.db").exists()
@@ -324,10 +325,3 @@ def default_of(value: str) -> str:
     match = re.fullmatch(r"\$\{[A-Z0-9_]+:-(.+)\}", value)
     assert match, value
     return match[1]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

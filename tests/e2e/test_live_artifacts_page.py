@@ -31,7 +31,7 @@ def uri(tmp_path: Path) -> Iterator[str]:
 def run(command: list[str], uri: str, folder: Path) -> str:
     environment = clean_environment({"HOLDFAST_URI": uri})
     return subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=60
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=120
     ).stdout
 
 

@@ -21,7 +21,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
         environment = clean_environment({"HOLDFAST_URI": f"holdfast://{server.address}"})
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
-            env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+            env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "first 0.3\n"), done.stderr
 

@@ -52,7 +52,7 @@ def connected(server: ServerProcess, ca: Path, *client: Path) -> Iterator[health
 
 def serves(stub: health_pb2_grpc.HealthStub) -> bool:
     try:
-        stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
+        stub.Check(health_pb2.HealthCheckRequest(), timeout=120)
     except grpc.RpcError:
         return False
     return True
@@ -68,7 +68,7 @@ def lines_with(server: ServerProcess, text: str) -> list[str]:
     return [line for line in server.lines if text in line]
 
 
-def wait_until(holds: Callable[[], object], timeout: float = 30) -> None:
+def wait_until(holds: Callable[[], object], timeout: float = 90) -> None:
     deadline = time.monotonic() + timeout
     while not holds():
         assert time.monotonic() < deadline, "it did not come to hold in time"
@@ -125,7 +125,7 @@ def test_both_of_two_ports_follow_a_replaced_certificate(tmp_path: Path, tls, ot
     for port in ports:
         credentials = grpc.ssl_channel_credentials(other.ca.read_bytes())
         with grpc.secure_channel(f"127.0.0.1:{port}", credentials, [("grpc.enable_http_proxy", 0)]) as channel:
-            grpc.channel_ready_future(channel).result(20)
+            grpc.channel_ready_future(channel).result(90)
     server.stop(None).wait()
 
 
@@ -275,7 +275,7 @@ def test_the_health_check_of_its_own_host_needs_nothing_but_the_server_s_setting
             env=clean_environment(environment),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
 from pathlib import Path
 
 import pytest
 from tests.e2e.pages import check_page, read_page
+from tests.ports import free_ports
 
 from holdfast.cli.models.serving import serve
 from holdfast.serving.config import ServingConfig
@@ -16,15 +16,10 @@ from holdfast.serving.errors import ServingError
 PAGE = read_page("serving.md")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.mark.slow
 def test_the_page_does_what_it_says(tmp_path: Path) -> None:
-    page = PAGE.replace("5080", str(free_port())).replace("5081", str(free_port()))
+    http, grpc = free_ports(2)
+    page = PAGE.replace("5080", str(http)).replace("5081", str(grpc))
     assert check_page(page, tmp_path) == 13
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import socket
 from pathlib import Path
 
 import pytest
 from tests.e2e.pages import check_page, read_page
+from tests.ports import free_port
 
 PAGE = read_page("tls.md")
 
@@ -15,9 +15,7 @@ PAGE = read_page("tls.md")
 @pytest.mark.slow
 @pytest.mark.timeout(360)  # many processes, of which a busy machine starts one a second or less
 def test_the_page_runs_as_it_reads(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     page = PAGE.replace(":5600", f":{port}").replace("--data-dir data", f"--data-dir data --port {port}")
     page = page.replace("HOLDFAST_SERVER_TLS_CERT=tls", f"HOLDFAST_SERVER_PORT={port} HOLDFAST_SERVER_TLS_CERT=tls")
     page = page.replace(f"holdfast+tls://db.lan:{port}", "holdfast+tls://db.lan:5600")

@@ -133,7 +133,7 @@ def test_a_missing_library_is_named(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-m", "holdfast_server", "--port=0", f"--data-dir={tmp_path / 'data'}",
          "--trace-endpoint=http://127.0.0.1:4317"],
-        env=clean_environment({"PYTHONPATH": str(tmp_path)}), capture_output=True, text=True, timeout=60, check=False,
+        env=clean_environment({"PYTHONPATH": str(tmp_path)}), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert "pip install 'holdfast[server,otel]'" in done.stderr

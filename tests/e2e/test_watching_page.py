@@ -55,7 +55,7 @@ def test_a_run_is_followed_by_the_command_and_in_python(client: Client) -> None:
         run.end()
         printed = "".join(first) + command.stdout.read()
         assert program.stdout.read() == "loss 0.5 at step 1\n"
-        assert (command.wait(30), program.wait(30)) == (0, 0)
+        assert (command.wait(120), program.wait(120)) == (0, 0)
     assert TIME.sub("", printed) == TIME.sub("", OUTPUT)
 
 
@@ -71,7 +71,7 @@ def test_what_an_alias_names_is_served(client: Client) -> None:
         client.set_registered_model_alias("m", "prod", 2)
         assert program.stdout.readline() == "serving version 2\n"
         client.delete_registered_model("m")
-        assert program.wait(30) == 0
+        assert program.wait(120) == 0
 
 
 def test_lost_runs_are_found(client: Client) -> None:

@@ -41,9 +41,9 @@ class Backend:
 
     @property
     def arguments(self) -> list[str]:
-        """The server's settings."""
+        """The server's settings. It tries its store out at its start only: faults are for what clients do."""
         store = ["--store", self.store] if self.store else []
-        return ["--unix", str(self.socket), "--data-dir", str(self.data_dir), *store]
+        return ["--unix", str(self.socket), "--data-dir", str(self.data_dir), "--probe-interval", "86400", *store]
 
     @contextlib.contextmanager
     def server(

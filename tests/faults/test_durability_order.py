@@ -11,14 +11,16 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
+import grpc
 import pytest
 from tests.faults.workload import delete
 from tests.server_process import ServerProcess, running_server
 
 from holdfast._client import Client
+from holdfast.v1.server_service_pb2 import GetServerInfoRequest
+from holdfast.v1.server_service_pb2_grpc import ServerServiceStub
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,7 +49,7 @@ class TracedServer:
         """End the server in order, and return what it did."""
         assert self._server.stop() == 0
         # The tracer is a process of its own, which ends after the server.
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while f"{self._server.process.pid} +++ exited" not in self._trace.read_text() and time.monotonic() < deadline:
             time.sleep(0.01)
         return Trace(whole_calls(self._trace.read_text().splitlines()[self._skipped :]))
@@ -118,10 +120,23 @@ def server(tmp_path: Path) -> Iterator[TracedServer]:
     trace = tmp_path / "trace"
     # -D: the tracer steps aside, so that the process started here is the server itself. -x: bytes in hexadecimal.
     strace = ["strace", "-D", "-f", "-y", "-x", "-s", "256", "-e", f"trace={CALLS}", "-o", trace]
-    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data")]
-    with ExitStack() as stack:
-        command = [*strace, sys.executable, "-m", "holdfast_server"]
-        yield TracedServer(stack.enter_context(running_server(*arguments, command=command)), trace)
+    # It writes nothing by itself while it is looked at.
+    arguments = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--probe-interval",
+        "86400",
+    ]
+    command = [*strace, sys.executable, "-m", "holdfast_server"]
+    with running_server(*arguments, command=command) as server:
+        with grpc.insecure_channel(server.address) as channel:
+            # Is answered when database and store have been tried out.
+            ServerServiceStub(channel).GetServerInfo(GetServerInfoRequest(), timeout=120)
+        yield TracedServer(server, trace)
 
 
 def test_bytes_are_durable_before_rows_and_rows_before_the_answer(server: TracedServer, tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_a_collection_that_is_killed_leaves_a_sound_store_and_the_next_goes_on(
                 killed += 1
             killer.join()
             scoreboard.injected("kill: gc", backend.name)
-            server.process.wait(30)
+            server.process.wait(120)
         connection = connect(backend.data_dir / "holdfast.db")
         connection.execute("UPDATE leases SET expire_time = 0")  # as if its time had passed
         connection.close()

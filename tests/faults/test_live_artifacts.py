@@ -25,8 +25,9 @@ from holdfast._patience import RetryPolicy
 from holdfast._transfer import live
 from holdfast.errors import FailedPreconditionError, UnavailableError
 
+MIB = 1 << 20
 KILLS = 6
-PATIENT = RetryPolicy(window=60, first_window=60, max_delay=0.2)
+PATIENT = RetryPolicy(window=120, first_window=120, max_delay=0.2)
 
 # Writes numbered lines of all lengths and tells what is durable, until its input ends.
 WRITER = """
@@ -36,7 +37,7 @@ from holdfast._patience import RetryPolicy
 uri, run_id, seed, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 source, stop = random.Random(seed), threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
-client = holdfast.Client(uri, retry=RetryPolicy(window=60, first_window=60, max_delay=0.2))
+client = holdfast.Client(uri, retry=RetryPolicy(window=120, first_window=120, max_delay=0.2))
 file = client.open_artifact(run_id, "logs/train.log", "a", flush_interval=0.1)
 number = 0
 while not stop.is_set():
@@ -94,7 +95,7 @@ def numbers_of(data: bytes) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_follower_sees_every_byte_once_over_kills_of_the_server(tmp_path: Path) -> None:
     moments, port = random.Random(20261124), free_port()
     uri = f"holdfast://127.0.0.1:{port}"
@@ -108,20 +109,24 @@ def test_a_follower_sees_every_byte_once_over_kills_of_the_server(tmp_path: Path
             written.append(int(writing.stdout.readline()))
             following = stack.enter_context(follower(uri, run_id, "--all"))
             received.append(following.stdout.read(1))
-            reading = threading.Thread(target=lambda: received.append(following.stdout.read()))
+            reading = threading.Thread(target=lambda: received.extend(iter(lambda: following.stdout.read1(MIB), b"")))
             reading.start()
             server.process.kill()
         for _ in range(KILLS):
             with running_server(*arguments) as server:
                 # The writer is through the last outage when it tells of something durable again.
                 written.extend(int(writing.stdout.readline()) for _ in range(moments.randrange(1, 4)))
+                # So is the follower when it has that; it gives up a server that is away for half a minute.
+                while sum(map(len, received)) < written[-1]:
+                    assert following.poll() is None
+                    time.sleep(0.01)
                 killer = threading.Timer(moments.uniform(0, 0.5), server.process.kill)
                 killer.start()
-                assert server.process.wait(30) == -signal.SIGKILL
+                assert server.process.wait(60) == -signal.SIGKILL
         with running_server(*arguments), Client(uri) as client:
             finish(writing)
-            reading.join(60)
-            assert following.wait(30) == 0, following.stderr.read()
+            reading.join(120)
+            assert following.wait(60) == 0, following.stderr.read()
             stored = client.artifacts.read_bytes(f"runs:/{run_id}/logs/train.log")
     assert written == sorted(written)
     assert len(stored) >= written[-1]
@@ -243,7 +248,7 @@ def test_a_writer_outlasts_a_server_that_stays_away(tmp_path: Path) -> None:
             file.write(part)
         assert file.tell() == len(written)
         with running_server(*arguments):
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while True:  # the call that meets the server coming back may still be told that it was away
                 try:
                     file.flush()
@@ -257,32 +262,38 @@ def test_a_writer_outlasts_a_server_that_stays_away(tmp_path: Path) -> None:
 def test_a_flush_to_a_server_that_hangs_fails_soon_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "ANSWER_SECONDS", 1.0)
     arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data")]
     with running_server(*arguments) as server, Client(f"holdfast://{server.address}") as client:
+
+        def hang() -> None:
+            server.process.send_signal(signal.SIGSTOP)
+            monkeypatch.setattr(live, "ANSWER_SECONDS", 1.0)
+
+        def go_on() -> None:
+            monkeypatch.undo()  # a busy machine may need longer for an answer
+            server.process.send_signal(signal.SIGCONT)
+
         run_id = client.create_run("0").info.run_id
         file = client.open_artifact(run_id, "log", "wb")
         flush_after(file, b"there")
-        server.process.send_signal(signal.SIGSTOP)
+        hang()
         begin = time.monotonic()
         with pytest.raises(UnavailableError, match="does not answer"):
             flush_after(file, b", while it hung")
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 20  # of the 30 s that it would be by default
         file.write(b", and after")
-        server.process.send_signal(signal.SIGCONT)
-        monkeypatch.undo()
+        go_on()
         flush_after(file, b".")
         with client.open_artifact(run_id, "empty", "wb") as other:
-            server.process.send_signal(signal.SIGSTOP)
-            monkeypatch.setattr(live, "ANSWER_SECONDS", 1.0)
+            hang()
             with pytest.raises(UnavailableError, match="does not answer"):
                 other.close()
-            server.process.send_signal(signal.SIGCONT)
+            go_on()
         assert other.closed
         with pytest.raises(UnavailableError, match="does not answer"), client.open_artifact(run_id, "last") as last:  # noqa: PT012 - what is left of it shows when the block ends
-            server.process.send_signal(signal.SIGSTOP)
+            hang()
             last.write("the last lines")
-        server.process.send_signal(signal.SIGCONT)
+        go_on()
         last.close()
         assert client.artifacts.read_bytes(f"runs:/{run_id}/last") == b"the last lines"
         file.close()
@@ -294,14 +305,14 @@ def test_a_server_that_stops_does_not_wait_for_followers(tmp_path: Path) -> None
     uri = f"holdfast://127.0.0.1:{port}"
     arguments = ["--host", "127.0.0.1", "--port", str(port), "--data-dir", str(tmp_path / "data")]
     with Client(uri, retry=PATIENT) as client:
-        with running_server(*arguments, "--drain-timeout", "60") as server:
+        with running_server(*arguments, "--drain-timeout", "600") as server:
             run_id = client.create_run("0").info.run_id
             file = client.open_artifact(run_id, "log", "wb")
             file.write(b"before")
             file.flush()
             chunks = client.tail_artifact(f"runs:/{run_id}/log")
             assert next(chunks) == b"before"
-            assert server.stop(timeout=20) == 0
+            assert server.stop(timeout=120) == 0
         with running_server(*arguments):
             file.write(b" after")
             file.close()
@@ -318,5 +329,5 @@ def test_ctrl_c_ends_a_follower_quietly(tmp_path: Path) -> None:
             with follower(client.tracking_uri, run_id) as following:
                 assert following.stdout.readline() == b"first\n"
                 following.send_signal(signal.SIGINT)
-                assert following.wait(10) == 130
+                assert following.wait(60) == 130
                 assert following.stderr.read() == b""

@@ -22,8 +22,8 @@ from holdfast._patience import RetryPolicy
 from holdfast.errors import HoldfastError, UnavailableError
 
 NO_RETRIES = RetryPolicy(window=0, first_window=0)
-PATIENT = RetryPolicy(window=60, first_window=60)
-ONCE_IT_ANSWERED = RetryPolicy(window=60, first_window=0)
+PATIENT = RetryPolicy(window=120, first_window=120)
+ONCE_IT_ANSWERED = RetryPolicy(window=120, first_window=0)
 
 
 def make_set(folder: Path, source: random.Random) -> dict[str, bytes]:
@@ -46,9 +46,10 @@ def test_a_call_survives_a_restart_and_sends_only_what_is_missing(tmp_path: Path
     arguments = server_arguments(tmp_path / "data", port)
     file = tmp_path / "model.bin"
     file.write_bytes(b"".join(secrets.token_bytes(8 << 20) for _ in range(12)))
-    with Client(f"holdfast://127.0.0.1:{port}", retry=PATIENT) as client:
+    with counting_proxy(port) as proxy, Client(f"holdfast://127.0.0.1:{proxy.port}", retry=PATIENT) as client:
         with running_server(*arguments) as server:
             run_id = client.create_run("0").info.run_id
+            proxy.hold(sent=8 * (8 << 20))
             call = threading.Thread(target=client.log_artifact, args=(run_id, file))
             call.start()
             store = tmp_path / "data" / "store" / "blocks"
@@ -58,8 +59,9 @@ def test_a_call_survives_a_restart_and_sends_only_what_is_missing(tmp_path: Path
             server.process.wait()
             kept = {path.name.partition(".")[0] for path in store.glob("*/*")}
         assert call.is_alive()
+        proxy.go_on()
         with running_server(*arguments):
-            call.join(60)
+            call.join(120)
             assert not call.is_alive()
             target = client.download_artifacts(run_id, "model.bin", tmp_path / "back")
             assert Path(target).read_bytes() == file.read_bytes()
@@ -90,7 +92,7 @@ def test_a_first_call_survives_a_stop_in_good_order(tmp_path: Path, small: bool)
             assert server.stop() == 0
         proxy.go_on()
         with running_server(*arguments):
-            call.join(60)
+            call.join(120)
             assert not call.is_alive()
             assert len(client.list_artifacts(run_id)) == count
 
@@ -119,16 +121,22 @@ def test_another_machine_goes_on_with_an_upload_that_a_kill_ended(tmp_path: Path
     for number in range(12):
         (folder / str(number)).write_bytes(secrets.token_bytes(8 << 20))
     store = tmp_path / "data" / "store" / "blocks"
-    with running_server(*arguments) as server, Client(f"holdfast://127.0.0.1:{port}", retry=NO_RETRIES) as client:
+    with (
+        running_server(*arguments) as server,
+        counting_proxy(port) as proxy,
+        Client(f"holdfast://127.0.0.1:{proxy.port}", retry=NO_RETRIES) as client,
+    ):
         run_id = client.create_run("0").info.run_id
         with ThreadPoolExecutor(1) as pool:
+            proxy.hold(sent=8 * (8 << 20))
             call = pool.submit(client.log_artifacts, run_id, folder)
             while sum(1 for _ in store.glob("*/*")) < 4:
                 time.sleep(0.001)
             server.process.kill()
             server.process.wait()
+            proxy.go_on()
             with pytest.raises(UnavailableError):
-                call.result(60)
+                call.result(120)
     kept = sum(1 for _ in store.glob("*/*"))
     elsewhere = tmp_path / "other-machine"
     shutil.copytree(folder, elsewhere)

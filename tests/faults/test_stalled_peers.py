@@ -16,6 +16,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from tests.counting_proxy import counting_proxy
 from tests.server_process import clean_environment, running_server
 
 from holdfast._client import Client
@@ -45,12 +46,17 @@ print("done", flush=True)
 @pytest.mark.slow
 def test_a_suspended_download_goes_on(tmp_path: Path) -> None:
     data = secrets.token_bytes(8 * MIB) * 20
-    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data"), "--idle-timeout", "1"]
-    with running_server(*arguments) as server, Client(f"holdfast://{server.address}") as client:
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data"), "--idle-timeout", "2"]
+    with (
+        running_server(*arguments) as server,
+        counting_proxy(int(server.address.rpartition(":")[2])) as proxy,
+        Client(f"holdfast://{server.address}") as client,
+    ):
         run_id = client.create_run("0").info.run_id
         client.log_bytes(run_id, data, "big")
+        proxy.hold(received=10 * 8 * MIB)
         reader = subprocess.Popen(
-            [sys.executable, "-c", DOWNLOAD, f"holdfast://{server.address}", run_id, str(tmp_path / "out")],
+            [sys.executable, "-c", DOWNLOAD, f"holdfast://127.0.0.1:{proxy.port}", run_id, str(tmp_path / "out")],
             env=clean_environment(), stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert reader.stdout is not None
@@ -58,9 +64,10 @@ def test_a_suspended_download_goes_on(tmp_path: Path) -> None:
         while not any(p.stat().st_size for p in (tmp_path / "out").glob(".holdfast-*")):
             time.sleep(0.001)
         reader.send_signal(signal.SIGSTOP)
-        time.sleep(2.5)  # longer than the idle timeout, which is what this is about
+        proxy.go_on()
+        time.sleep(5)  # longer than the idle timeout, which is what this is about
         reader.send_signal(signal.SIGCONT)
-        out, _ = reader.communicate(timeout=60)
+        out, _ = reader.communicate(timeout=120)
         assert (reader.returncode, out) == (0, "done\n")
     assert (tmp_path / "out/big").read_bytes() == data
 
@@ -74,10 +81,10 @@ def test_an_upload_whose_source_pauses_goes_on(tmp_path: Path) -> None:
 
         def read(self, size: int = -1) -> bytes:
             if len(self.parts) == 2:
-                time.sleep(1.2)
+                time.sleep(5)
             return self.parts.pop(0) if self.parts else b""
 
-    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data"), "--idle-timeout", "0.4"]
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data"), "--idle-timeout", "2"]
     with running_server(*arguments) as server, Client(f"holdfast://{server.address}") as client:
         run_id = client.create_run("0").info.run_id
         client.log_stream(run_id, Pausing(), "f")
@@ -89,7 +96,8 @@ async def test_peers_that_stand_in_the_middle_of_a_block_hold_nobody_up_and_lose
     tmp_path: Path, trickle: bool
 ) -> None:
     data = [secrets.token_bytes(8 * MIB) for _ in range(4)]  # there is room for two
-    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data"), "--byte-budget", "16MiB"]
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--data-dir", str(tmp_path / "data")]
+    arguments += ["--byte-budget", "16MiB", "--idle-timeout", "600"]
 
     async def send(call: grpc.aio.StreamStreamCall, block: bytes, start: int, step: int) -> int:
         digest = hashlib.sha256(block).digest() if not start else b""
@@ -112,9 +120,8 @@ async def test_peers_that_stand_in_the_middle_of_a_block_hold_nobody_up_and_lose
         trickling = [asyncio.create_task(go_on(index)) for index in range(len(data))] if trickle else []
         client = opened.enter_context(Client(f"holdfast://{server.address}"))
         run_id = client.create_run("0").info.run_id
-        began = time.monotonic()
-        await asyncio.to_thread(client.log_bytes, run_id, secrets.token_bytes(20 * MIB), "f")
-        assert time.monotonic() - began < 30  # the idle timeout is 120 s
+        upload = asyncio.to_thread(client.log_bytes, run_id, secrets.token_bytes(20 * MIB), "f")
+        await asyncio.wait_for(upload, 120)  # the idle timeout is 600 s
         for task in trickling:
             task.cancel()
         await asyncio.gather(*trickling, return_exceptions=True)
@@ -138,7 +145,7 @@ def server_config(tmp_path: Path) -> ServerConfig:
 async def test_a_commit_that_stands_still_is_ended(app: App, channel: grpc.aio.Channel) -> None:
     call = ArtifactServiceStub(channel).CommitFiles()
     await call.write(pb.CommitFilesRequest(header=pb.CommitHeader(owner=artifact_pb.TreeOwner(run_id="0" * 32))))
-    assert await asyncio.wait_for(call.code(), 10) is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert await asyncio.wait_for(call.code(), 60) is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 class Nothing:
@@ -171,13 +178,10 @@ async def test_the_budget_balances_whatever_streams_do(tmp_path: Path) -> None:
     await asyncio.sleep(0.05)
     for task in stalled:
         task.cancel()
-    results = await asyncio.wait_for(asyncio.gather(*refused, *cut_short, *stalled, *fine, return_exceptions=True), 10)
+    results = await asyncio.wait_for(asyncio.gather(*refused, *cut_short, *stalled, *fine, return_exceptions=True), 60)
     assert {type(result).__name__ for result in results} == {"InvalidArgument", "NoneType", "CancelledError"}
-    for _ in range(100):
-        if not budget.used:
-            break
+    while budget.used:  # noqa: ASYNC110 - it has no event for it
         await asyncio.sleep(0.01)
-    assert budget.used == 0
 
 
 async def test_streams_that_are_all_half_way_do_not_wait_for_each_other(

@@ -51,7 +51,7 @@ def injecting(pid: int, calls: str, what: str, number: int, log: Path) -> Iterat
         yield
     finally:
         process.terminate()  # it detaches
-        process.wait(30)
+        process.wait(120)
         process.stderr.close()
 
 
@@ -142,7 +142,7 @@ def test_a_kill_within_a_system_call_loses_nothing(
                 try:
                     client.log_artifacts(run_id, scratch / name, name)
                 except UnavailableError:
-                    assert server.process.wait(30) == -signal.SIGKILL
+                    assert server.process.wait(120) == -signal.SIGKILL
                     scoreboard.injected(f"kill: within {kind}")
                 else:
                     journal.acknowledge(tree)  # it makes fewer such calls in each of its threads

@@ -36,7 +36,7 @@ def failing(pid: int, path: Path, call: str, error: str, log: Path) -> Iterator[
         yield
     finally:
         process.terminate()  # it detaches
-        process.wait(30)
+        process.wait(120)
         process.stderr.close()
 
 

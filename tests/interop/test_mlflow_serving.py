@@ -4,7 +4,6 @@ import json
 import os
 import runpy
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from tests.client.serving.model_server import model_server
 from tests.client.serving.test_scoring_protocol import ANSWERS, save_models
 from tests.interop.mlflow_python import MLFLOW_PYTHON
 from tests.interop.test_mlflow_packages import mlflow, pytestmark  # noqa: F401 - skips without MLflow
+from tests.ports import free_port
 
 import holdfast
 import holdfast.sklearn
@@ -65,9 +65,7 @@ def test_mlflow_serves_a_package_of_holdfast(name, own_server, tmp_path):
         if hasattr(data, "to_dict")
         else {"inputs": data.tolist()}
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     server = subprocess.Popen(
         [

@@ -27,7 +27,7 @@ from holdfast_server.rpc import byte_budget
 from holdfast_server.rpc.uploads import MAX_UNSENT, BlockReceiver
 from holdfast_server.storage.spool import DirectorySpool
 
-LONG = 30.0  # seconds; the idle timeout is 120
+LONG = 100.0  # seconds; the idle timeout is 120
 
 
 @pytest.fixture

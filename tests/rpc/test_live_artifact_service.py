@@ -225,7 +225,7 @@ async def test_beginning_anew_replaces_what_is_being_written(live, run_id, begin
     following = asyncio.create_task(tail(live, live_id=first.id, follow=True))
     second = await begin()
     await refused(first.append(b"x"), "FAILED_PRECONDITION", "NOT_OPEN")
-    data, end = await asyncio.wait_for(following, 10)
+    data, end = await asyncio.wait_for(following, 60)
     assert end.state == live_artifact_pb2.LIVE_STATE_REPLACED
     assert data in {b"", b"old"}
     await second.append(b"new")
@@ -315,7 +315,7 @@ async def test_a_follower_gets_what_is_appended_and_the_end(live, begin):
         await writer.append(f" {number}".encode())
         await asyncio.sleep(0)
     closed = await writer.close()
-    data, end = await asyncio.wait_for(following, 10)
+    data, end = await asyncio.wait_for(following, 60)
     assert (b"0123456789" + b"".join(f" {n}".encode() for n in range(20))).endswith(data)
     assert (end.state, end.size, end.digest) == (live_artifact_pb2.LIVE_STATE_CLOSED, closed.size, closed.digest)
 
@@ -393,7 +393,7 @@ async def test_readers_that_take_nothing_do_not_hold_up_those_at_the_end(app, li
         following = asyncio.create_task(tail(live, live_id=writer.id, offset=writer.size, follow=True))
         await writer.append(b"the end")
         await writer.close()
-        assert (await asyncio.wait_for(following, 30))[0] == b"the end"
+        assert (await asyncio.wait_for(following, 60))[0] == b"the end"
         for call in stalled:
             call.cancel()
 

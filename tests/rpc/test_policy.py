@@ -264,8 +264,8 @@ def told_without(told: tuple[str, ...], world: World) -> list[str]:
     """What a call was answered, without the names that it was about."""
     texts = list(told)
     for name in world.names:
-        # A number stands for an experiment where it is called so, or is a value of metadata.
-        named = rf"(?<=experiment ){name}\b|(?<='){name}(?=')" if name.isdecimal() else name
+        # A number stands for an experiment where it is called so; another may be a limit or a length.
+        named = rf"(?<=experiment ){name}\b|(?<='experiment_id': '){name}(?=')" if name.isdecimal() else name
         texts = [re.sub(named, "NAME", text) for text in texts]
     return texts
 

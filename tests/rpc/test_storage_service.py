@@ -73,7 +73,7 @@ async def test_long_work_tells_that_it_goes_on_and_stops_with_its_caller(storage
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     stream.cancel()
     stalled.set()
-    for _ in range(500):  # until the lease was given back
+    for _ in range(5_000):  # until the lease was given back
         try:
             await end(storage.CheckStorage(pb.CheckStorageRequest()))
             return

@@ -30,7 +30,7 @@ from holdfast_server.services import event_hub
 from holdfast_server.storage.sql import events as sql_events
 
 Tag = experiment_pb2.Tag
-TIMEOUT_S = 20
+TIMEOUT_S = 120
 
 
 @asynccontextmanager

@@ -303,7 +303,7 @@ def test_a_store_that_does_not_answer_is_given_up(fake_credentials: None, monkey
     release = threading.Event()
 
     def stall(handler: http.server.BaseHTTPRequestHandler) -> None:
-        release.wait(20)
+        release.wait(60)
 
     with Scripted(stall) as server, opened(server.store_url) as store:
         with pytest.raises(Unavailable, match="does not answer in time"):

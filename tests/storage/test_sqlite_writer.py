@@ -16,7 +16,7 @@ from holdfast_server.storage.sql import sqlite
 from holdfast_server.storage.sql.connection import DatabaseError, OperationalError, connect
 from holdfast_server.storage.sql.sqlite import SqliteDatabase
 
-TIMEOUT_S = 20
+TIMEOUT_S = 120
 
 
 class FixedClock:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.server_process import clean_environment
 
-START_TIMEOUT = 90
+START_TIMEOUT = 150
 ROW = {"dataframe_split": {"columns": ["a", "b", "c", "d"], "data": [[5.1, 3.5, 1.4, 0.2]]}}
 
 
@@ -52,7 +52,7 @@ class ModelServer:
         if content_type is not None:
             request.add_header("Content-Type", content_type)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status, answer.headers, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -73,13 +73,13 @@ class ModelServer:
         status, _, text = self.ask("/ready")
         return status, json.loads(text)
 
-    def stop(self, timeout=60):
+    def stop(self, timeout=120):
         """Send SIGTERM and wait; returns the exit code."""
         self.process.terminate()
         return self.process.wait(timeout)
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=150):
     """Wait until ``condition()`` holds; returns what it gave."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -121,7 +121,7 @@ def model_server(*arguments, environment=None, uri=None):
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(30)
+                process.wait(120)
             except subprocess.TimeoutExpired:
                 process.kill()
         process.wait()

@@ -102,7 +102,7 @@ def channel(iris_server):
 
 def works(channel):
     """Whether it predicts."""
-    return PredictionServiceStub(channel).Predict(service.PredictRequest(input=GOOD), timeout=60).HasField("output")
+    return PredictionServiceStub(channel).Predict(service.PredictRequest(input=GOOD), timeout=120).HasField("output")
 
 
 def check(channel, error, outcome):
@@ -115,20 +115,20 @@ def check(channel, error, outcome):
 @pytest.mark.parametrize(("fields", "outcome"), CASES)
 def test_a_bad_input_is_refused(channel, fields, outcome):
     with pytest.raises(grpc.RpcError) as caught:
-        PredictionServiceStub(channel).Predict(service.PredictRequest(input=fields), timeout=60)
+        PredictionServiceStub(channel).Predict(service.PredictRequest(input=fields), timeout=120)
     check(channel, caught.value, outcome)
 
 
 @pytest.mark.parametrize(("path", "message", "outcome"), RAW)
 def test_what_is_no_message_is_refused(channel, path, message, outcome):
     with pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary(path)(message, timeout=60)
+        channel.unary_unary(path)(message, timeout=120)
     check(channel, caught.value, outcome)
 
 
 def test_a_flood_of_empty_questions_is_answered_one_by_one(channel):
     questions = (service.PredictStreamRequest() for _ in range(3_000))
-    answers = list(PredictionServiceStub(channel).PredictStream(questions, timeout=60))
+    answers = list(PredictionServiceStub(channel).PredictStream(questions, timeout=120))
     assert len(answers) == 3_000
     assert {answer.error.reason for answer in answers} == {1}  # INVALID_VALUE
     assert works(channel)
@@ -141,5 +141,5 @@ def test_any_input_is_predicted_or_refused(channel, data):
     message = messages_of(service.PredictRequest.DESCRIPTOR).map(lambda found: found.SerializeToString())
     request = data.draw(message | message.flatmap(damaged))
     call = channel.unary_unary(PREDICT, response_deserializer=service.PredictResponse.FromString)
-    code = call.future(request, timeout=60).code()
+    code = call.future(request, timeout=120).code()
     assert code.name in {"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}

@@ -47,10 +47,10 @@ def test_over_grpc_it_is_the_models_error_however_often(server):
         stub = PredictionServiceStub(channel)
         for _ in range(2 * THREADS):
             with pytest.raises(grpc.RpcError) as caught:
-                stub.Predict(service.PredictRequest(input={"json": '{"inputs": [[-1]]}'}), timeout=60)
+                stub.Predict(service.PredictRequest(input={"json": '{"inputs": [[-1]]}'}), timeout=120)
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert "SystemExit: the model exits" in caught.value.details()
-        answer = stub.Predict(service.PredictRequest(input={"json": '{"inputs": [[7.0]]}'}), timeout=60)
+        answer = stub.Predict(service.PredictRequest(input={"json": '{"inputs": [[7.0]]}'}), timeout=120)
     assert answer.HasField("output")
 
 

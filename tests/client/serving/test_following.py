@@ -126,7 +126,7 @@ def test_promotions_under_load_fail_no_request(fluent, name, workers):
         assert server.predict(BODY) == (200, {"predictions": [5.0, 5.0]})
         until(lambda: any(f"version 2 of {name} answered its last request" in line for line in server.lines))
         with grpc.insecure_channel(server.grpc_address) as channel:
-            model = PredictionServiceStub(channel).GetModel(service.GetModelRequest(), timeout=60)
+            model = PredictionServiceStub(channel).GetModel(service.GetModelRequest(), timeout=120)
         assert (model.name, model.version, model.alias) == (name, "5", "prod")
 
 

@@ -19,7 +19,7 @@ from holdfast.models._mlmodel import FORMAT_VERSION
 def curl(server, *arguments):
     """Status and body."""
     done = subprocess.run(
-        ["curl", "-sS", "-w", "\n%{http_code}", *arguments], capture_output=True, text=True, check=True, timeout=60
+        ["curl", "-sS", "-w", "\n%{http_code}", *arguments], capture_output=True, text=True, check=True, timeout=120
     )
     body, _, status = done.stdout.rpartition("\n")
     return int(status), body
@@ -122,7 +122,7 @@ def test_it_is_ready_with_its_model(iris_server, iris_model):
 
 
 def test_a_body_that_does_not_come_is_not_waited_for_beyond_the_limit(iris_model):
-    with model_server("-m", str(iris_model), "--request-timeout", "0.2") as server:
+    with model_server("-m", str(iris_model), "--request-timeout", "5") as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
             connection.sendall(
                 b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
@@ -168,7 +168,7 @@ def test_health_is_answered_while_predictions_go_on(gated):
 
 
 def test_a_prediction_that_takes_too_long_is_504_and_what_waits_too_much_503(gated):
-    arguments = ["--threads", "1", "--request-timeout", "1", "--max-waiting", "1"]
+    arguments = ["--threads", "1", "--request-timeout", "10", "--max-waiting", "1"]
     with model_server("-m", str(gated / "model"), *arguments) as server:
         first = Asking(server, -1)
         wait_for(gated / "began-1")

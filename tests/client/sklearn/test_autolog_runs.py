@@ -136,7 +136,7 @@ def test_folds_of_a_cross_validation_are_not_logged(runs, parallel):
 
 @pytest.mark.usefixtures("quick")
 def test_two_threads_that_train_at_once_have_a_run_each(runs):
-    both = threading.Barrier(2, timeout=60)
+    both = threading.Barrier(2, timeout=120)
 
     def train():
         make_pipeline(Stubborn(lambda _self: both.wait())).fit(X, Y)
@@ -171,7 +171,7 @@ class Committee(LinearRegression):
 
 @pytest.mark.usefixtures("quick")
 def test_trainings_in_the_user_s_joblib_threads_have_a_run_each_and_their_parts_none(runs):
-    both = threading.Barrier(2, timeout=60)
+    both = threading.Barrier(2, timeout=120)
 
     def train(depth):
         both.wait()

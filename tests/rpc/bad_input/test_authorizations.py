@@ -126,7 +126,7 @@ RAW = {
 def test_an_authorization_that_is_not_ascii_is_refused(guarded_world: World, value: str) -> None:
     before, complaints = guarded_world.contents(), guarded_world.complaints()
     host, _, port = guarded_world.server.address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(BEGUN + headers(authorization=value) + message(BATCH.SerializeToString()))
         answer = b""
         while b"grpc-status" not in answer:

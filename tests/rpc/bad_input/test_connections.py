@@ -149,7 +149,7 @@ CASES = [
 def test_bytes_that_no_library_sends_do_nothing(local_world: World, sent: bytes) -> None:
     before, complaints = local_world.contents(), local_world.complaints()
     host, _, port = local_world.server.address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         with contextlib.suppress(OSError):  # it may have had enough before the end
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
