@@ -20,7 +20,11 @@ def check_exposure(config: ServerConfig) -> None:
     """
     if config.insecure:
         return
-    if config.metrics_address and not config.metrics_open and not _is_loopback(_host(config.metrics_address)):
+    if (
+        config.metrics_address
+        and not config.metrics_open
+        and not _is_loopback(_host(config.metrics_address), "--metrics-address")
+    ):
         raise UsageError(
             f"{_host(config.metrics_address)} is not a loopback address, and metrics are served without TLS and login. "
             "Give a loopback address to --metrics-address, or --metrics-open (or HOLDFAST_SERVER_METRICS_OPEN=1) when "
@@ -57,7 +61,7 @@ def exposed_addresses(config: ServerConfig) -> list[str]:
         UsageError: A host is neither an address nor the name of one.
     """
     ports = [address for address in config.addresses if not address.startswith("unix:")]
-    return [address for address in ports if not _is_loopback(_host(address))]
+    return [address for address in ports if not _is_loopback(_host(address), "--host")]
 
 
 _REMEDY = (
@@ -80,10 +84,10 @@ def _host(address: str) -> str:
     return address.rpartition(":")[0].removeprefix("[").removesuffix("]")
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether an address, or every address of a name, is loopback."""
+def _is_loopback(host: str, setting: str) -> bool:
+    """Whether an address, or every address of a name, is loopback. ``setting``: which said it."""
     try:
         resolved = {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
-        raise UsageError(f"--host={host}: it is neither an address nor the name of one.") from None
+        raise UsageError(f"{setting}={host}: it is neither an address nor the name of one.") from None
     return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in resolved)

@@ -52,6 +52,12 @@ async def commit(caller: Caller, owner: artifact_pb2.TreeOwner, *entries: pb.New
     return await caller.artifacts.CommitFiles(iter(messages))
 
 
+async def read_to_end(stream: Any) -> None:
+    """gRPC tells how a stream ended once all before that was read."""
+    while await stream.read() is not grpc.aio.EOF:
+        pass
+
+
 async def test_a_worker_logs_to_its_run_and_is_told_nothing_of_what_others_logged(server, refused):
     alice = await server.caller("alice")
     run = await new_run(server, "alice")
@@ -245,8 +251,7 @@ async def test_a_worker_ends_with_what_it_hangs_on_also_in_a_stream(how, server,
         "principal": ("UNAUTHENTICATED", "TOKEN_UNKNOWN"),
     }.get(how, ("UNAUTHENTICATED", "TOKEN_REVOKED"))
     with pytest.raises(grpc.aio.AioRpcError) as ended:
-        while await stream.read() is not grpc.aio.EOF:
-            pass  # gRPC tells how a stream ended once all before that was read
+        await read_to_end(stream)
     assert ended.value.code().name == code
     going.set()
     metric = run_pb2.Metric(key="loss", value=1.0)

@@ -153,6 +153,7 @@ def test_insecure_warns_of_what_can_happen_and_only_then(arguments: list[str], r
         pytest.param(["--tls-client-ca=/c"], {}, "over TLS only", id="clients' authority without TLS"),
         pytest.param(["--port=x"], {}, "--port=x: a port is", id="port"),
         pytest.param(["--port=65536"], {}, "0 to 65535", id="port too high"),
+        pytest.param(["--port=٣"], {}, "0 to 65535", id="digits of another script"),
         pytest.param([], {"HOLDFAST_SERVER_PORT": "-1"}, "HOLDFAST_SERVER_PORT=-1: a port is", id="variable"),
         pytest.param(["--idle-timeout=0"], {}, "seconds above 0", id="no time"),
         pytest.param(["--idle-timeout=nan"], {}, "seconds above 0", id="not a number"),

@@ -49,7 +49,7 @@ def number(lowest: int, highest: int) -> Callable[[str], int]:
     """A parser of whole numbers within bounds, which are included."""
 
     def parse(text: str) -> int:
-        if not text.isdecimal() or not lowest <= int(text) <= highest:
+        if not (text.isascii() and text.isdecimal()) or not lowest <= int(text) <= highest:
             raise ValueError(f"it is a number from {lowest} to {highest}")
         return int(text)
 
@@ -58,14 +58,14 @@ def number(lowest: int, highest: int) -> Callable[[str], int]:
 
 def limit(text: str) -> int:
     """How many there may be; 0: any number."""
-    if not text.isdecimal() or int(text) > MAX_LIMIT:
+    if not (text.isascii() and text.isdecimal()) or int(text) > MAX_LIMIT:
         raise ValueError(f"it is a number up to {MAX_LIMIT}; 0 is any number")
     return int(text)
 
 
 def port(text: str) -> int:
     """A port of TCP; 0: a free one."""
-    if not text.isdecimal() or int(text) > MAX_PORT:
+    if not (text.isascii() and text.isdecimal()) or int(text) > MAX_PORT:
         raise ValueError(f"a port is a number from 0 to {MAX_PORT}")
     return int(text)
 
@@ -83,7 +83,7 @@ def seconds(text: str) -> float:
 
 def size(text: str) -> int:
     """A number of bytes, written with or without a binary unit."""
-    match = re.fullmatch(r"(\d{1,15}) ?([KMG]iB)?", text, re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]{1,15}) ?([KMG]iB)?", text, re.IGNORECASE)
     if not match:
         raise ValueError("a size is a number of bytes, or of KiB, MiB or GiB, such as 64MiB")
     return int(match[1]) * _UNITS[(match[2] or "").upper()]

@@ -18,7 +18,7 @@ def length_of_time(ctx: click.Context, param: click.Parameter, value: str | None
     """
     if value is None:
         return None
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)([smhd])", value.strip())
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhd])", value.strip())
     if found:
         return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
     if value.strip() == "0":

@@ -15,7 +15,7 @@ __all__ = ["alias_of", "identify", "version_identity"]
 
 _ALIAS = re.compile(r"models:/+([^@]+)@([^@/]+)")
 _LATEST = re.compile(r"models:/+([^@/]+)/latest", re.IGNORECASE)
-_VERSION = re.compile(r"models:/+([^@/]+)/(\d+)")
+_VERSION = re.compile(r"models:/+([^@/]+)/([0-9]+)")
 
 
 def alias_of(uri: str) -> tuple[str, str]:

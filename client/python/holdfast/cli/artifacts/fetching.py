@@ -48,7 +48,7 @@ def get(ctx: click.Context, uri: str, destination: str, *, quiet: bool, as_json:
 
 def _range(text: str) -> tuple[int, int | None]:
     """Offset and length of ``OFFSET:LENGTH``; None for a length that is not given."""
-    found = re.fullmatch(r"(-?\d+):(\d*)", text)
+    found = re.fullmatch(r"(-?[0-9]+):([0-9]*)", text)
     if found is None:
         raise click.BadParameter(f"{text!r} is no range: write OFFSET:LENGTH, such as 0:100, or -100: for the end.")
     return int(found[1]), int(found[2]) if found[2] else None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from holdfast._client import Client
     from holdfast.entities import ModelVersion
 
-_FORM = re.compile(r"(?:models:/+)?(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[^/@]+)|/(?P<latest>latest))?")
+_FORM = re.compile(r"(?:models:/+)?(?P<name>[^/@]+)(?:/(?P<version>[0-9]+)|@(?P<alias>[^/@]+)|/(?P<latest>latest))?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _size(_: click.Context, __: click.Parameter, text: str) -> int:
     """Read ``16MiB``."""
-    found = re.fullmatch(r"(\d{1,15}) ?([KMG]iB)?", text, re.IGNORECASE)
+    found = re.fullmatch(r"([0-9]{1,15}) ?([KMG]iB)?", text, re.IGNORECASE)
     if not found or not int(found[1]):
         raise click.BadParameter("a size is a number of bytes, or of KiB, MiB or GiB, such as 16MiB.")
     return int(found[1]) * _UNITS[(found[2] or "").upper()]
