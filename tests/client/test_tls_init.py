@@ -107,6 +107,18 @@ def test_bad_arguments_are_refused_with_2(tmp_path: Path, arguments: list[str], 
     assert not (tmp_path / "tls").exists()
 
 
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    done = tls_init(tmp_path / "file" / "tls")
+    assert done.exit_code == 1
+    assert f"The directory {tmp_path / 'file' / 'tls'} cannot be made: Not a directory." in done.output
+
+
+def test_clients_are_told_of_no_name_with_a_wildcard(tmp_path: Path):
+    assert "holdfast+tls://db.lan:5600" in tls_init(tmp_path / "one", "--host=*.lan", "--host=db.lan").output
+    assert "holdfast+tls://localhost:5600" in tls_init(tmp_path / "two", "--host=*.lan").output
+
+
 def test_a_dangling_link_is_not_written_through(tmp_path: Path):
     (tmp_path / "ca.key").symlink_to(tmp_path / "elsewhere")
     assert tls_init(tmp_path).exit_code == 1

@@ -95,6 +95,10 @@ def read_damaged(tx: Any) -> None:
     tx._connection.execute("SELECT * FROM experiment_tags").fetchall()
 
 
+def read_no_text(tx: Any) -> None:
+    tx._connection.execute("SELECT CAST(x'ff' AS TEXT)").fetchall()
+
+
 def write_read_only(tx: Any) -> None:
     tx._connection.execute("PRAGMA query_only=ON")
     try:
@@ -146,6 +150,7 @@ async def damaged(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     ("failing", "error", "text"),
     [
         pytest.param(read_damaged, DataLoss, "database is damaged", id="damaged"),
+        pytest.param(read_no_text, DataLoss, "database is damaged", id="no text"),
         pytest.param(write_read_only, Unavailable, "is read-only", id="read-only"),
         pytest.param(fill, Unavailable, "disk is full", id="full"),
     ],
@@ -246,7 +251,7 @@ def test_a_database_that_cannot_be_opened_fails_the_start(tmp_path: Path, monkey
         raise DatabaseError("unable to open database file")
 
     monkeypatch.setattr(sqlite, "connect", cannot)
-    with pytest.raises(DatabaseError):
+    with pytest.raises(Unavailable, match="cannot be used"):
         SqliteDatabase(tmp_path / "holdfast.db", clock=FixedClock(), ids=NoIds())
 
 

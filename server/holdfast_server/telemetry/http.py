@@ -65,6 +65,7 @@ class OperationsServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # the base's 5 has a probe that comes into a burst of others wait for a second
     block_on_close = False  # a peer that is silent does not hold up a stop
 
     def server_bind(self) -> None:

@@ -12,6 +12,8 @@ F = TypeVar("F", bound=DomainError)
 _UNKNOWN = "The database cannot be used right now; try again. The server's log says why."
 _DAMAGED = "The database is damaged. Restore it from a backup; the server's log says more."
 _BUSY = "The database is in use by another process, such as a backup, which takes long; try again."
+# How Python's module begins the text, without a code, for a column whose bytes are no text.
+_NOT_TEXT = "Could not decode to UTF-8"
 # By primary result codes (https://sqlite.org/rescode.html); what is not here is a defect of a statement.
 _TEXTS = {
     3: _UNKNOWN,  # SQLITE_PERM
@@ -53,6 +55,8 @@ def is_no_room(error: BaseException) -> bool:
 def _text_of(error: BaseException) -> str | None:
     if not isinstance(error, DatabaseError):
         return None
+    if str(error).startswith(_NOT_TEXT):
+        return _DAMAGED
     code: int | None = getattr(error, "sqlite_errorcode", None)
     if code is None:
         # Python 3.10's own module keeps codes to itself; and these classes it uses for more than failures of a disk.

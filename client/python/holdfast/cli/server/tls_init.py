@@ -61,7 +61,10 @@ def command(directory: Path, hosts: tuple[str, ...], clients: tuple[str, ...], d
         parse_hosts(hosts)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise click.ClickException(f"The directory {directory} cannot be made: {error.strerror}.") from error
     try:
         authority, made = Authority.open(directory)
         # Without --host, a repetition that adds a client leaves the server's as it is.
@@ -71,7 +74,8 @@ def command(directory: Path, hosts: tuple[str, ...], clients: tuple[str, ...], d
             made += authority.certify_client(directory, client, days)
     except AuthorityError as error:
         raise click.ClickException(str(error)) from None
-    _report(directory, made, hosts[0] if hosts else "localhost", clients)
+    named = next((host for host in hosts if "*" not in host), "localhost")
+    _report(directory, made, named, clients)
 
 
 def _own_names() -> list[str]:
