@@ -53,5 +53,3 @@ async def channel(app: App) -> AsyncIterator[grpc.aio.Channel]:
 # see none.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# And `nohup` has servers stay when their terminal closes.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -22,7 +22,7 @@ from holdfast_server import logs
 from holdfast_server.config import ServerConfig
 from holdfast_server.errors import DomainError, Unavailable
 from holdfast_server.exposure import UsageError, exposure_warning
-from holdfast_server.host import raise_descriptor_limit, share_malloc_arenas, stopping_signals
+from holdfast_server.host import URGENT_SIGNALS, raise_descriptor_limit, share_malloc_arenas, stopping_signals
 from holdfast_server.settings import Process, read, resolve
 from holdfast_server.settings.report import show_settings
 from holdfast_server.storage.privacy import make_data_directory, make_socket_directory
@@ -45,8 +45,8 @@ class StartError(Exception):
 def main(arguments: Sequence[str] | None = None, worker: WorkerRole | None = None) -> int:
     """Run a server, or one of its ``worker`` processes; returns the exit code.
 
-    0 after a stop by signal, 2 when what was asked for cannot be (bad settings, an address in use), 1 when something
-    else prevents the start, such as a store that does not answer. One line on standard error says why.
+    0 after a stop by signal, 2 when a repetition would not help (bad settings, an address in use, a damaged database),
+    1 when something else prevents the start, such as a store that does not answer. One line on standard error says why.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--version" in arguments:
@@ -100,7 +100,9 @@ def _supervise(process: Process, arguments: Sequence[str]) -> int:
 
 
 async def serve(config: ServerConfig, worker: WorkerRole | None = None) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP, then let calls in progress finish. A second signal ends it at once.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then let calls in progress finish.
+
+    Another of the first two ends the process at once.
 
     Raises:
         StartError: An address cannot be bound, or the data directory or a TLS file cannot be used.
@@ -109,14 +111,12 @@ async def serve(config: ServerConfig, worker: WorkerRole | None = None) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    numbers = stopping_signals()
-
     def stop() -> None:
         stopping.set()
-        for number in numbers:
+        for number in URGENT_SIGNALS:
             loop.remove_signal_handler(number)
 
-    for number in numbers:
+    for number in stopping_signals():
         loop.add_signal_handler(number, stop)
     if worker is not None:
         worker.when_orphaned(loop, stop)
@@ -264,21 +264,34 @@ def _unix_socket_held(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StartError(f"The Unix socket {path} is in use by another server.") from None
-        if not _is_free_for_socket(path):
+        if not _is_socket(path) and os.path.lexists(path):
             raise StartError(f"{path} is there and is no Unix socket: choose another path, or move away what is there.")
+        if _is_socket(path) and _is_listened_to(path):
+            raise StartError(f"The Unix socket {path} is in use by another program.")
         try:
             yield
         finally:
-            if _is_free_for_socket(path):
+            if _is_socket(path):
                 path.unlink(missing_ok=True)
 
 
-def _is_free_for_socket(path: Path) -> bool:
-    """Whether nothing is there, or a socket, which a server that was killed may have left."""
-    try:
+def _is_socket(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
         return stat.S_ISSOCK(path.lstat().st_mode)
-    except FileNotFoundError:
-        return True
+    return False
+
+
+def _is_listened_to(path: Path) -> bool:
+    """Whether somebody has a socket open; a server that was killed leaves one that nobody has."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # such as one of another type
+            return True
+    return True
 
 
 def _shown_data(config: ServerConfig) -> str:

@@ -14,6 +14,10 @@ import time
 _M_ARENA_MAX = -8
 # More would each keep what a burst of blocks left in it: docs/decisions/0011-byte-budget.md.
 MALLOC_ARENAS = 2
+# Most hosts begin with 1,024, which one host with as many connections uses up.
+DESCRIPTORS = 65_536
+# What ends a server at once that stops already. A terminal that closes tells it more than once.
+URGENT_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class SystemClock:
@@ -43,13 +47,15 @@ def share_malloc_arenas() -> None:
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process have as many files and connections open as it may; most hosts begin at 1,024."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Let this process have ``DESCRIPTORS`` files and connections open, or as many as the host allows."""
+    begun, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, DESCRIPTORS)
+    if begun != resource.RLIM_INFINITY and begun < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def stopping_signals() -> list[signal.Signals]:
     """What asks a server to stop in good order: also its terminal that closes, unless ``nohup`` has it stay."""
     kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    return [signal.SIGTERM, signal.SIGINT, *([] if kept else [signal.SIGHUP])]
+    return [*URGENT_SIGNALS, *([] if kept else [signal.SIGHUP])]

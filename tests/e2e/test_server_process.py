@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import queue
 import random
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -26,6 +27,7 @@ from holdfast.v1.artifact_pb2 import Block
 from holdfast.v1.artifact_service_pb2 import BLOCK_STATUS_STORED, WriteBlocksRequest
 from holdfast.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from holdfast_server import health_check
+from holdfast_server.host import DESCRIPTORS
 
 pytestmark = pytest.mark.slow
 
@@ -39,10 +41,33 @@ def test_it_serves_until_sigterm_and_exits_with_0(tmp_path: Path):
         assert health_check.ask(server.address) != ""
 
 
+@contextlib.contextmanager
+def at_hangup(action: signal.Handlers) -> Iterator[None]:
+    """What processes that are started here inherit for SIGHUP; `nohup` has them ignore it."""
+    before = signal.signal(signal.SIGHUP, action)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_under_nohup_it_stays_when_its_terminal_closes(tmp_path: Path):
+    with at_hangup(signal.SIG_IGN), running_server("--port=0", f"--data-dir={tmp_path}") as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert health_check.ask(server.address) == ""
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
-def test_ctrl_c_and_a_terminal_that_closes_stop_it_too(number: signal.Signals, tmp_path: Path):
-    with running_server("--port=0", f"--data-dir={tmp_path}") as server:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_and_a_terminal_that_closes_stop_it_too(number: signal.Signals, workers: int, tmp_path: Path):
+    with (
+        at_hangup(signal.SIG_DFL),
+        running_server("--port=0", f"--workers={workers}", f"--data-dir={tmp_path}") as server,
+    ):
         server.process.send_signal(number)
+        if number is signal.SIGHUP:
+            server.process.send_signal(number)  # as shells and the system do
         assert server.process.wait(60) == 0
     assert not any("Traceback" in line for line in server.lines)
 
@@ -227,7 +252,7 @@ def _spoil(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "exit_code", "message"),
     [
-        pytest.param(_spoil, 2, "The database is damaged: file is not a database. Restore a backup", id="garbage"),
+        pytest.param(_spoil, 2, "The database is damaged. Restore a backup", id="garbage"),
         pytest.param(Path.mkdir, 1, "its files cannot be opened", id="directory"),
     ],
 )
@@ -242,9 +267,27 @@ def test_a_database_that_cannot_be_is_named(
 
 
 def test_it_may_have_as_many_files_open_as_the_host_allows(tmp_path: Path):
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with running_server("--port=0", f"--data-dir={tmp_path}") as server:
-        assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE) == (limits[1], limits[1])
+    begun, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, most))
+    try:
+        with running_server("--port=0", f"--data-dir={tmp_path}") as server:
+            allowed = DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, DESCRIPTORS)
+            assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE) == (allowed, most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (begun, most))
+
+
+def test_a_socket_of_another_program_is_not_cut_off(tmp_path: Path):
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        other.bind(str(path))
+        other.listen()
+        done = run_server(f"--unix={path}", f"--data-dir={tmp_path / 'data'}")
+        assert (done.returncode, done.stderr) == (2, f"The Unix socket {path} is in use by another program.\n")
+        assert path.is_socket()
+    with running_server(f"--unix={path}", f"--data-dir={tmp_path / 'data'}") as server:  # one that nobody has any more
+        assert health_check.ask(server.address) == ""
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,10 @@ async def test_the_files_of_a_version_are_read_by_the_role_on_its_model_and_noth
     )
     bob = await server.caller("bob", "none")
     await server.grant("bob", "read", model=name)
+    seen = registry_pb.GetModelVersionRequest(name=name, version=created.model_version.version)
+    whole, part = [(await caller.registry.GetModelVersion(seen)).model_version.tree for caller in (server.owner, bob)]
+    assert (whole.file_count, part.file_count, part.total_size) == (2, 0, 0)
+    assert (part.digest, part.sequence) == (whole.digest, whole.sequence)
     uri = f"models:/{name}/{created.model_version.version}"
     (location,) = (await bob.artifacts.ResolveArtifact(artifact_pb.ResolveArtifactRequest(uri=uri))).locations
     assert location.path == "a"

@@ -18,7 +18,7 @@ from holdfast.v1 import (
     run_service_pb2,
 )
 from holdfast_server.domain.artifacts import NewEntry
-from holdfast_server.rpc import artifact_service, interceptor
+from holdfast_server.rpc import artifact_service, incoming
 from holdfast_server.rpc.commit_stream import CommitStream
 from holdfast_server.services.commits import FIRST_STAGE_SIZE, InlineEntry
 
@@ -331,7 +331,7 @@ async def test_a_listing_goes_on_in_its_snapshot(api: ArtifactApi) -> None:
 
 
 async def test_a_refused_commit_is_read_to_its_end(api: ArtifactApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interceptor, "DRAIN_PAUSE", 30.0)
+    monkeypatch.setattr(incoming, "DRAIN_PAUSE", 30.0)
     is_read = False
 
     async def parts() -> AsyncIterator[pb.CommitFilesRequest]:

@@ -63,10 +63,9 @@ class Peer:
     async def write(self, answer: bytes) -> None:
         await self._move()
 
-    async def messages(self) -> AsyncIterator[bytes]:
-        while True:
-            await self._move()
-            yield b"message"
+    async def read(self) -> bytes:
+        await self._move()
+        return b"message"
 
     async def _move(self) -> None:
         await self.turns.get()
@@ -84,7 +83,7 @@ async def test_a_stream_ends_that_is_ended_as_a_message_passes(moving: str) -> N
 
     peer = Peer()
     handler = await intercepted(grpc.stream_stream_rpc_method_handler(behavior, bytes, bytes))
-    task = asyncio.create_task(handler.stream_stream(peer.messages(), peer))
+    task = asyncio.create_task(handler.stream_stream(None, peer))
     for rounds in range(1, 4):
         peer.turns.put_nowait(None)
         while peer.moves < rounds:  # noqa: ASYNC110 - the stream is to be ended at the next step of the loop, not later

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -16,19 +16,15 @@ from holdfast_server.errors import IdleTimeout, InvalidArgument, PermissionDenie
 from holdfast_server.rpc.errors import status_code, to_domain_error, told_message, trailing_metadata
 from holdfast_server.rpc.guard import Guard
 from holdfast_server.rpc.handlers import behavior_of, kind_of, of_kind
+from holdfast_server.rpc.incoming import CALL_IS_OVER, Incoming, Pace
 from holdfast_server.rpc.limits import CountedCall, Limits, LimitTerms
 from holdfast_server.timing_out import within
 
 Parse = Callable[[bytes], Any]
-# Takes the bytes of a message, and waits for as long as they want.
-Pace = Callable[[int], Awaitable[None]]
 # What the guard refuses calls with.
 _REFUSALS = (Unauthenticated, PermissionDenied)
-# What gRPC raises when the peer went away while something was on its way to it. There is nobody to tell.
-_CALL_IS_OVER = (grpc.aio.InternalError, grpc.aio.UsageError)
-# How long a peer that is refused may go on sending: one that was not let in, and one that was. It counts as done once
-# nothing comes for a while.
-DRAIN_SECONDS, DRAIN_ADMITTED_SECONDS, DRAIN_PAUSE = 3.0, 30.0, 0.2
+# Seconds for which a peer may go on sending that is refused: one that may not do this at all, and one that may.
+DRAIN_SECONDS, MAY_DRAIN_SECONDS = 3.0, 30.0
 
 
 def raw_requests(method: Any) -> Any:
@@ -98,30 +94,44 @@ class _Method:
         behavior = of_kind(self._streams, self._answer)
         return make(behavior, request_deserializer=None, response_serializer=self._serialize)
 
-    async def _answer(self, request: Any, context: Any) -> Any:
-        is_let_in = False
-        try:
-            with self._limits.call(self._name, context, is_stream=any(self._streams)) as call:
-                secret = self._guard.secret_of(self._name, context) if self._guard is not None else None
-                if not self._streams[0]:
-                    request = await _only(context, self._idle_timeout)
-                if self._guard is None:
-                    await call.begin()
-                    is_let_in = True
-                    return await self._call(self._decode(request, call), context, call)
-                async with self._guard.admitted(
-                    self._name, secret, request, lambda r: self._decode(r, call), streams=self._streams
-                ) as admitted:
-                    await call.begin()
-                    is_let_in = True
-                    return await self._call(admitted.request, context, call, in_vain=admitted.in_vain)
-        except Exception as error:  # noqa: BLE001 - this is the place that owns errors
-            cause = error.__context__
-            if self._streams[1] and isinstance(cause, asyncio.CancelledError) and not isinstance(error, _REFUSALS):
-                raise cause from None  # the peer went away in the middle of a message, which is no defect
+    async def _answer(self, _: Any, context: Any) -> Any:
+        incoming = Incoming(context)
+        call = self._limits.call(self._name, context, is_stream=any(self._streams))
+        with contextlib.ExitStack() as counted:
+            answer = await self._attempt(incoming, context, call, counted)
+            if not isinstance(answer, _Refusal):
+                return answer
             if self._streams[0]:
-                await _drain(context, DRAIN_ADMITTED_SECONDS if is_let_in else DRAIN_SECONDS)
-            await _abort(error, context, self._name)
+                await incoming.drain(answer.patience, self._pace(call))
+            return await _refuse(answer, context)
+
+    async def _attempt(
+        self, incoming: Incoming, context: Any, call: CountedCall, counted: contextlib.ExitStack
+    ) -> Any | _Refusal:
+        """The answer, or how the call is to end: errors, and what they hold, stay in here."""
+        may_go_on = False
+        try:
+            counted.enter_context(call)
+            secret = self._guard.secret_of(self._name, context) if self._guard is not None else None
+            request: Any = incoming if self._streams[0] else await _only(context, self._idle_timeout)
+            if self._guard is None:
+                await call.begin()
+                may_go_on = True
+                return await self._call(self._decode(request, call), context, call)
+            decode = partial(self._decode, call=call)
+            async with self._guard.admitted(self._name, secret, request, decode, streams=self._streams) as admitted:
+                await call.begin()
+                may_go_on = True
+                return await self._call(admitted.request, context, call, in_vain=admitted.in_vain)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:  # noqa: BLE001 - this is the place that owns errors
+            is_refused = isinstance(error, _REFUSALS)
+            cause = error.__context__
+            if self._streams[1] and isinstance(cause, asyncio.CancelledError) and not is_refused:
+                raise cause from None  # the peer went away in the middle of a message, which is no defect
+            patience = MAY_DRAIN_SECONDS if may_go_on and not is_refused else DRAIN_SECONDS
+            return _refusal(error, self._name, patience)
 
     def _pace(self, call: CountedCall) -> Pace | None:
         return call.pace if self._limits.paces else None
@@ -154,7 +164,7 @@ async def _only(context: Any, idle_timeout: float) -> bytes:
             message = await context.read()
     except asyncio.TimeoutError:
         raise IdleTimeout(f"The call's message did not come within {idle_timeout:g} seconds.") from None
-    except _CALL_IS_OVER:
+    except CALL_IS_OVER:
         raise asyncio.CancelledError from None
     if message is grpc.aio.EOF:
         raise InvalidArgument("The call ended without its message.", reason=Reason.MALFORMED_REQUEST)
@@ -174,7 +184,7 @@ async def _write_all(answers: AsyncGenerator[Any, None], context: Any, idle_time
                     await context.write(answer)
             except asyncio.TimeoutError:
                 raise IdleTimeout(f"Nothing was taken for {idle_timeout:g} seconds. Go on where you were.") from None
-            except _CALL_IS_OVER:
+            except CALL_IS_OVER:
                 raise asyncio.CancelledError from None
             if pace is not None:
                 await pace(len(answer) if isinstance(answer, bytes) else answer.ByteSize())
@@ -185,17 +195,6 @@ async def _discard(answers: AsyncGenerator[Any, None]) -> None:
     async with contextlib.aclosing(answers):
         async for _ in answers:
             return
-
-
-async def _drain(context: Any, seconds: float) -> None:
-    """Read what a refused peer is about to send: some clients lose a status that comes while they write."""
-    end = time.monotonic() + seconds
-    # What was waited for in vain before cannot be waited for again: gRPC says so by an error.
-    with contextlib.suppress(asyncio.TimeoutError, *_CALL_IS_OVER):
-        while time.monotonic() < end:
-            async with within(DRAIN_PAUSE):
-                if await context.read() is grpc.aio.EOF:
-                    return
 
 
 def _parser(from_string: Parse) -> Parse:
@@ -230,19 +229,29 @@ async def _parsed(
         yield parse(request)
 
 
-async def _abort(error: Exception, context: Any, method: str) -> NoReturn:
-    """End the call with the status of an error, by the exception that gRPC has for it."""
-    if isinstance(error, grpc.aio.AbortError):
-        raise error
+class _Refusal(NamedTuple):
+    """How a call ends that is not answered. ``patience``: seconds for which its peer may go on sending."""
+
+    code: grpc.StatusCode
+    message: str
+    metadata: tuple[tuple[str, bytes], ...]
+    patience: float
+
+
+def _refusal(error: Exception, method: str, patience: float) -> _Refusal:
+    if isinstance(error, NotImplementedError):  # what generated servicers raise for methods that are not overridden
+        text = f"This server does not implement {method}; it may be too old."
+        return _Refusal(grpc.StatusCode.UNIMPLEMENTED, text, (), patience)
+    told = to_domain_error(error, method)
+    return _Refusal(status_code(told), told_message(told), trailing_metadata(told), patience)
+
+
+async def _refuse(refusal: _Refusal, context: Any) -> NoReturn:
+    """End a call by the exception that gRPC has for it."""
+    # What is set already, such as the request id, would be lost: gRPC sends the one or the other.
+    metadata = (*(context.trailing_metadata() or ()), *refusal.metadata)
     try:
-        if isinstance(error, NotImplementedError):  # what generated servicers raise for methods that are not overridden
-            await context.abort(
-                grpc.StatusCode.UNIMPLEMENTED, f"This server does not implement {method}; it may be too old."
-            )
-        domain_error = to_domain_error(error, method)
-        # What is set already, such as the request id, would be lost: gRPC sends the one or the other.
-        metadata = (*(context.trailing_metadata() or ()), *trailing_metadata(domain_error))
-        await context.abort(status_code(domain_error), told_message(domain_error), metadata)
-    except _CALL_IS_OVER:
+        await context.abort(refusal.code, refusal.message, metadata)
+    except CALL_IS_OVER:
         raise asyncio.CancelledError from None
     raise AssertionError("abort raises")

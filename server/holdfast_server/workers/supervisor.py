@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from holdfast_server.host import stopping_signals
+from holdfast_server.host import URGENT_SIGNALS, stopping_signals
 from holdfast_server.settings import Resolved
 from holdfast_server.workers.role import Announcement
 
@@ -164,14 +164,15 @@ class Supervisor:
         finally:
             os.close(write)
 
-    def _is_told_to_stop(self, timeout: float | None) -> bool:
+    def _is_told_to_stop(self, timeout: float | None, *, again: bool = False) -> bool:
         """Wait for news, hear what workers announce, and tell whether a signal came that asks for the end."""
+        stopping = URGENT_SIGNALS if again else self._stopping
         pipes = {worker.pipe: worker for worker in self._workers if worker.pipe >= 0}
         ready, _, _ = select.select([self._wake, *pipes], [], [], timeout)
         for pipe in ready:
             if pipe != self._wake:
                 self._hear(pipes[pipe])
-        return self._wake in ready and any(number in self._stopping for number in os.read(self._wake, 4096))
+        return self._wake in ready and any(number in stopping for number in os.read(self._wake, 4096))
 
     def _hear(self, worker: _Worker) -> None:
         data = os.read(worker.pipe, 4096)
@@ -238,7 +239,7 @@ class Supervisor:
         """Wait for the end of all; False when the time is over, or another signal came."""
         until = time.monotonic() + seconds
         while any(worker.is_alive for worker in self._workers):
-            if until <= time.monotonic() or self._is_told_to_stop(until - time.monotonic()):
+            if until <= time.monotonic() or self._is_told_to_stop(until - time.monotonic(), again=True):
                 return False
         return True
 

@@ -317,7 +317,7 @@ type ModelVersion struct {
 	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// The logged model it was made of; empty: files of a run.
 	ModelId string `protobuf:"bytes,5,opt,name=model_id,json=modelId,proto3" json:"model_id,omitempty"`
-	// The pinned tree with its digest; with count and size where `path` is empty.
+	// The pinned tree with its digest. Count and size are 0 where `path` is not empty and the caller may not read the whole server.
 	Tree *Tree `protobuf:"bytes,6,opt,name=tree,proto3" json:"tree,omitempty"`
 	// Directory of `tree` that holds the model; empty: its root.
 	Path string `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast._archive.documents import from_document, to_document
 from holdfast._archive.members import FORMAT, FORMAT_VERSION, HEAD, damaged, not_ours
@@ -39,7 +39,7 @@ def export_version(client: Client, name: str, version: str | int, path: Path) ->
         archive.add_document(
             HEAD, {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": KIND, "name": found.name}
         )
-        archive.add_document("version.json", to_document(found, "aliases", "stage", "update_time"))
+        archive.add_document("version.json", _document_of(found))
         if found.model_id:
             with contextlib.suppress(NotFoundError):  # deleted, or gone
                 archive.add_document("model.json", model_document(read_model(client.channel, found.model_id)))
@@ -51,6 +51,16 @@ def export_version(client: Client, name: str, version: str | int, path: Path) ->
                 reason="DATA_LOSS",
             )
     return model_version_from_proto(found)
+
+
+def _document_of(version: registered_model_pb2.ModelVersion) -> dict[str, Any]:
+    """What of a version stays as it is, and is told to everybody who may read it: archives of one are equal."""
+    kept = registered_model_pb2.ModelVersion()
+    kept.CopyFrom(version)
+    if kept.path:
+        kept.tree.ClearField("file_count")
+        kept.tree.ClearField("total_size")
+    return to_document(kept, "aliases", "stage", "update_time")
 
 
 def import_version(client: Client, path: Path, name: str | None, experiment_id: str) -> ModelVersion:

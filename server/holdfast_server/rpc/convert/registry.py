@@ -17,6 +17,7 @@ from holdfast_server.domain.registry import (
 from holdfast_server.errors import InvalidArgument
 from holdfast_server.rpc.convert.experiments import tags_from_proto, tags_to_proto
 from holdfast_server.rpc.convert.times import ms_from_proto, ms_to_proto
+from holdfast_server.services.access import current_viewer
 
 _STAGES = {stage: pb.ModelStage.Value(f"MODEL_STAGE_{stage.name}") for stage in Stage}
 _FROM_STAGE: dict[int, Stage] = {number: stage for stage, number in _STAGES.items()}
@@ -137,13 +138,15 @@ def registered_model_from_proto(message: pb.RegisteredModel, number: int = 0) ->
 
 
 def _tree_to_proto(source: ResolvedSource) -> artifact_pb2.Tree:
-    """The pinned tree. What there is beside a version's directory is told to nobody who may read but the version."""
+    """The pinned tree. How much there is beside a version's directory is told to who may read the whole server."""
+    viewer = current_viewer()
+    is_sized = not source.path or viewer is None or viewer.sees_all
     is_model = source.owner.startswith("m-")
     owner = artifact_pb2.TreeOwner(model_id=source.owner) if is_model else artifact_pb2.TreeOwner(run_id=source.owner)
     return artifact_pb2.Tree(
         owner=owner,
         sequence=source.sequence,
         digest=source.tree_digest,
-        file_count=0 if source.path else source.file_count,
-        total_size=0 if source.path else source.total_size,
+        file_count=source.file_count if is_sized else 0,
+        total_size=source.total_size if is_sized else 0,
     )

@@ -11,9 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from holdfast_server.errors import FailedPrecondition, Unavailable
+from holdfast_server.errors import DataLoss, FailedPrecondition, Unavailable
 from holdfast_server.storage.durability import sync_directory
 from holdfast_server.storage.sql.connection import Connection, DatabaseError, connect, inspect, migration_set, sqlite3
+from holdfast_server.storage.sql.failures import failure_of
 
 if TYPE_CHECKING:
     from sqlite_utils.migrations import Migrations
@@ -59,6 +60,7 @@ def migrate(path: Path) -> None:
     Raises:
         FailedPrecondition: A newer Holdfast wrote the database.
         Unavailable: A migration failed, such as for want of room; the database is as it was.
+        DatabaseError: It cannot be opened, or is damaged.
     """
     with (path.parent / "migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -112,6 +114,8 @@ def _migrate(connection: Connection, path: Path) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
     except (DatabaseError, OSError) as error:
+        if isinstance(failure_of(error), DataLoss):
+            raise
         raise Unavailable(
             f"The database could not be brought to schema {after} and is as it was: {_why(error)}. Nothing is lost: "
             f"start the server again when that is mended (it needs some {_room(before)} MiB of room), or the version "

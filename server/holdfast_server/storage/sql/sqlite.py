@@ -281,8 +281,7 @@ def _open(path: Path) -> Connection:
             raise
         if isinstance(failure, DataLoss):
             failure = DataLoss(
-                f"The database is damaged: {error}. Restore a backup by `holdfast restore`; keep what is there until "
-                "that is done."
+                "The database is damaged. Restore a backup by `holdfast restore`, and keep what is there until then."
             )
         raise failure from error
 

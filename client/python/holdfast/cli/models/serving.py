@@ -31,7 +31,7 @@ def _grpc_port(_: click.Context, __: click.Parameter, text: str) -> int | str:
     """Read a port, ``auto`` or ``off``."""
     if text in ("auto", "off"):
         return text
-    if not text.isdecimal() or int(text) > 65535:
+    if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
         raise click.BadParameter("it is a port from 0 to 65535, auto or off.")
     return int(text)
 

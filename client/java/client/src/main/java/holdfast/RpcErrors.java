@@ -88,7 +88,7 @@ final class RpcErrors {
   private static boolean isOfChannel(Throwable error) {
     for (Throwable cause = error; cause != null; cause = cause.getCause()) {
       if (cause instanceof IOException) {
-        return true;
+        return !(cause instanceof InvalidProtocolBufferException);
       }
     }
     return false;

@@ -29,7 +29,7 @@ class RpcErrorsTest {
         Arguments.of(unknown.withDescription("the method threw"), false),
         Arguments.of(
             Status.INTERNAL
-                .withDescription("Failed to read message.")
+                .withDescription("a text of a later version")
                 .withCause(new InvalidProtocolBufferException("of another version")),
             false));
   }
