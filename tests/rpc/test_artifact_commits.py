@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import grpc
 import pytest
@@ -17,9 +18,11 @@ from holdfast.v1 import (
     model_service_pb2,
     run_service_pb2,
 )
+from holdfast_server.app import App
 from holdfast_server.domain.artifacts import NewEntry
 from holdfast_server.rpc import artifact_service, incoming
 from holdfast_server.rpc.commit_stream import CommitStream
+from holdfast_server.rpc.incoming import Incoming
 from holdfast_server.services.commits import FIRST_STAGE_SIZE, InlineEntry
 
 
@@ -330,20 +333,27 @@ async def test_a_listing_goes_on_in_its_snapshot(api: ArtifactApi) -> None:
     assert [e.path for e in page.entries] + [e.path for e in rest.entries] == ["0", "1", "2", "3"]
 
 
-async def test_a_refused_commit_is_read_to_its_end(api: ArtifactApi, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_commit_is_read_to_its_end_within_the_limits(
+    api: ArtifactApi, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(incoming, "DRAIN_PAUSE", 30.0)
-    is_read = False
+    draining, drain = asyncio.Event(), Incoming.drain
+    open_streams = 0
+
+    async def noted(self: Incoming, *arguments: Any) -> None:
+        draining.set()
+        await drain(self, *arguments)
+
+    monkeypatch.setattr(Incoming, "drain", noted)
 
     async def parts() -> AsyncIterator[pb.CommitFilesRequest]:
-        nonlocal is_read
+        nonlocal open_streams
         header, *rest = commit_parts(pb.CommitHeader(owner=artifact_pb.TreeOwner(run_id="x")), [inline("a")])
         yield header
-        await asyncio.sleep(
-            0.1
-        )  # the header alone is refused by then, and gRPC's Python loses a status while it writes
+        await draining.wait()  # the header alone is refused; gRPC's Python may lose a status while it writes
         for part in rest:
             yield part
-        is_read = True
+        open_streams = app.limits.open_streams
 
     assert (await failure(api.stub.CommitFiles(parts())))[:2] == (grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND")
-    assert is_read
+    assert open_streams == 1
