@@ -125,6 +125,7 @@ def test_an_experiment_may_be_chosen_by_name_while_the_server_is_away(flaky, con
     with holdfast.start_run() as second:
         pass
     holdfast.flush(60)
+    monkeypatch.setattr(connected.channel, "retry", PATIENT)
     experiment = holdfast.get_experiment_by_name("chosen")
     for run in (first, second):
         assert run.refresh().info.experiment_id == experiment.experiment_id
