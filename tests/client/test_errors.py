@@ -124,7 +124,7 @@ def test_details_that_are_not_ours_are_passed_over(trailing):
 
 
 @pytest.mark.parametrize(("text", "error"), [("Stream removed", errors.UnavailableError), ("?", errors.InternalError)])
-def test_a_stream_that_gRPC_has_lost_is_an_outage(text, error):  # noqa: N802 - its name
+def test_a_removed_stream_is_an_outage(text, error):
     assert type(translate(FakeRpcError(grpc.StatusCode.UNKNOWN, text), TARGET)) is error
 
 

@@ -43,7 +43,7 @@ class Incoming:
     async def drain(self, seconds: float, pace: Pace | None) -> None:
         """Read what a refused peer is about to send: some clients lose a status that comes while they write.
 
-        Nothing is read where a message was waited for in vain; such a peer does not write.
+        Nothing is read where a message was waited for in vain: its status is sent at once, whatever the peer does.
         """
         end = time.monotonic() + seconds
         with contextlib.suppress(asyncio.TimeoutError, StopAsyncIteration, *CALL_IS_OVER):
